@@ -1,0 +1,1 @@
+//! Criterion benches of the single layers; see `benches/`.

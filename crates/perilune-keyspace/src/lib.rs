@@ -1,0 +1,8 @@
+//! The data of a server: the dictionary, every value type with its encodings, and the databases.
+//!
+//! This crate reads no clock (every operation that depends on time takes it as an argument, in
+//! milliseconds since the Unix epoch), does no I/O, writes no log and knows no protocol.
+
+mod bytes;
+
+pub use bytes::Bytes;

@@ -1,0 +1,3 @@
+//! The `perilune` binary.
+
+fn main() {}
