@@ -4,5 +4,9 @@
 //! milliseconds since the Unix epoch), does no I/O, writes no log and knows no protocol.
 
 mod bytes;
+mod limits;
+mod rng;
 
 pub use bytes::Bytes;
+pub use limits::EncodingLimits;
+pub use rng::Rng;
