@@ -1,0 +1,150 @@
+//! The error texts of the wire, all in one place.
+//!
+//! A text starts with its code (`ERR`, `WRONGTYPE`, ...) as clients see it after the `-`. Handlers
+//! return these values; dispatch writes them to the reply and counts them by code.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// An error reply: the full text, code first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError(Cow<'static, str>);
+
+impl CommandError {
+    /// An error of constant text.
+    pub const fn new(text: &'static str) -> Self {
+        CommandError(Cow::Borrowed(text))
+    }
+
+    /// An error whose text was built for the occasion.
+    pub fn owned(text: String) -> Self {
+        CommandError(Cow::Owned(text))
+    }
+
+    /// The text, code first.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The code: the text up to its first space.
+    pub fn code(&self) -> &str {
+        self.0.split(' ').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: CommandError = CommandError::new($text);)*
+    };
+}
+
+// Several groups.
+texts! {
+    /// The key holds another type than the command works on.
+    WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// Options that do not go together or do not exist.
+    SYNTAX = "ERR syntax error";
+    /// An argument should be an integer.
+    NOT_AN_INTEGER = "ERR value is not an integer or out of range";
+    /// An argument should be a floating point number.
+    NOT_A_FLOAT = "ERR value is not a valid float";
+    /// An argument should be positive.
+    NOT_POSITIVE = "ERR value is out of range, must be positive";
+    /// An integer is outside of what the option takes.
+    OUT_OF_RANGE = "ERR value is out of range";
+    /// An index is outside of the value.
+    INDEX_OUT_OF_RANGE = "ERR index out of range";
+    /// The key a command insists on does not exist.
+    NO_SUCH_KEY = "ERR no such key";
+    /// Source and destination are the same key.
+    SAME_OBJECT = "ERR source and destination objects are the same";
+    /// The timeout of a blocking command is no number.
+    TIMEOUT_NOT_A_FLOAT = "ERR timeout is not a float or out of range";
+    /// The timeout of a blocking command is negative.
+    TIMEOUT_NEGATIVE = "ERR timeout is negative";
+    /// A timeout that should be an integer.
+    TIMEOUT_NOT_AN_INTEGER = "ERR timeout is not an integer or out of range";
+    /// `numkeys` is no positive integer.
+    NUMKEYS_NOT_POSITIVE = "ERR numkeys should be greater than 0";
+    /// `numkeys` is larger than the rest of the arguments.
+    NUMKEYS_TOO_LARGE = "ERR Number of keys can't be greater than number of args";
+    /// `numkeys` is negative.
+    NUMKEYS_NEGATIVE = "ERR Number of keys can't be negative";
+    /// A database index outside of the configured number.
+    DB_OUT_OF_RANGE = "ERR DB index is out of range";
+    /// A database index that is no integer.
+    INVALID_DB_INDEX = "ERR invalid DB index";
+    /// The cursor of a SCAN command is no number.
+    INVALID_CURSOR = "ERR invalid cursor";
+}
+
+// Dispatch.
+texts! {
+    /// The connection has not authenticated.
+    NOAUTH = "NOAUTH Authentication required.";
+    /// The server is over its memory limit.
+    OOM = "OOM command not allowed when used memory > 'maxmemory'.";
+    /// A script is over its time limit.
+    BUSY_SCRIPT = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    /// A function is over its time limit.
+    BUSY_FUNCTION = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+    /// A blocking pause over `CLIENT PAUSE`.
+    NO_MULTI = "ERR Command not allowed inside a transaction";
+    /// `MULTI` inside of `MULTI`.
+    NESTED_MULTI = "ERR MULTI calls can not be nested";
+    /// `WATCH` inside of `MULTI`.
+    WATCH_IN_MULTI = "ERR WATCH inside MULTI is not allowed";
+    /// `EXEC` without `MULTI`.
+    EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// `DISCARD` without `MULTI`.
+    DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
+    /// A command of the transaction was refused when it was queued.
+    EXECABORT = "EXECABORT Transaction discarded because of previous errors.";
+}
+
+/// The number of arguments does not fit the command. `name` as in the table (`config|get`).
+pub fn wrong_arity(name: &[u8]) -> CommandError {
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    CommandError::owned(format!("ERR wrong number of arguments for '{name}' command"))
+}
+
+/// No such command.
+pub fn unknown_command(args: crate::args::Args<'_>) -> CommandError {
+    let clip = |text: &[u8], max: usize| {
+        String::from_utf8_lossy(&text[..text.len().min(max)]).into_owned()
+    };
+    let mut listed = String::new();
+    for arg in args.iter().skip(1) {
+        if listed.len() >= 128 {
+            break;
+        }
+        let room = 128 - listed.len();
+        listed.push_str(&format!("'{}' ", clip(arg, room)));
+    }
+    let name = clip(args.name(), 128);
+    CommandError::owned(format!("ERR unknown command '{name}', with args beginning with: {listed}"))
+}
+
+/// The container has no such subcommand.
+pub fn unknown_subcommand(container: &str, subcommand: &[u8]) -> CommandError {
+    let clipped = &subcommand[..subcommand.len().min(128)];
+    CommandError::owned(format!(
+        "ERR unknown subcommand '{}'. Try {} HELP.",
+        String::from_utf8_lossy(clipped),
+        container.to_ascii_uppercase()
+    ))
+}
+
+/// `EXPIRE` and the like with a time that cannot be represented.
+pub fn invalid_expire_time(command: &[u8]) -> CommandError {
+    let name = String::from_utf8_lossy(command).to_ascii_lowercase();
+    CommandError::owned(format!("ERR invalid expire time in '{name}' command"))
+}
