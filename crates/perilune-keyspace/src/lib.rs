@@ -5,8 +5,10 @@
 
 mod bytes;
 mod limits;
+pub mod listpack;
 mod rng;
 
 pub use bytes::Bytes;
 pub use limits::EncodingLimits;
+pub use listpack::{Listpack, LpPos, LpValue};
 pub use rng::Rng;
