@@ -5,6 +5,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+/// Stands in a reply for an aggregate that is nested deeper than a [`Value`](crate::Value) may be.
+pub(crate) const NESTED_TOO_DEEPLY: &str = "ERR reply is nested too deeply";
+
 /// A violation of the protocol. After one the position in the stream is lost: the peer gets the
 /// [message](ProtocolError::message) as its last reply and the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
