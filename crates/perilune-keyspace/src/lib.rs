@@ -4,11 +4,13 @@
 //! milliseconds since the Unix epoch), does no I/O, writes no log and knows no protocol.
 
 mod bytes;
+mod hashtable;
 mod limits;
 pub mod listpack;
 mod rng;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, INLINE_MAX};
+pub use hashtable::{Entry, HashTable, hash_bytes};
 pub use limits::EncodingLimits;
 pub use listpack::{Listpack, LpPos, LpValue};
 pub use rng::Rng;
