@@ -10,12 +10,11 @@
 //!
 //! Takes finite numbers above zero only; signs, zero and the rest belong to the caller.
 
-/// Digits of at most 17 decimal places, with room for what one more round could add.
+/// Decimal digits, usually at most 17, with room to spare.
 pub(crate) struct Digits {
     bytes: [u8; Digits::CAPACITY],
     len: usize,
-    /// The number is `0.digits` times ten to the `len + exponent`, that is, the digits as an
-    /// integer times ten to this power.
+    /// The number is the digits, read as an integer, times ten to this power.
     pub(crate) exponent: i32,
 }
 
