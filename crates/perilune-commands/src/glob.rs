@@ -46,11 +46,6 @@ pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
-/// Whether `text` contains none of the bytes that make a pattern more than a literal.
-pub fn is_literal(pattern: &[u8]) -> bool {
-    !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
-}
-
 /// Matches one byte against the first element of `pattern` (not a star): how many pattern bytes the
 /// element takes, or `None` when it does not match.
 fn step(pattern: &[u8], byte: u8, nocase: bool) -> Option<usize> {

@@ -35,10 +35,10 @@ pub(super) fn hostname(value: &[u8]) -> Result<(), &'static str> {
 }
 
 /// Bytes that would break the line format of a cluster's node file.
+const NODENAME_FORBIDDEN: &[u8] = b"!#$%&()*+:;<>?@[]^{|}~\0";
+
 pub(super) fn nodename(value: &[u8]) -> Result<(), &'static str> {
-    let allowed =
-        |byte: &u8| (0x21..=0x7e).contains(byte) && !b"!#$%&()*+:;<>?@[]^{|}~".contains(byte);
-    let valid = value.iter().all(allowed);
+    let valid = !value.iter().any(|byte| NODENAME_FORBIDDEN.contains(byte));
     valid.then_some(()).ok_or("Announced human node name contained invalid character")
 }
 

@@ -73,6 +73,9 @@ impl Text for Vec<u8> {
     }
 }
 
+/// Assigns a value of several words.
+type AssignWords = fn(&mut Config, &[&[u8]], Origin) -> Result<(), Reason>;
+
 /// How one parameter is read, written and printed.
 pub(super) enum Kind {
     YesNo {
@@ -96,7 +99,7 @@ pub(super) enum Kind {
     },
     Special {
         get: fn(&Config) -> Vec<u8>,
-        set: fn(&mut Config, &[&[u8]], Origin) -> Result<(), Reason>,
+        set: AssignWords,
         lines: fn(&Config, &Config) -> Vec<(String, bool)>,
     },
 }
@@ -246,39 +249,52 @@ parameters! {
     io_threads: u32 = 1; "io-threads" DEBUG | IMMUTABLE => int(1, 128);
     io_threads_do_reads: bool = false; "io-threads-do-reads" DEBUG | IMMUTABLE => yesno;
     port: u16 = 6379; "port" NONE => int(0, 65535);
-    socket_mark_id: u32 = 0; "socket-mark-id" IMMUTABLE => int(0, U32_MAX) only ["0"] "socket marks are not supported by this build";
+    socket_mark_id: u32 = 0; "socket-mark-id" IMMUTABLE => int(0, U32_MAX)
+        only ["0"] "socket marks are not supported by this build";
     tcp_backlog: u32 = 511; "tcp-backlog" IMMUTABLE => int(0, I32_MAX);
     tcp_keepalive: u32 = 300; "tcp-keepalive" NONE => int(0, I32_MAX);
     unixsocket: String = String::new(); "unixsocket" IMMUTABLE | EMPTY_IS_UNSET => text;
     unixsocketperm: u32 = 0; "unixsocketperm" IMMUTABLE => octal(0, 0o777);
 
     // Clients
-    client_default_resp: u32 = 2; "client-default-resp" IMMUTABLE | HIDDEN => int(2, 3) only ["2"] "a default protocol version is not supported by this build";
-    client_output_buffer_limit: OutputBufferLimits = OutputBufferLimits::default(); "client-output-buffer-limit" MULTI_ARG => special;
-    client_query_buffer_limit: usize = 1_073_741_824; "client-query-buffer-limit" DEBUG => memory(MIB, I64_MAX);
+    client_default_resp: u32 = 2; "client-default-resp" IMMUTABLE | HIDDEN => int(2, 3)
+        only ["2"] "a default protocol version is not supported by this build";
+    client_output_buffer_limit: OutputBufferLimits = OutputBufferLimits::default();
+        "client-output-buffer-limit" MULTI_ARG => special;
+    client_query_buffer_limit: usize = 1_073_741_824; "client-query-buffer-limit" DEBUG
+        => memory(MIB, I64_MAX);
     maxclients: u32 = 10000; "maxclients" NONE => int(1, U32_MAX);
     proto_max_bulk_len: u64 = 536_870_912; "proto-max-bulk-len" DEBUG => memory(MIB, I64_MAX);
     timeout: u32 = 0; "timeout" NONE => int(0, I32_MAX);
 
     // Server process
     always_show_logo: bool = false; "always-show-logo" IMMUTABLE => yesno;
-    bio_cpulist: String = String::new(); "bio_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text only [""] "CPU affinity is not supported by this build";
-    daemonize: bool = false; "daemonize" IMMUTABLE => yesno only ["no"] "running as a daemon is not supported by this build, use a service manager";
+    bio_cpulist: String = String::new(); "bio_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text
+        only [""] "CPU affinity is not supported by this build";
+    daemonize: bool = false; "daemonize" IMMUTABLE => yesno
+        only ["no"] "running as a daemon is not supported by this build, use a service manager";
     dir: String = String::new(); "dir" PROTECTED | DENY_LOADING => special;
     dynamic_hz: bool = true; "dynamic-hz" NONE => yesno;
     hz: u32 = 10; "hz" NONE => int(0, I32_MAX);
     ignore_warnings: String = String::new(); "ignore-warnings" NONE => text;
-    locale_collate: String = String::new(); "locale-collate" NONE => text only ["", "C", "POSIX"] "collation by locale is not supported by this build";
+    locale_collate: String = String::new(); "locale-collate" NONE => text
+        only ["", "C", "POSIX"] "collation by locale is not supported by this build";
     pidfile: String = String::new(); "pidfile" IMMUTABLE | EMPTY_IS_UNSET => text;
-    proc_title_template: String = String::from("{title} {listen-addr} {server-mode}"); "proc-title-template" NONE => text(check::proc_title);
-    server_cpulist: String = String::new(); "server_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text only [""] "CPU affinity is not supported by this build";
+    proc_title_template: String = String::from("{title} {listen-addr} {server-mode}");
+        "proc-title-template" NONE => text(check::proc_title);
+    server_cpulist: String = String::new(); "server_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text
+        only [""] "CPU affinity is not supported by this build";
     set_proc_title: bool = true; "set-proc-title" IMMUTABLE => yesno;
-    shutdown_on_sigint: ShutdownFlags = ShutdownFlags::empty(); "shutdown-on-sigint" MULTI_ARG => special;
-    shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::empty(); "shutdown-on-sigterm" MULTI_ARG => special;
+    shutdown_on_sigint: ShutdownFlags = ShutdownFlags::empty(); "shutdown-on-sigint" MULTI_ARG
+        => special;
+    shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::empty(); "shutdown-on-sigterm" MULTI_ARG
+        => special;
     shutdown_timeout: u32 = 10; "shutdown-timeout" NONE => int(0, I32_MAX);
-    supervised: Supervised = Supervised::No; "supervised" IMMUTABLE => choice only ["no"] "talking to a supervisor is not supported by this build";
+    supervised: Supervised = Supervised::No; "supervised" IMMUTABLE => choice
+        only ["no"] "talking to a supervisor is not supported by this build";
     use_exit_on_panic: bool = false; "use-exit-on-panic" HIDDEN => yesno;
-    watchdog_period: u32 = 0; "watchdog-period" HIDDEN => int(0, I32_MAX) only ["0"] "the software watchdog is not supported by this build";
+    watchdog_period: u32 = 0; "watchdog-period" HIDDEN => int(0, I32_MAX)
+        only ["0"] "the software watchdog is not supported by this build";
 
     // Keyspace
     active_expire_effort: u32 = 1; "active-expire-effort" NONE => int(1, 10);
@@ -286,27 +302,35 @@ parameters! {
     databases: u32 = 16; "databases" IMMUTABLE => int(1, I32_MAX);
 
     // Encodings
-    hash_max_listpack_entries: usize = 512; "hash-max-listpack-entries" ["hash-max-ziplist-entries"] NONE => int(0, I64_MAX);
-    hash_max_listpack_value: usize = 64; "hash-max-listpack-value" ["hash-max-ziplist-value"] NONE => memory(0, I64_MAX);
+    hash_max_listpack_entries: usize = 512;
+        "hash-max-listpack-entries" ["hash-max-ziplist-entries"] NONE => int(0, I64_MAX);
+    hash_max_listpack_value: usize = 64; "hash-max-listpack-value" ["hash-max-ziplist-value"] NONE
+        => memory(0, I64_MAX);
     hll_sparse_max_bytes: usize = 3000; "hll-sparse-max-bytes" NONE => memory(0, I64_MAX);
     list_compress_depth: u32 = 0; "list-compress-depth" DEBUG => int(0, I32_MAX);
-    list_max_listpack_size: i32 = -2; "list-max-listpack-size" ["list-max-ziplist-size"] NONE => int(I32_MIN, I32_MAX);
+    list_max_listpack_size: i32 = -2; "list-max-listpack-size" ["list-max-ziplist-size"] NONE
+        => int(I32_MIN, I32_MAX);
     set_max_intset_entries: usize = 512; "set-max-intset-entries" NONE => int(0, I64_MAX);
     set_max_listpack_entries: usize = 128; "set-max-listpack-entries" NONE => int(0, I64_MAX);
     set_max_listpack_value: usize = 64; "set-max-listpack-value" NONE => int(0, I64_MAX);
     stream_node_max_bytes: usize = 4096; "stream-node-max-bytes" NONE => memory(0, I64_MAX);
     stream_node_max_entries: u64 = 100; "stream-node-max-entries" NONE => int(0, I64_MAX);
-    zset_max_listpack_entries: usize = 128; "zset-max-listpack-entries" ["zset-max-ziplist-entries"] NONE => int(0, I64_MAX);
-    zset_max_listpack_value: usize = 64; "zset-max-listpack-value" ["zset-max-ziplist-value"] NONE => memory(0, I64_MAX);
+    zset_max_listpack_entries: usize = 128;
+        "zset-max-listpack-entries" ["zset-max-ziplist-entries"] NONE => int(0, I64_MAX);
+    zset_max_listpack_value: usize = 64; "zset-max-listpack-value" ["zset-max-ziplist-value"] NONE
+        => memory(0, I64_MAX);
 
     // Memory
     active_defrag_cycle_max: u32 = 25; "active-defrag-cycle-max" NONE => int(1, 99);
     active_defrag_cycle_min: u32 = 1; "active-defrag-cycle-min" NONE => int(1, 99);
-    active_defrag_ignore_bytes: usize = 104_857_600; "active-defrag-ignore-bytes" NONE => memory(1, I64_MAX);
-    active_defrag_max_scan_fields: usize = 1000; "active-defrag-max-scan-fields" NONE => int(1, I64_MAX);
+    active_defrag_ignore_bytes: usize = 104_857_600; "active-defrag-ignore-bytes" NONE
+        => memory(1, I64_MAX);
+    active_defrag_max_scan_fields: usize = 1000; "active-defrag-max-scan-fields" NONE
+        => int(1, I64_MAX);
     active_defrag_threshold_lower: u32 = 10; "active-defrag-threshold-lower" NONE => int(0, 1000);
     active_defrag_threshold_upper: u32 = 100; "active-defrag-threshold-upper" NONE => int(0, 1000);
-    activedefrag: bool = false; "activedefrag" DEBUG => yesno only ["no"] "active defragmentation is not supported by this build";
+    activedefrag: bool = false; "activedefrag" DEBUG => yesno
+        only ["no"] "active defragmentation is not supported by this build";
     disable_thp: bool = true; "disable-thp" IMMUTABLE => yesno;
     jemalloc_bg_thread: bool = true; "jemalloc-bg-thread" NONE => yesno;
     lazyfree_lazy_eviction: bool = false; "lazyfree-lazy-eviction" DEBUG => yesno;
@@ -317,54 +341,72 @@ parameters! {
     lfu_decay_time: u32 = 1; "lfu-decay-time" NONE => int(0, I32_MAX);
     lfu_log_factor: u32 = 10; "lfu-log-factor" NONE => int(0, I32_MAX);
     maxmemory: u64 = 0; "maxmemory" NONE => memory(0, U64_MAX);
-    maxmemory_clients: i64 = 0; "maxmemory-clients" NONE => percent(-100, I64_MAX) only ["0"] "evicting clients is not supported by this build";
+    maxmemory_clients: i64 = 0; "maxmemory-clients" NONE => percent(-100, I64_MAX)
+        only ["0"] "evicting clients is not supported by this build";
     maxmemory_eviction_tenacity: u32 = 10; "maxmemory-eviction-tenacity" NONE => int(0, 100);
-    maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction; "maxmemory-policy" NONE => choice;
+    maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction; "maxmemory-policy" NONE
+        => choice;
     maxmemory_samples: u32 = 5; "maxmemory-samples" NONE => int(1, I32_MAX);
-    oom_score_adj: OomScoreAdj = OomScoreAdj::No; "oom-score-adj" NONE => choice only ["no"] "adjusting the OOM score is not supported by this build";
-    oom_score_adj_values: OomScoreAdjValues = OomScoreAdjValues::default(); "oom-score-adj-values" MULTI_ARG => special;
+    oom_score_adj: OomScoreAdj = OomScoreAdj::No; "oom-score-adj" NONE => choice
+        only ["no"] "adjusting the OOM score is not supported by this build";
+    oom_score_adj_values: OomScoreAdjValues = OomScoreAdjValues::default();
+        "oom-score-adj-values" MULTI_ARG => special;
 
     // Observability
     crash_log_enabled: bool = true; "crash-log-enabled" NONE => yesno;
     crash_memcheck_enabled: bool = true; "crash-memcheck-enabled" NONE => yesno;
     latency_monitor_threshold: u64 = 0; "latency-monitor-threshold" NONE => int(0, I64_MAX);
     latency_tracking: bool = true; "latency-tracking" NONE => yesno;
-    latency_tracking_info_percentiles: Percentiles = Percentiles::default(); "latency-tracking-info-percentiles" MULTI_ARG => special;
+    latency_tracking_info_percentiles: Percentiles = Percentiles::default();
+        "latency-tracking-info-percentiles" MULTI_ARG => special;
     logfile: String = String::new(); "logfile" IMMUTABLE => text;
     loglevel: LogLevel = LogLevel::Notice; "loglevel" NONE => choice;
     slowlog_log_slower_than: i64 = 10000; "slowlog-log-slower-than" NONE => int(-1, I64_MAX);
     slowlog_max_len: usize = 128; "slowlog-max-len" NONE => int(0, I64_MAX);
-    syslog_enabled: bool = false; "syslog-enabled" IMMUTABLE => yesno only ["no"] "logging to syslog is not supported by this build";
+    syslog_enabled: bool = false; "syslog-enabled" IMMUTABLE => yesno
+        only ["no"] "logging to syslog is not supported by this build";
     syslog_facility: SyslogFacility = SyslogFacility::Local0; "syslog-facility" IMMUTABLE => choice;
     syslog_ident: String = String::from("redis"); "syslog-ident" IMMUTABLE => text;
 
     // Commands and scripts
-    busy_reply_threshold: u64 = 5000; "busy-reply-threshold" ["lua-time-limit"] NONE => int(0, I64_MAX);
-    notify_keyspace_events: NotifyFlags = NotifyFlags::empty(); "notify-keyspace-events" NONE => special;
-    propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore; "propagation-error-behavior" NONE => choice;
+    busy_reply_threshold: u64 = 5000; "busy-reply-threshold" ["lua-time-limit"] NONE
+        => int(0, I64_MAX);
+    notify_keyspace_events: NotifyFlags = NotifyFlags::empty(); "notify-keyspace-events" NONE
+        => special;
+    propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore;
+        "propagation-error-behavior" NONE => choice;
     tracking_table_max_keys: usize = 1_000_000; "tracking-table-max-keys" NONE => int(0, I64_MAX);
 
     // Security
-    acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels; "acl-pubsub-default" NONE => choice;
-    aclfile: String = String::new(); "aclfile" IMMUTABLE => text only [""] "ACL files are not supported by this build";
+    acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels;
+        "acl-pubsub-default" NONE => choice;
+    aclfile: String = String::new(); "aclfile" IMMUTABLE => text
+        only [""] "ACL files are not supported by this build";
     acllog_max_len: usize = 128; "acllog-max-len" NONE => int(0, I64_MAX);
-    enable_debug_command: ProtectedAction = ProtectedAction::No; "enable-debug-command" IMMUTABLE => choice;
-    enable_module_command: ProtectedAction = ProtectedAction::No; "enable-module-command" IMMUTABLE => choice;
-    enable_protected_configs: ProtectedAction = ProtectedAction::No; "enable-protected-configs" IMMUTABLE => choice;
+    enable_debug_command: ProtectedAction = ProtectedAction::No; "enable-debug-command" IMMUTABLE
+        => choice;
+    enable_module_command: ProtectedAction = ProtectedAction::No; "enable-module-command" IMMUTABLE
+        => choice;
+    enable_protected_configs: ProtectedAction = ProtectedAction::No;
+        "enable-protected-configs" IMMUTABLE => choice;
     protected_mode: bool = true; "protected-mode" NONE => yesno;
     requirepass: Vec<u8> = Vec::new(); "requirepass" SENSITIVE | EMPTY_IS_UNSET => text;
 
     // Snapshots
-    bgsave_cpulist: String = String::new(); "bgsave_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text only [""] "CPU affinity is not supported by this build";
-    dbfilename: String = String::from("dump.rdb"); "dbfilename" PROTECTED => text(check::dbfilename);
+    bgsave_cpulist: String = String::new(); "bgsave_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text
+        only [""] "CPU affinity is not supported by this build";
+    dbfilename: String = String::from("dump.rdb"); "dbfilename" PROTECTED
+        => text(check::dbfilename);
     key_load_delay: i32 = 0; "key-load-delay" HIDDEN => int(I32_MIN, I32_MAX);
-    loading_process_events_interval_bytes: u64 = 2_097_152; "loading-process-events-interval-bytes" HIDDEN => int(1024, I32_MAX);
+    loading_process_events_interval_bytes: u64 = 2_097_152;
+        "loading-process-events-interval-bytes" HIDDEN => int(1024, I32_MAX);
     rdb_del_sync_files: bool = false; "rdb-del-sync-files" NONE => yesno;
     rdb_key_save_delay: i32 = 0; "rdb-key-save-delay" HIDDEN => int(I32_MIN, I32_MAX);
     rdb_save_incremental_fsync: bool = true; "rdb-save-incremental-fsync" NONE => yesno;
     rdbchecksum: bool = true; "rdbchecksum" IMMUTABLE => yesno;
     rdbcompression: bool = true; "rdbcompression" NONE => yesno;
-    sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No; "sanitize-dump-payload" DEBUG => choice;
+    sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No;
+        "sanitize-dump-payload" DEBUG => choice;
     save: Vec<SavePoint> = SavePoint::defaults(); "save" MULTI_ARG => special;
     stop_writes_on_bgsave_error: bool = true; "stop-writes-on-bgsave-error" NONE => yesno;
 
@@ -374,60 +416,85 @@ parameters! {
     aof_rewrite_incremental_fsync: bool = true; "aof-rewrite-incremental-fsync" NONE => yesno;
     aof_timestamp_enabled: bool = false; "aof-timestamp-enabled" NONE => yesno;
     aof_use_rdb_preamble: bool = true; "aof-use-rdb-preamble" NONE => yesno;
-    aof_rewrite_cpulist: String = String::new(); "aof_rewrite_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text only [""] "CPU affinity is not supported by this build";
-    appenddirname: String = String::from("appendonlydir"); "appenddirname" IMMUTABLE => text(check::appenddirname);
-    appendfilename: String = String::from("appendonly.aof"); "appendfilename" IMMUTABLE => text(check::appendfilename);
+    aof_rewrite_cpulist: String = String::new(); "aof_rewrite_cpulist" IMMUTABLE | EMPTY_IS_UNSET
+        => text
+        only [""] "CPU affinity is not supported by this build";
+    appenddirname: String = String::from("appendonlydir"); "appenddirname" IMMUTABLE
+        => text(check::appenddirname);
+    appendfilename: String = String::from("appendonly.aof"); "appendfilename" IMMUTABLE
+        => text(check::appendfilename);
     appendfsync: AppendFsync = AppendFsync::Everysec; "appendfsync" NONE => choice;
-    appendonly: bool = false; "appendonly" DENY_LOADING => yesno only ["no"] "append only files are not supported by this build";
-    auto_aof_rewrite_min_size: u64 = 67_108_864; "auto-aof-rewrite-min-size" NONE => memory(0, I64_MAX);
+    appendonly: bool = false; "appendonly" DENY_LOADING => yesno
+        only ["no"] "append only files are not supported by this build";
+    auto_aof_rewrite_min_size: u64 = 67_108_864; "auto-aof-rewrite-min-size" NONE
+        => memory(0, I64_MAX);
     auto_aof_rewrite_percentage: u32 = 100; "auto-aof-rewrite-percentage" NONE => int(0, I32_MAX);
     no_appendfsync_on_rewrite: bool = false; "no-appendfsync-on-rewrite" NONE => yesno;
 
     // Replication
     masterauth: Vec<u8> = Vec::new(); "masterauth" SENSITIVE | EMPTY_IS_UNSET => text;
     masteruser: Vec<u8> = Vec::new(); "masteruser" SENSITIVE | EMPTY_IS_UNSET => text;
-    min_replicas_max_lag: u32 = 10; "min-replicas-max-lag" ["min-slaves-max-lag"] NONE => int(0, I32_MAX);
-    min_replicas_to_write: u32 = 0; "min-replicas-to-write" ["min-slaves-to-write"] NONE => int(0, I32_MAX);
+    min_replicas_max_lag: u32 = 10; "min-replicas-max-lag" ["min-slaves-max-lag"] NONE
+        => int(0, I32_MAX);
+    min_replicas_to_write: u32 = 0; "min-replicas-to-write" ["min-slaves-to-write"] NONE
+        => int(0, I32_MAX);
     repl_backlog_size: u64 = 1_048_576; "repl-backlog-size" NONE => memory(1, I64_MAX);
     repl_backlog_ttl: u64 = 3600; "repl-backlog-ttl" NONE => int(0, I64_MAX);
     repl_disable_tcp_nodelay: bool = false; "repl-disable-tcp-nodelay" NONE => yesno;
-    repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled; "repl-diskless-load" DEBUG | DENY_LOADING => choice;
+    repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled;
+        "repl-diskless-load" DEBUG | DENY_LOADING => choice;
     repl_diskless_sync: bool = true; "repl-diskless-sync" DEBUG => yesno;
     repl_diskless_sync_delay: u32 = 5; "repl-diskless-sync-delay" NONE => int(0, I32_MAX);
-    repl_diskless_sync_max_replicas: u32 = 0; "repl-diskless-sync-max-replicas" NONE => int(0, I32_MAX);
-    repl_ping_replica_period: u32 = 10; "repl-ping-replica-period" ["repl-ping-slave-period"] NONE => int(1, I32_MAX);
+    repl_diskless_sync_max_replicas: u32 = 0; "repl-diskless-sync-max-replicas" NONE
+        => int(0, I32_MAX);
+    repl_ping_replica_period: u32 = 10; "repl-ping-replica-period" ["repl-ping-slave-period"] NONE
+        => int(1, I32_MAX);
     repl_timeout: u32 = 60; "repl-timeout" NONE => int(1, I32_MAX);
-    replica_announce_ip: String = String::new(); "replica-announce-ip" ["slave-announce-ip"] EMPTY_IS_UNSET => text;
-    replica_announce_port: u16 = 0; "replica-announce-port" ["slave-announce-port"] NONE => int(0, 65535);
+    replica_announce_ip: String = String::new();
+        "replica-announce-ip" ["slave-announce-ip"] EMPTY_IS_UNSET => text;
+    replica_announce_port: u16 = 0; "replica-announce-port" ["slave-announce-port"] NONE
+        => int(0, 65535);
     replica_announced: bool = true; "replica-announced" NONE => yesno;
-    replica_ignore_disk_write_errors: bool = false; "replica-ignore-disk-write-errors" NONE => yesno;
-    replica_ignore_maxmemory: bool = true; "replica-ignore-maxmemory" ["slave-ignore-maxmemory"] NONE => yesno;
+    replica_ignore_disk_write_errors: bool = false; "replica-ignore-disk-write-errors" NONE
+        => yesno;
+    replica_ignore_maxmemory: bool = true;
+        "replica-ignore-maxmemory" ["slave-ignore-maxmemory"] NONE => yesno;
     replica_lazy_flush: bool = false; "replica-lazy-flush" ["slave-lazy-flush"] NONE => yesno;
     replica_priority: u32 = 100; "replica-priority" ["slave-priority"] NONE => int(0, I32_MAX);
     replica_read_only: bool = true; "replica-read-only" ["slave-read-only"] DEBUG => yesno;
-    replica_serve_stale_data: bool = true; "replica-serve-stale-data" ["slave-serve-stale-data"] NONE => yesno;
-    replicaof: Option<ReplicaOf> = None; "replicaof" ["slaveof"] IMMUTABLE | MULTI_ARG => special only [""] "replication is not supported by this build";
+    replica_serve_stale_data: bool = true;
+        "replica-serve-stale-data" ["slave-serve-stale-data"] NONE => yesno;
+    replicaof: Option<ReplicaOf> = None; "replicaof" ["slaveof"] IMMUTABLE | MULTI_ARG => special
+        only [""] "replication is not supported by this build";
 
     // Cluster
-    cluster_allow_pubsubshard_when_down: bool = true; "cluster-allow-pubsubshard-when-down" NONE => yesno;
+    cluster_allow_pubsubshard_when_down: bool = true; "cluster-allow-pubsubshard-when-down" NONE
+        => yesno;
     cluster_allow_reads_when_down: bool = false; "cluster-allow-reads-when-down" NONE => yesno;
     cluster_allow_replica_migration: bool = true; "cluster-allow-replica-migration" NONE => yesno;
     cluster_announce_bus_port: u16 = 0; "cluster-announce-bus-port" NONE => int(0, 65535);
-    cluster_announce_hostname: String = String::new(); "cluster-announce-hostname" EMPTY_IS_UNSET => text(check::hostname);
-    cluster_announce_human_nodename: String = String::new(); "cluster-announce-human-nodename" EMPTY_IS_UNSET => text(check::nodename);
+    cluster_announce_hostname: String = String::new(); "cluster-announce-hostname" EMPTY_IS_UNSET
+        => text(check::hostname);
+    cluster_announce_human_nodename: String = String::new();
+        "cluster-announce-human-nodename" EMPTY_IS_UNSET => text(check::nodename);
     cluster_announce_ip: String = String::new(); "cluster-announce-ip" EMPTY_IS_UNSET => text;
     cluster_announce_port: u16 = 0; "cluster-announce-port" NONE => int(0, 65535);
     cluster_announce_tls_port: u16 = 0; "cluster-announce-tls-port" NONE => int(0, 65535);
-    cluster_config_file: String = String::from("nodes.conf"); "cluster-config-file" IMMUTABLE => text;
-    cluster_enabled: bool = false; "cluster-enabled" IMMUTABLE => yesno only ["no"] "cluster mode is not supported by this build";
+    cluster_config_file: String = String::from("nodes.conf"); "cluster-config-file" IMMUTABLE
+        => text;
+    cluster_enabled: bool = false; "cluster-enabled" IMMUTABLE => yesno
+        only ["no"] "cluster mode is not supported by this build";
     cluster_link_sendbuf_limit: u64 = 0; "cluster-link-sendbuf-limit" NONE => memory(0, U64_MAX);
     cluster_migration_barrier: u32 = 1; "cluster-migration-barrier" NONE => int(0, I32_MAX);
     cluster_node_timeout: u64 = 15000; "cluster-node-timeout" NONE => int(0, I64_MAX);
     cluster_ping_interval: u64 = 0; "cluster-ping-interval" HIDDEN => int(0, I64_MAX);
     cluster_port: u16 = 0; "cluster-port" IMMUTABLE => int(0, 65535);
-    cluster_preferred_endpoint_type: EndpointType = EndpointType::Ip; "cluster-preferred-endpoint-type" NONE => choice;
-    cluster_replica_no_failover: bool = false; "cluster-replica-no-failover" ["cluster-slave-no-failover"] NONE => yesno;
-    cluster_replica_validity_factor: u32 = 10; "cluster-replica-validity-factor" ["cluster-slave-validity-factor"] NONE => int(0, I32_MAX);
+    cluster_preferred_endpoint_type: EndpointType = EndpointType::Ip;
+        "cluster-preferred-endpoint-type" NONE => choice;
+    cluster_replica_no_failover: bool = false;
+        "cluster-replica-no-failover" ["cluster-slave-no-failover"] NONE => yesno;
+    cluster_replica_validity_factor: u32 = 10;
+        "cluster-replica-validity-factor" ["cluster-slave-validity-factor"] NONE => int(0, I32_MAX);
     cluster_require_full_coverage: bool = true; "cluster-require-full-coverage" NONE => yesno;
 
     // TLS
@@ -439,15 +506,19 @@ parameters! {
     tls_ciphersuites: String = String::new(); "tls-ciphersuites" EMPTY_IS_UNSET => text;
     tls_client_cert_file: String = String::new(); "tls-client-cert-file" EMPTY_IS_UNSET => text;
     tls_client_key_file: String = String::new(); "tls-client-key-file" EMPTY_IS_UNSET => text;
-    tls_client_key_file_pass: String = String::new(); "tls-client-key-file-pass" EMPTY_IS_UNSET => text;
-    tls_cluster: bool = false; "tls-cluster" NONE => yesno only ["no"] "TLS is not supported by this build";
+    tls_client_key_file_pass: String = String::new(); "tls-client-key-file-pass" EMPTY_IS_UNSET
+        => text;
+    tls_cluster: bool = false; "tls-cluster" NONE => yesno
+        only ["no"] "TLS is not supported by this build";
     tls_dh_params_file: String = String::new(); "tls-dh-params-file" EMPTY_IS_UNSET => text;
     tls_key_file: String = String::new(); "tls-key-file" EMPTY_IS_UNSET => text;
     tls_key_file_pass: String = String::new(); "tls-key-file-pass" EMPTY_IS_UNSET => text;
-    tls_port: u16 = 0; "tls-port" NONE => int(0, 65535) only ["0"] "TLS is not supported by this build";
+    tls_port: u16 = 0; "tls-port" NONE => int(0, 65535)
+        only ["0"] "TLS is not supported by this build";
     tls_prefer_server_ciphers: bool = false; "tls-prefer-server-ciphers" NONE => yesno;
     tls_protocols: String = String::new(); "tls-protocols" EMPTY_IS_UNSET => text;
-    tls_replication: bool = false; "tls-replication" NONE => yesno only ["no"] "TLS is not supported by this build";
+    tls_replication: bool = false; "tls-replication" NONE => yesno
+        only ["no"] "TLS is not supported by this build";
     tls_session_cache_size: u32 = 20480; "tls-session-cache-size" NONE => int(0, I32_MAX);
     tls_session_cache_timeout: u32 = 300; "tls-session-cache-timeout" NONE => int(0, I32_MAX);
     tls_session_caching: bool = true; "tls-session-caching" NONE => yesno;
