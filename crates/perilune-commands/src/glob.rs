@@ -145,7 +145,7 @@ mod tests {
         assert!(check("[\\]]", "]"));
         assert!(check("[\\-]x", "-x"));
         assert!(check("[abc", "b"), "an unclosed class ends with the pattern");
-        assert!(check("[a-]", "-"));
+        assert!(check("[a-]", "_") && !check("[a-]", "-"), "a range may end in a bracket");
         assert!(!check("[]", "a"));
         assert!(check("[^]", "a"));
     }

@@ -1,1 +1,3 @@
 //! Placeholder.
+pub mod cli;
+pub mod config_file;

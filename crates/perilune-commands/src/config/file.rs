@@ -6,8 +6,9 @@
 
 use std::io;
 
+use perilune_resp::split_args;
+
 use super::error::{self, ConfigFileError, Reason};
-use super::split::split_args;
 use super::values::Origin;
 use super::{Config, ParamFlags, ParamId};
 

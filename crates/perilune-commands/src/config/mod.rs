@@ -12,8 +12,8 @@ mod check;
 mod error;
 mod file;
 mod number;
+mod quote;
 mod rewrite;
-mod split;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,7 @@ use std::sync::LazyLock;
 
 pub use error::{ConfigError, ConfigFileError, Reason};
 pub use file::{Include, Loader, parse_config};
-pub use split::{quoted, split_args};
+pub use quote::quoted;
 pub use table::{Config, ParamFlags, ParamId};
 pub use values::{
     AclPubsubDefault, AppendFsync, BindAddresses, BufferLimit, Choice, EndpointType, LogLevel,

@@ -1,5 +1,7 @@
 //! Numbers as configuration texts write them: plain, octal, memory sizes with units, percentages.
 
+use perilune_resp::parse_int;
+
 use super::error::{self, Reason};
 
 /// How the number of a parameter is read and printed.
@@ -17,7 +19,7 @@ impl NumberFormat {
     /// Reads a number, or says what was expected.
     pub(super) fn parse(self, text: &[u8]) -> Result<i128, Reason> {
         match self {
-            Self::Plain => integer(text).map(i128::from).ok_or(error::NOT_AN_INTEGER.into()),
+            Self::Plain => parse_int(text).map(i128::from).ok_or(error::NOT_AN_INTEGER.into()),
             Self::Octal => octal(text).map(i128::from).ok_or(error::NOT_OCTAL.into()),
             Self::Memory => memory_bytes(text).map(i128::from).ok_or(error::NOT_MEMORY.into()),
             Self::MemoryOrPercent => memory_bytes(text)
@@ -58,12 +60,6 @@ impl NumberFormat {
             _ => self.text(value),
         }
     }
-}
-
-/// A decimal integer in its only canonical form: no plus sign, no leading zeros, no `-0`.
-fn integer(text: &[u8]) -> Option<i64> {
-    let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (number.to_string().as_bytes() == text).then_some(number)
 }
 
 /// Splits leading blanks and a sign off, as the C library does.
@@ -129,7 +125,7 @@ pub(super) fn memory_bytes(text: &[u8]) -> Option<u64> {
 /// A percentage such as `5%`.
 fn percent(text: &[u8]) -> Option<i64> {
     let (sign, number) = text.split_last()?;
-    integer(number).filter(|percent| *sign == b'%' && *percent >= 0)
+    parse_int(number).filter(|percent| *sign == b'%' && *percent >= 0)
 }
 
 /// Bytes with the largest unit that divides them.

@@ -7,8 +7,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use perilune_resp::split_args;
+
 use super::file::trimmed;
-use super::split::{quoted, split_args};
+use super::quote::quoted;
 use super::table::{Kind, PARAMS, Param};
 use super::{Config, ParamFlags, ParamId};
 

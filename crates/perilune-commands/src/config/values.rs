@@ -165,7 +165,7 @@ impl Special for String {
         if self.is_empty() {
             return Vec::new();
         }
-        vec![(super::split::quoted(self.as_bytes()), self != default)]
+        vec![(super::quote::quoted(self.as_bytes()), self != default)]
     }
 }
 
@@ -443,7 +443,7 @@ impl Special for NotifyFlags {
     }
 
     fn lines(&self, default: &Self) -> Vec<(String, bool)> {
-        vec![(super::split::quoted(self.letters().as_bytes()), self != default)]
+        vec![(super::quote::quoted(self.letters().as_bytes()), self != default)]
     }
 }
 
