@@ -6,11 +6,14 @@
 mod bytes;
 mod hashtable;
 mod limits;
+pub mod list;
 pub mod listpack;
+pub mod lzf;
 mod rng;
 
 pub use bytes::{Bytes, INLINE_MAX};
 pub use hashtable::{Entry, HashTable, hash_bytes};
 pub use limits::EncodingLimits;
+pub use list::{End, List};
 pub use listpack::{Listpack, LpPos, LpValue};
 pub use rng::Rng;

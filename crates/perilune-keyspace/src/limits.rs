@@ -24,6 +24,8 @@ pub struct EncodingLimits {
     /// Size of one list node: a count of elements if positive, a size class (-1 is 4 KiB, -2
     /// is 8 KiB, up to -5, 64 KiB) if negative.
     pub list_max_listpack_size: i64,
+    /// Elements of this many bytes or more get a list node of their own, without a listpack.
+    pub list_packed_threshold: usize,
     /// Nodes at each end of a list that are never compressed; zero compresses nothing.
     pub list_compress_depth: usize,
     /// Most bytes of one stream node; zero is no limit.
@@ -46,6 +48,7 @@ impl Default for EncodingLimits {
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
             list_max_listpack_size: -2,
+            list_packed_threshold: 1 << 30,
             list_compress_depth: 0,
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
