@@ -271,7 +271,7 @@ impl Decoder {
     fn decode_count(&mut self, buf: &[u8]) -> Result<bool, ProtocolError> {
         let count = match fast_header(buf) {
             Some((count, header_len)) => {
-                self.position = header_len;
+                self.skip_header(header_len);
                 Some(count)
             }
             None => match self.slow_header(buf, ProtocolError::TooBigMultibulkCount)? {
@@ -320,8 +320,7 @@ impl Decoder {
         let fast = if tail.first() == Some(&b'$') { fast_header(tail) } else { None };
         let len = match fast {
             Some((len, header_len)) => {
-                self.position += header_len;
-                self.scanned = 0;
+                self.skip_header(header_len);
                 Some(len)
             }
             None => match self.slow_header(buf, ProtocolError::TooBigBulkCount)? {
@@ -357,9 +356,15 @@ impl Decoder {
             return Ok(None);
         }
         let line = buf.get(self.position..end).unwrap_or_default();
-        self.position = end + 2;
-        self.scanned = 0;
+        self.skip_header(line.len() + 2);
         Ok(Some(line))
+    }
+
+    /// Moves behind a header, where the search for a line end starts anew.
+    #[inline]
+    fn skip_header(&mut self, header_len: usize) {
+        self.position += header_len;
+        self.scanned = 0;
     }
 
     /// Finds `terminator` after `position`, going on where the last search ended. A NUL byte stops

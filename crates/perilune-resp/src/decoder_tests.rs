@@ -85,6 +85,20 @@ fn bytes_after_a_bulk_are_skipped_unseen() {
 }
 
 #[test]
+fn a_header_cut_in_its_line_end_leaves_no_trace() {
+    for (stream, error) in [
+        (&b"*1\rA\r\n"[..], Some(ProtocolError::ExpectedDollar(b'\r'))),
+        (b"*1\r\n$\r\n", Some(ProtocolError::InvalidBulkLength)),
+        (b"*2\r\n$0\r\n\r\n\r\n", Some(ProtocolError::ExpectedDollar(b'\r'))),
+    ] {
+        for cut in 0..stream.len() {
+            let decoded = decode_in_pieces(stream, &[cut], DecoderLimits::default());
+            assert_eq!(decoded, (vec![], error));
+        }
+    }
+}
+
+#[test]
 fn errors_say_what_redis_says() {
     for (stream, text) in [
         (&b"*a\r\n"[..], "invalid multibulk length"),
