@@ -1,0 +1,129 @@
+//! Clients that wait: for a key to get something to pop, or for a pause to end.
+//!
+//! A blocking command tries, and if there is nothing it leaves itself here: its arguments and the
+//! keys it waits for. When one of these keys is changed by anybody, the command simply runs again
+//! after the command (transaction, script) that changed it, in the order in which the clients came.
+//! So there is one implementation of every blocking command, not a second one for waking up.
+//!
+//! Invariant: a client is in `waiters[key]` for exactly the keys of its [`Blocked`] state.
+
+use crate::owned_args::OwnedArgs;
+use crate::session::ClientSlot;
+use ahash::AHashMap;
+use perilune_keyspace::Bytes;
+use std::collections::VecDeque;
+
+/// What a waiting client waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitKind {
+    /// A list to pop from.
+    List,
+    /// A sorted set to pop from.
+    SortedSet,
+    /// The end of `CLIENT PAUSE`.
+    Pause,
+}
+
+/// How a client that waits too long, or is unblocked, is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnblockReason {
+    /// Its time is up, or `CLIENT UNBLOCK ... TIMEOUT`.
+    Timeout,
+    /// `CLIENT UNBLOCK ... ERROR`.
+    Error,
+}
+
+/// State of a waiting client.
+#[derive(Debug)]
+pub struct Blocked {
+    /// What it waits for.
+    pub kind: WaitKind,
+    /// Database of the keys.
+    pub db: usize,
+    /// The keys, without doubles.
+    pub keys: Vec<Bytes>,
+    /// Unix time in milliseconds when it gives up; none: never.
+    pub deadline_ms: Option<i64>,
+    /// The command.
+    pub argv: OwnedArgs,
+}
+
+/// Who waits for which key, and which keys were changed meanwhile.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    by_key: AHashMap<(usize, Bytes), VecDeque<ClientSlot>>,
+    ready: Vec<(usize, Bytes)>,
+    clients: usize,
+}
+
+impl Waiters {
+    /// Whether nobody waits for any key.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Number of clients that wait for keys.
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Number of keys somebody waits for.
+    pub fn keys(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Adds a client behind those who wait for the same keys already.
+    pub fn add(&mut self, client: ClientSlot, blocked: &Blocked) {
+        self.clients += 1;
+        for key in &blocked.keys {
+            self.by_key.entry((blocked.db, key.clone())).or_default().push_back(client);
+        }
+    }
+
+    /// Takes a client out.
+    pub fn remove(&mut self, client: ClientSlot, blocked: &Blocked) {
+        self.clients = self.clients.saturating_sub(1);
+        for key in &blocked.keys {
+            let at = (blocked.db, key.clone());
+            if let Some(queue) = self.by_key.get_mut(&at) {
+                queue.retain(|other| *other != client);
+                if queue.is_empty() {
+                    self.by_key.remove(&at);
+                }
+            }
+        }
+    }
+
+    /// Notes that a key was changed. Cheap when nobody waits.
+    #[inline]
+    pub fn key_changed(&mut self, db: usize, key: &[u8]) {
+        if !self.by_key.is_empty() {
+            self.note_ready(db, key);
+        }
+    }
+
+    fn note_ready(&mut self, db: usize, key: &[u8]) {
+        let at = (db, Bytes::new(key));
+        if self.by_key.contains_key(&at) && !self.ready.contains(&at) {
+            self.ready.push(at);
+        }
+    }
+
+    /// Notes that all keys of a database may have changed (`SWAPDB`).
+    pub fn db_changed(&mut self, db: usize) {
+        let keys = self.by_key.keys().filter(|(at, _)| *at == db).cloned();
+        let fresh: Vec<_> = keys.filter(|at| !self.ready.contains(at)).collect();
+        self.ready.extend(fresh);
+    }
+
+    /// The keys changed since the last call.
+    pub fn take_ready(&mut self) -> Vec<(usize, Bytes)> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Who waits for a key, first come first.
+    pub fn waiting_for(&self, at: &(usize, Bytes)) -> Vec<ClientSlot> {
+        self.by_key.get(at).map(|queue| queue.iter().copied().collect()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,572 @@
+//! The one road of every command: resolve, check, call, and what follows a call.
+//!
+//! - [`Engine::execute`] is the entry of a client's request.
+//! - [`Engine::call`] runs a resolved command and keeps the books (duration, statistics, slow
+//!   log). `EXEC`, `redis.call` and woken clients enter here, behind their own checks.
+//! - [`Engine::after_command`] serves the clients that the command made runnable; it runs once per
+//!   top-level command, so a transaction or script is atomic for them, too.
+
+use crate::args::Args;
+use crate::blocking::{Blocked, UnblockReason, WaitKind};
+use crate::ctx::Ctx;
+use crate::engine::Engine;
+use crate::errors::{self, CommandError};
+use crate::owned_args::OwnedArgs;
+use crate::session::{ClientSlot, ReplyMode};
+use crate::spec::CommandFlags;
+use crate::table::CommandId;
+use perilune_resp::{ReplyWriter, RespWriter};
+
+/// What a connection does after a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Goes on with the next request.
+    Continue,
+    /// Waits for its waker; the client is blocked and further requests stay unread.
+    Blocked,
+    /// Writes what there is and closes.
+    Close,
+}
+
+/// What becomes of a command that passed all checks.
+enum Admission {
+    Run(CommandId),
+    Queue(CommandId),
+    Postpone,
+}
+
+impl Engine {
+    /// Runs one request of a client and appends its reply, if there is one now, to `out`. Empty
+    /// requests are skipped.
+    pub fn execute(&mut self, client: ClientSlot, argv: &[&[u8]], out: &mut Vec<u8>) -> Flow {
+        if argv.is_empty() {
+            return Flow::Continue;
+        }
+        let Some(session) = self.sessions.get(client) else { return Flow::Close };
+        let (protocol, start) = (session.protocol, out.len());
+        let before = self.current_client.replace(client);
+        self.process(client, argv, &mut RespWriter::new(out, protocol));
+        self.current_client = before;
+        self.settle(client, start, out)
+    }
+
+    /// Runs one request of a client into any writer: embedding, tests.
+    pub fn execute_into(
+        &mut self,
+        client: ClientSlot,
+        argv: &[&[u8]],
+        out: &mut dyn ReplyWriter,
+    ) -> Flow {
+        if argv.is_empty() {
+            return Flow::Continue;
+        }
+        let before = self.current_client.replace(client);
+        self.process(client, argv, out);
+        self.current_client = before;
+        self.flow_of(client)
+    }
+
+    /// Applies `CLIENT REPLY` to what was written since `start` and appends the outbox.
+    fn settle(&mut self, client: ClientSlot, start: usize, out: &mut Vec<u8>) -> Flow {
+        let Some(session) = self.sessions.get_mut(client) else { return Flow::Close };
+        if session.reply_mode != ReplyMode::On {
+            match session.reply_mode {
+                ReplyMode::Off => out.truncate(start),
+                ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
+                _ => {
+                    out.truncate(start);
+                    session.reply_mode = ReplyMode::On;
+                }
+            }
+        }
+        if !session.outbox.is_empty() {
+            out.append(&mut session.outbox);
+        }
+        self.flow_of(client)
+    }
+
+    fn flow_of(&self, client: ClientSlot) -> Flow {
+        match self.sessions.get(client) {
+            None => Flow::Close,
+            Some(session) if session.killed || session.close_after_reply => Flow::Close,
+            Some(session) if session.blocked.is_some() => Flow::Blocked,
+            Some(_) => Flow::Continue,
+        }
+    }
+
+    fn process(&mut self, client: ClientSlot, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
+        let args = Args::new(argv);
+        match self.admit(client, args) {
+            Ok(Admission::Run(id)) => {
+                self.call(client, id, args, out);
+                self.after_command();
+            }
+            Ok(Admission::Queue(id)) => self.queue(client, id, args, out),
+            Ok(Admission::Postpone) => self.postpone(client, args),
+            Err(error) => {
+                self.stats.count_error(error.text().as_bytes());
+                out.error(error.text().as_bytes());
+            }
+        }
+    }
+
+    /// All checks between knowing the arguments and running the command.
+    fn admit(&mut self, client: ClientSlot, args: Args<'_>) -> Result<Admission, CommandError> {
+        let checked = self.commands.resolve(args).and_then(|id| {
+            let verdict = self.check(client, id, args);
+            if verdict.is_err() {
+                self.commands.get_mut(id).stats.rejected += 1;
+            }
+            verdict
+        });
+        if checked.is_err()
+            && let Some(session) = self.sessions.get_mut(client)
+            && let Some(transaction) = &mut session.transaction
+        {
+            transaction.aborted = true;
+        }
+        checked
+    }
+
+    #[inline]
+    fn check(
+        &mut self,
+        client: ClientSlot,
+        id: CommandId,
+        args: Args<'_>,
+    ) -> Result<Admission, CommandError> {
+        let command = self.commands.get(id);
+        let (flags, name) = (command.flags, command.full_name);
+        let Some(session) = self.sessions.get_mut(client) else { return Err(errors::NOAUTH) };
+        session.last_command = name;
+        session.last_command_ms = self.now_us / 1000;
+        if !session.authenticated && !flags.contains(CommandFlags::NO_AUTH) {
+            self.stats.auth_denied += 1;
+            return Err(errors::NOAUTH);
+        }
+        let queueing = session.transaction.is_some();
+        if queueing && flags.contains(CommandFlags::NO_MULTI) {
+            return Err(errors::NO_MULTI);
+        }
+        if session.subscriber_only() && !allowed_while_subscribed(name) {
+            return Err(errors::only_subscription_commands(name));
+        }
+        if flags.contains(CommandFlags::PROTECTED) {
+            self.check_protected(client, name)?;
+        }
+        if self.config.maxmemory > 0 {
+            self.check_memory(client, flags, name)?;
+        }
+        if let Some(error) = self.scripting.busy_error()
+            && !flags.contains(CommandFlags::ALLOW_BUSY)
+        {
+            return Err(error);
+        }
+        if queueing && !runs_inside_multi(name) {
+            return Ok(Admission::Queue(id));
+        }
+        if self.pause.is_some() && self.is_paused(client, id, flags, args) {
+            return Ok(Admission::Postpone);
+        }
+        Ok(Admission::Run(id))
+    }
+
+    /// `DEBUG` and the like, which a configuration switch opens for nobody, local clients or all.
+    fn check_protected(&self, client: ClientSlot, name: &str) -> Result<(), CommandError> {
+        let local = self.sessions.get(client).is_some_and(|session| session.peer.local);
+        match self.config.enable_debug_command.as_str() {
+            "yes" => Ok(()),
+            "local" if local => Ok(()),
+            _ => Err(errors::protected_command(name)),
+        }
+    }
+
+    /// Refuses what needs memory while the server is over its limit.
+    fn check_memory(
+        &mut self,
+        client: ClientSlot,
+        flags: CommandFlags,
+        name: &str,
+    ) -> Result<(), CommandError> {
+        let queueing =
+            self.sessions.get(client).is_some_and(|session| session.transaction.is_some());
+        // Queued commands count as growing, because the queue itself grows.
+        let denied = flags.contains(CommandFlags::DENYOOM)
+            || (queueing && !runs_inside_multi(name));
+        let over = self.over_memory_limit();
+        self.scripting.note_memory(over);
+        if over && denied { Err(errors::OOM) } else { Ok(()) }
+    }
+
+    /// Whether the allocator holds more than `maxmemory`.
+    pub fn over_memory_limit(&self) -> bool {
+        self.config.maxmemory > 0
+            && self.env.memory().allocated as u64 > self.config.maxmemory
+    }
+
+    fn queue(
+        &mut self,
+        client: ClientSlot,
+        id: CommandId,
+        args: Args<'_>,
+        out: &mut dyn ReplyWriter,
+    ) {
+        let is_write = self.commands.get(id).flags.contains(CommandFlags::WRITE);
+        let _ = is_write;
+        if let Some(session) = self.sessions.get_mut(client)
+            && let Some(transaction) = &mut session.transaction
+        {
+            // A transaction that will be discarded anyway need not be remembered.
+            if !transaction.aborted && !session.watch_broken {
+                let owned = OwnedArgs::new(args.all());
+                transaction.bytes += owned.byte_len();
+                transaction.queue.push(owned);
+            }
+        }
+        out.status(b"QUEUED");
+    }
+
+    /// Runs a resolved command: the handler, its error, and the books. True when it succeeded.
+    pub(crate) fn call(
+        &mut self,
+        client: ClientSlot,
+        id: CommandId,
+        args: Args<'_>,
+        out: &mut dyn ReplyWriter,
+    ) -> bool {
+        let command = self.commands.get(id);
+        let (handler, flags) = (command.spec.handler, command.flags);
+        if self.monitors > 0 && !flags.intersects(CommandFlags::SKIP_MONITOR | CommandFlags::ADMIN)
+        {
+            self.feed_monitors(client, args);
+        }
+        let started_us = self.mono_us;
+        let errors_before = self.stats.error_replies;
+        let result = handler(&mut Ctx::new(self, client, id), args, out);
+        if let Err(error) = &result {
+            self.stats.count_error(error.text().as_bytes());
+            out.error(error.text().as_bytes());
+        }
+        let failed = result.is_err() || self.stats.error_replies != errors_before;
+        let mono_us = self.clock.monotonic_us();
+        if !self.scripting.is_running() && mono_us != started_us {
+            self.now_us += (mono_us - started_us) as i64;
+            self.mono_us = mono_us;
+        }
+        let took_us = mono_us.saturating_sub(started_us);
+        let stats = &mut self.commands.get_mut(id).stats;
+        stats.calls += 1;
+        stats.usec += took_us;
+        stats.failed += u64::from(failed);
+        self.stats.commands_processed += 1;
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.commands += 1;
+        }
+        self.note_duration(client, flags, args, took_us);
+        !failed
+    }
+
+    /// Records a slow command in the slow log and the latency monitor.
+    #[inline]
+    fn note_duration(
+        &mut self,
+        client: ClientSlot,
+        flags: CommandFlags,
+        args: Args<'_>,
+        took_us: u64,
+    ) {
+        let slower_than = self.config.slowlog_log_slower_than;
+        let slow = slower_than >= 0 && took_us >= slower_than as u64;
+        let threshold_ms = self.config.latency_monitor_threshold;
+        let spike = threshold_ms > 0 && took_us / 1000 >= threshold_ms as u64;
+        if !slow && !spike {
+            return;
+        }
+        let now_s = self.now_us / 1_000_000;
+        if spike {
+            let fast = flags.contains(CommandFlags::FAST);
+            let event = if fast { "fast-command" } else { "command" };
+            self.latency.add(event, now_s, took_us / 1000);
+        }
+        if slow && !flags.contains(CommandFlags::SKIP_SLOWLOG) {
+            let who = self.scripting.caller().unwrap_or(client);
+            if let Some(session) = self.sessions.get(who)
+                && session.blocked.is_none()
+            {
+                let max_len = self.config.slowlog_max_len as usize;
+                let args = args.all();
+                self.slowlog.add(max_len, now_s, took_us, args, &session.peer, &session.name);
+            }
+        }
+    }
+
+    /// Serves clients whose keys were changed. Runs after every top-level command.
+    #[inline]
+    pub(crate) fn after_command(&mut self) {
+        if !self.waiters.is_empty() {
+            self.serve_waiters();
+        }
+    }
+
+    fn serve_waiters(&mut self) {
+        loop {
+            let ready = self.waiters.take_ready();
+            if ready.is_empty() {
+                return;
+            }
+            for at in ready {
+                for client in self.waiters.waiting_for(&at) {
+                    self.try_waiter(client, &at);
+                }
+            }
+        }
+    }
+
+    /// Runs a waiting client's command again if its key now holds what it waits for.
+    fn try_waiter(&mut self, client: ClientSlot, at: &(usize, perilune_keyspace::Bytes)) {
+        let now_ms = self.now_ms();
+        let Some(session) = self.sessions.get(client) else { return };
+        let Some(blocked) = &session.blocked else { return };
+        let fits = self.keyspace.db(at.0).get(&at.1).is_some_and(|entry| {
+            !entry.is_expired(now_ms)
+                && match blocked.kind {
+                    WaitKind::List => entry.value().as_list().is_some(),
+                    WaitKind::SortedSet => entry.value().as_zset().is_some(),
+                    WaitKind::Pause => false,
+                }
+        });
+        if fits {
+            self.run_again(client);
+        }
+    }
+
+    /// Takes a client out of its wait and runs its command; it may wait again.
+    fn run_again(&mut self, client: ClientSlot) {
+        let Some(blocked) = self.take_blocked(client) else { return };
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        session.reexecuting = true;
+        let kept_deadline = blocked.deadline_ms;
+        let mut out = std::mem::take(&mut session.outbox);
+        let protocol = session.protocol;
+        let view = blocked.argv.view();
+        let args = Args::new(&view);
+        let before = self.current_client.replace(client);
+        let mut writer = RespWriter::new(&mut out, protocol);
+        if blocked.kind == WaitKind::Pause {
+            self.process(client, &view, &mut writer);
+        } else if let Ok(id) = self.commands.resolve(args) {
+            self.call(client, id, args, &mut writer);
+        }
+        self.current_client = before;
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.reexecuting = false;
+            let pushed = std::mem::replace(&mut session.outbox, out);
+            session.outbox.extend_from_slice(&pushed);
+            if let Some(again) = &mut session.blocked
+                && again.kind != WaitKind::Pause
+            {
+                again.deadline_ms = kept_deadline;
+            }
+            session.wake();
+        }
+    }
+
+    fn take_blocked(&mut self, client: ClientSlot) -> Option<Box<Blocked>> {
+        let blocked = self.sessions.get_mut(client)?.blocked.take()?;
+        if blocked.kind != WaitKind::Pause {
+            self.waiters.remove(client, &blocked);
+        }
+        Some(blocked)
+    }
+
+    /// Makes a client wait. The command that calls this writes no reply.
+    pub(crate) fn block(&mut self, client: ClientSlot, blocked: Blocked) {
+        if blocked.kind != WaitKind::Pause {
+            self.waiters.add(client, &blocked);
+        }
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.blocked = Some(Box::new(blocked));
+        }
+    }
+
+    /// Ends a client's wait without an answer: it is going away.
+    pub(crate) fn stop_waiting(&mut self, client: ClientSlot) {
+        self.take_blocked(client);
+    }
+
+    /// Ends a client's wait for keys with the reply for `reason`. False when it does not wait.
+    pub fn unblock(&mut self, client: ClientSlot, reason: UnblockReason) -> bool {
+        let waits = self
+            .sessions
+            .get(client)
+            .and_then(|session| session.blocked.as_ref())
+            .is_some_and(|blocked| blocked.kind != WaitKind::Pause);
+        if !waits {
+            return false;
+        }
+        self.take_blocked(client);
+        if reason == UnblockReason::Error {
+            self.stats.count_error(errors::UNBLOCKED.text().as_bytes());
+        }
+        self.push(client, |out| match reason {
+            UnblockReason::Timeout => out.null_array(),
+            UnblockReason::Error => out.error(errors::UNBLOCKED.text().as_bytes()),
+        });
+        if let Some(session) = self.sessions.get(client) {
+            session.wake();
+        }
+        true
+    }
+
+    /// Ends a client's wait if its time is up, or runs a paused command if the pause is over. The
+    /// connection calls this at the deadline.
+    pub fn check_deadline(&mut self, client: ClientSlot) {
+        self.refresh_clock();
+        let now_ms = self.now_ms();
+        let Some(blocked) = self.sessions.get(client).and_then(|s| s.blocked.as_ref()) else {
+            return;
+        };
+        if blocked.deadline_ms.is_none_or(|deadline| deadline > now_ms) {
+            return;
+        }
+        if blocked.kind == WaitKind::Pause {
+            if self.pause.is_some_and(|pause| pause.until_ms <= now_ms) {
+                self.pause = None;
+            }
+            self.run_again(client);
+            self.after_command();
+        } else {
+            self.unblock(client, UnblockReason::Timeout);
+        }
+    }
+
+    /// Whether `CLIENT PAUSE` holds this command back.
+    fn is_paused(
+        &mut self,
+        client: ClientSlot,
+        id: CommandId,
+        flags: CommandFlags,
+        args: Args<'_>,
+    ) -> bool {
+        let Some(pause) = self.pause else { return false };
+        if pause.until_ms <= self.now_ms() {
+            self.pause = None;
+            return false;
+        }
+        if self.commands.get(id).spec.name == "client" || client == ClientSlot::SCRIPT {
+            return false;
+        }
+        pause.all || self.may_write(client, id, flags, args)
+    }
+
+    /// Whether a command can change data: a write, a transaction with a write in it, a script that
+    /// does not promise otherwise.
+    fn may_write(
+        &self,
+        client: ClientSlot,
+        id: CommandId,
+        flags: CommandFlags,
+        args: Args<'_>,
+    ) -> bool {
+        let name = self.commands.get(id).full_name;
+        if name == "exec" {
+            let queue = self.sessions.get(client).and_then(|s| s.transaction.as_ref());
+            return queue.is_some_and(|transaction| {
+                transaction.queue.iter().any(|owned| {
+                    let view = owned.view();
+                    let args = Args::new(&view);
+                    self.commands.resolve(args).is_ok_and(|id| {
+                        let flags = self.commands.get(id).flags;
+                        self.may_write(ClientSlot::SCRIPT, id, flags, args)
+                    })
+                })
+            });
+        }
+        if let Some(read_only) = self.scripting.promises_read_only(name, args) {
+            return !read_only;
+        }
+        flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE)
+    }
+
+    fn postpone(&mut self, client: ClientSlot, args: Args<'_>) {
+        let db = self.sessions.get(client).map_or(0, |session| session.db);
+        let blocked = Blocked {
+            kind: WaitKind::Pause,
+            db,
+            keys: Vec::new(),
+            deadline_ms: self.pause.map(|pause| pause.until_ms),
+            argv: OwnedArgs::new(args.all()),
+        };
+        self.block(client, blocked);
+    }
+
+    /// Ends `CLIENT PAUSE` and runs what it held back.
+    pub(crate) fn end_pause(&mut self) {
+        self.pause = None;
+        let paused: Vec<ClientSlot> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| s.blocked.as_ref().is_some_and(|b| b.kind == WaitKind::Pause))
+            .map(|(slot, _)| slot)
+            .collect();
+        for client in paused {
+            // Their connections run the commands when they wake, in their own turn.
+            if let Some(session) = self.sessions.get_mut(client) {
+                if let Some(blocked) = &mut session.blocked {
+                    blocked.deadline_ms = Some(i64::MIN);
+                }
+                session.wake();
+            }
+        }
+    }
+
+    /// Sends a command to the clients under `MONITOR`.
+    fn feed_monitors(&mut self, client: ClientSlot, args: Args<'_>) {
+        let in_script = client == ClientSlot::SCRIPT;
+        let Some(session) = self.sessions.get(client) else { return };
+        let mut line = Vec::new();
+        let (seconds, micros) = (self.now_us / 1_000_000, self.now_us % 1_000_000);
+        line.extend_from_slice(format!("{seconds}.{micros:06} [{} ", session.db).as_bytes());
+        let from = if in_script {
+            "lua"
+        } else if session.peer.unix_socket {
+            line.extend_from_slice(b"unix:");
+            session.peer.laddr.split(':').next().unwrap_or_default()
+        } else {
+            &session.peer.addr
+        };
+        line.extend_from_slice(from.as_bytes());
+        line.push(b']');
+        for arg in args.iter() {
+            line.push(b' ');
+            crate::quote::append_quoted(&mut line, arg);
+        }
+        let targets: Vec<ClientSlot> =
+            self.sessions.iter().filter(|(_, s)| s.monitor).map(|(slot, _)| slot).collect();
+        for target in targets {
+            self.push(target, |out| out.status(&line));
+        }
+    }
+}
+
+/// Commands that `MULTI` does not queue.
+fn runs_inside_multi(name: &str) -> bool {
+    matches!(name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+/// Commands a RESP2 subscriber may send.
+fn allowed_while_subscribed(name: &str) -> bool {
+    matches!(
+        name,
+        "ping"
+            | "subscribe"
+            | "ssubscribe"
+            | "sunsubscribe"
+            | "psubscribe"
+            | "unsubscribe"
+            | "punsubscribe"
+            | "quit"
+            | "reset"
+    )
+}
+

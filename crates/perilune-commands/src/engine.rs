@@ -1,0 +1,259 @@
+//! The engine: all state of a server that commands work on, with one total order of commands.
+//!
+//! Whoever holds `&mut Engine` runs commands; there is no lock in here. The server keeps its
+//! engine behind one mutex and takes it once per batch of pipelined commands.
+//!
+//! The road of a command through this crate: [`Engine::execute`] (`dispatch`) resolves it in the
+//! table, checks it, and calls its handler with a [`Ctx`](crate::ctx::Ctx). Transactions,
+//! scripts and woken clients join the same road at `dispatch::call`.
+//!
+//! What is absent: sockets, files, threads, timers, the script language. They come in as values:
+//! [`Environment`], [`Clock`], [`ScriptEngine`], [`BusyPort`].
+
+use crate::blocking::Waiters;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::environment::{BusyPort, Environment};
+use crate::notify::EventClass;
+use crate::pubsub::PubSub;
+use crate::scripting::Scripting;
+use crate::session::{ClientSlot, PeerInfo, Sessions, Waker};
+use crate::stats::{LatencyMonitor, ServerStats, SlowLog};
+use crate::table::CommandTable;
+use ahash::AHashMap;
+use perilune_keyspace::{Bytes, Keyspace, Rng};
+use perilune_script::ScriptEngine;
+use std::sync::Arc;
+
+/// `CLIENT PAUSE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// Unix time of its end, milliseconds.
+    pub until_ms: i64,
+    /// Whether reads are paused too.
+    pub all: bool,
+}
+
+/// All state that commands work on.
+pub struct Engine {
+    /// Source of time.
+    pub clock: Arc<dyn Clock>,
+    /// Unix time of the current command, microseconds. Stands still within a script.
+    pub now_us: i64,
+    /// Monotonic time of the last reading, microseconds.
+    pub mono_us: u64,
+    /// Monotonic time of the engine's start, microseconds.
+    pub started_us: u64,
+    /// Configuration.
+    pub config: Config,
+    /// Parsed `notify-keyspace-events`.
+    pub notify_classes: EventClass,
+    /// The databases.
+    pub keyspace: Keyspace,
+    /// Changes of the data set since the last save.
+    pub dirty: u64,
+    /// The clients.
+    pub sessions: Sessions,
+    /// The client whose command runs; its pushes need no wake-up.
+    pub current_client: Option<ClientSlot>,
+    /// The commands.
+    pub commands: CommandTable,
+    /// Scripts and functions.
+    pub scripting: Scripting,
+    /// Subscriptions.
+    pub pubsub: PubSub,
+    /// Waiting clients.
+    pub waiters: Waiters,
+    /// Who watches which key.
+    pub watchers: AHashMap<(usize, Bytes), Vec<ClientSlot>>,
+    /// Number of clients under `MONITOR`.
+    pub monitors: usize,
+    /// `CLIENT PAUSE`.
+    pub pause: Option<Pause>,
+    /// Counters.
+    pub stats: ServerStats,
+    /// Slow commands.
+    pub slowlog: SlowLog,
+    /// Latency spikes.
+    pub latency: LatencyMonitor,
+    /// Random numbers.
+    pub rng: Rng,
+    /// Names this run of the server: 40 hexadecimal digits.
+    pub run_id: String,
+    /// `DEBUG SET-ACTIVE-EXPIRE`.
+    pub active_expire: bool,
+    /// Whether the active expiry has work; index of the database where it goes on.
+    pub expire_cursor: usize,
+    /// The process around.
+    pub env: Box<dyn Environment>,
+    /// Serves others while a script is slow.
+    pub busy_port: Option<Box<dyn BusyPort>>,
+}
+
+/// Everything an engine is made of. [`EngineBuilder::build`] refuses what does not fit together.
+pub struct EngineBuilder {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    env: Box<dyn Environment>,
+    engines: Vec<Box<dyn ScriptEngine>>,
+    seed: u64,
+    busy_port: Option<Box<dyn BusyPort>>,
+}
+
+impl EngineBuilder {
+    /// Starts from what every engine needs.
+    pub fn new(config: Config, clock: Arc<dyn Clock>, env: Box<dyn Environment>) -> Self {
+        EngineBuilder { config, clock, env, engines: Vec::new(), seed: 0, busy_port: None }
+    }
+
+    /// Adds a script engine. The first one runs scripts without a `#!` line.
+    #[must_use]
+    pub fn script_engine(mut self, engine: Box<dyn ScriptEngine>) -> Self {
+        self.engines.push(engine);
+        self
+    }
+
+    /// Seeds the random numbers (`RANDOMKEY`, `SPOP`, run id).
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Serves other clients while a script is slow. Without it they wait for its end.
+    #[must_use]
+    pub fn busy_port(mut self, port: Box<dyn BusyPort>) -> Self {
+        self.busy_port = Some(port);
+        self
+    }
+
+    /// Puts the engine together.
+    pub fn build(self) -> Result<Engine, String> {
+        let scripting = Scripting::new(self.engines)?;
+        let commands = CommandTable::new(crate::cmd::GROUPS)?;
+        let mut rng = Rng::new(self.seed);
+        let run_id = (0..3).map(|_| format!("{:016x}", rng.next_u64())).collect::<String>();
+        let mono_us = self.clock.monotonic_us();
+        Ok(Engine {
+            now_us: self.clock.unix_us(),
+            mono_us,
+            started_us: mono_us,
+            notify_classes: EventClass::parse(self.config.notify_keyspace_events.as_bytes())
+                .ok_or("invalid notify-keyspace-events")?,
+            keyspace: Keyspace::new(self.config.databases),
+            dirty: 0,
+            sessions: Sessions::new(),
+            current_client: None,
+            commands,
+            scripting,
+            pubsub: PubSub::default(),
+            waiters: Waiters::default(),
+            watchers: AHashMap::new(),
+            monitors: 0,
+            pause: None,
+            stats: ServerStats::default(),
+            slowlog: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            rng,
+            run_id: run_id[..40].to_owned(),
+            active_expire: true,
+            expire_cursor: 0,
+            env: self.env,
+            busy_port: self.busy_port,
+            clock: self.clock,
+            config: self.config,
+        })
+    }
+}
+
+impl Engine {
+    /// Reads the clocks. Once per batch and after every command; never within a script.
+    #[inline]
+    pub fn refresh_clock(&mut self) {
+        let mono_us = self.clock.monotonic_us();
+        // The wall clock is read only when it can have moved visibly since.
+        if mono_us != self.mono_us || self.now_us == 0 {
+            self.now_us = self.clock.unix_us();
+            self.mono_us = mono_us;
+        }
+    }
+
+    /// Unix time of the current command, milliseconds.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.now_us / 1000
+    }
+
+    /// Adds a client. It must be removed with [`disconnect`](Self::disconnect).
+    pub fn connect(&mut self, peer: PeerInfo, waker: Option<Arc<dyn Waker>>) -> ClientSlot {
+        self.refresh_clock();
+        let now_ms = self.now_ms();
+        let slot = self.sessions.add(peer, waker, now_ms);
+        let open = self.config.requirepass.is_empty();
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.authenticated = open;
+        }
+        self.stats.connections_received += 1;
+        slot
+    }
+
+    /// Forgets a client and everything it held.
+    pub fn disconnect(&mut self, client: ClientSlot) {
+        self.unsubscribe_all(client);
+        self.unwatch_all(client);
+        self.stop_waiting(client);
+        if let Some(session) = self.sessions.remove(client)
+            && session.monitor
+        {
+            self.monitors -= 1;
+        }
+    }
+
+    /// Closes a client's connection as soon as it notices.
+    pub fn kill(&mut self, client: ClientSlot) {
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.killed = true;
+            session.outbox = Vec::new();
+            session.wake();
+        }
+    }
+
+    /// Closes a client whose pending output is over its class's limit.
+    pub(crate) fn enforce_output_limit(&mut self, client: ClientSlot) {
+        let now_ms = self.now_ms();
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let limit = if session.subscriptions() > 0 {
+            self.config.client_output_buffer_limit.pubsub
+        } else {
+            self.config.client_output_buffer_limit.normal
+        };
+        let size = session.outbox.len() + session.buffers.output;
+        let over_hard = limit.hard > 0 && size > limit.hard;
+        let over_soft = limit.soft > 0 && size > limit.soft;
+        let soft_for_too_long = match (over_soft, session.soft_limit_since_ms) {
+            (false, _) => {
+                session.soft_limit_since_ms = None;
+                false
+            }
+            (true, None) => {
+                session.soft_limit_since_ms = Some(now_ms);
+                false
+            }
+            (true, Some(since)) => now_ms - since > limit.soft_seconds.saturating_mul(1000),
+        };
+        if over_hard || soft_for_too_long {
+            let id = session.id;
+            self.kill(client);
+            self.stats.output_limit_disconnections += 1;
+            let message =
+                format!("Client id={id} closed for overcoming of output buffer limits.");
+            self.env.log(perilune_script::LogLevel::Warning, &message);
+        }
+    }
+
+    /// Counts bytes that a connection read and wrote.
+    pub fn count_network(&mut self, read: usize, written: usize) {
+        self.stats.net_input_bytes += read as u64;
+        self.stats.net_output_bytes += written as u64;
+    }
+}

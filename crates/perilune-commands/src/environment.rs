@@ -1,0 +1,91 @@
+//! What the engine needs from the process around it, injected by the server or by a test.
+
+use crate::config::Config;
+use crate::engine::Engine;
+use perilune_script::LogLevel;
+use std::any::Any;
+
+/// Memory figures of the process, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MemoryFigures {
+    /// Bytes handed out by the allocator.
+    pub allocated: usize,
+    /// Bytes of pages with live allocations.
+    pub active: usize,
+    /// Bytes the allocator holds from the system.
+    pub resident: usize,
+    /// Resident set size as the system counts it.
+    pub rss: usize,
+    /// Physical memory of the machine.
+    pub system_total: usize,
+}
+
+/// Processor time in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CpuFigures {
+    /// In the kernel, whole process.
+    pub sys_us: u64,
+    /// In user space, whole process.
+    pub user_us: u64,
+}
+
+/// How the server was asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownRequest {
+    /// Whether to save first, when said.
+    pub save: Option<bool>,
+    /// Skip waiting for replicas.
+    pub now: bool,
+    /// Ignore errors.
+    pub force: bool,
+}
+
+/// The process around the engine.
+pub trait Environment: Send {
+    /// Writes a log line.
+    fn log(&mut self, level: LogLevel, message: &str);
+
+    /// Current memory figures.
+    fn memory(&self) -> MemoryFigures;
+
+    /// Processor time so far.
+    fn cpu(&self) -> CpuFigures;
+
+    /// Drops something big without holding the engine.
+    fn dispose(&mut self, garbage: Box<dyn Any + Send>);
+
+    /// Number of things given to [`dispose`](Self::dispose) and not yet dropped.
+    fn pending_disposals(&self) -> usize;
+
+    /// Makes changed parameters take effect outside of the engine (listeners, limits, log). An
+    /// error text undoes the change.
+    fn apply_config(&mut self, config: &Config, changed: &[&'static str]) -> Result<(), String>;
+
+    /// Replaces the configuration file; `edit` gets its present text.
+    fn rewrite_config_file(&mut self, edit: &dyn Fn(&str) -> String) -> Result<(), String>;
+
+    /// Path of the configuration file, if the server was started with one.
+    fn config_file(&self) -> Option<String>;
+
+    /// Path of the running program.
+    fn executable(&self) -> String;
+
+    /// Asks the server to end once the current command has been answered.
+    fn shutdown(&mut self, request: ShutdownRequest);
+}
+
+/// Serves other clients while a script that is over its time limit holds the engine.
+///
+/// The engine calls it from the script's interrupt check; it runs whatever is waiting through
+/// [`Engine::execute`], where everything but the allow-busy commands is answered with `-BUSY`.
+pub trait BusyPort: Send {
+    /// Called once when the running script crosses `busy-reply-threshold`, before the first
+    /// [`serve`](Self::serve): the place to give the network another thread.
+    fn script_is_slow(&mut self);
+
+    /// Runs what is waiting.
+    fn serve(&mut self, engine: &mut Engine);
+
+    /// Called when that script has ended.
+    fn script_ended(&mut self);
+}

@@ -1,0 +1,298 @@
+//! A client as the engine sees it, and the table of all of them.
+//!
+//! The connection itself (socket, read buffer, decoder) belongs to the server. What commands can
+//! ask about or change stands here: the selected database, the protocol, the open transaction,
+//! subscriptions, and the outbox for replies that come without a request of the same moment.
+
+use crate::blocking::Blocked;
+use crate::owned_args::OwnedArgs;
+use perilune_keyspace::Bytes;
+use perilune_resp::Protocol;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Index of a session in [`Sessions`]. Valid until the session is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientSlot(pub u32);
+
+impl ClientSlot {
+    /// The session that scripts run their commands on. It is no connection.
+    pub const SCRIPT: ClientSlot = ClientSlot(0);
+}
+
+/// Tells a connection that its session has news: output, an end of blocking, or its death.
+pub trait Waker: Send + Sync {
+    /// Must not block and must not take the engine.
+    fn wake(&self);
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Default)]
+pub struct PeerInfo {
+    /// `ip:port` of the peer, or the path of the Unix socket with `:0`.
+    pub addr: String,
+    /// `ip:port` of this end.
+    pub laddr: String,
+    /// File descriptor, -1 when there is none.
+    pub fd: i32,
+    /// Came over a Unix socket.
+    pub unix_socket: bool,
+    /// Came from a loopback address or a Unix socket.
+    pub local: bool,
+}
+
+/// `CLIENT REPLY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    #[default]
+    On,
+    /// Replies are dropped.
+    Off,
+    /// The reply of the command running now is sent, the next one's is dropped.
+    SkipNext,
+    /// The reply of the command running now is dropped.
+    Skip,
+}
+
+/// An open `MULTI`.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The queued commands.
+    pub queue: Vec<OwnedArgs>,
+    /// A command was refused: `EXEC` must abort.
+    pub aborted: bool,
+    /// Bytes of the queued arguments.
+    pub bytes: usize,
+}
+
+/// A key under `WATCH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedKey {
+    /// Its database.
+    pub db: usize,
+    /// Its name.
+    pub key: Bytes,
+    /// It existed but was past its time when it was watched.
+    pub expired: bool,
+}
+
+/// A figure of the connection that only its owner knows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BufferFigures {
+    /// Bytes read and not yet executed.
+    pub query: usize,
+    /// Unused capacity of the read buffer.
+    pub query_free: usize,
+    /// Bytes of replies not yet written to the socket.
+    pub output: usize,
+}
+
+/// One client.
+pub struct Session {
+    /// Number that no other client of this server's life has.
+    pub id: u64,
+    /// Where it comes from.
+    pub peer: PeerInfo,
+    /// Selected database.
+    pub db: usize,
+    /// Protocol of its replies.
+    pub protocol: Protocol,
+    /// Whether it may run commands that need authentication.
+    pub authenticated: bool,
+    /// `CLIENT SETNAME`.
+    pub name: Bytes,
+    /// `CLIENT SETINFO LIB-NAME`.
+    pub lib_name: Bytes,
+    /// `CLIENT SETINFO LIB-VER`.
+    pub lib_ver: Bytes,
+    /// Unix time of the connection, milliseconds.
+    pub created_ms: i64,
+    /// Unix time of the last command, milliseconds.
+    pub last_command_ms: i64,
+    /// Full name of the last command.
+    pub last_command: &'static str,
+    /// Open transaction.
+    pub transaction: Option<Transaction>,
+    /// Keys under watch.
+    pub watched: Vec<WatchedKey>,
+    /// A watched key was changed.
+    pub watch_broken: bool,
+    /// Inside of `EXEC`.
+    pub in_exec: bool,
+    /// Channels subscribed to.
+    pub channels: BTreeSet<Bytes>,
+    /// Patterns subscribed to.
+    pub patterns: BTreeSet<Bytes>,
+    /// Shard channels subscribed to.
+    pub shard_channels: BTreeSet<Bytes>,
+    /// Waits for something.
+    pub blocked: Option<Box<Blocked>>,
+    /// Runs its blocked command again.
+    pub reexecuting: bool,
+    /// Receives `MONITOR` lines.
+    pub monitor: bool,
+    /// `CLIENT REPLY`.
+    pub reply_mode: ReplyMode,
+    /// `CLIENT NO-EVICT`.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`.
+    pub no_touch: bool,
+    /// Close once everything written so far is out.
+    pub close_after_reply: bool,
+    /// Close at once.
+    pub killed: bool,
+    /// Replies and pushes that wait for the connection to take them.
+    pub outbox: Vec<u8>,
+    /// Figures of the connection's buffers, as of its last visit.
+    pub buffers: BufferFigures,
+    /// Commands run.
+    pub commands: u64,
+    /// Since when the output is over its soft limit, milliseconds.
+    pub soft_limit_since_ms: Option<i64>,
+    /// Wakes the connection.
+    pub waker: Option<Arc<dyn Waker>>,
+}
+
+impl Session {
+    /// A fresh client of database 0, RESP2.
+    pub fn new(id: u64, peer: PeerInfo, waker: Option<Arc<dyn Waker>>, now_ms: i64) -> Self {
+        Session {
+            id,
+            peer,
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated: false,
+            name: Bytes::new(b""),
+            lib_name: Bytes::new(b""),
+            lib_ver: Bytes::new(b""),
+            created_ms: now_ms,
+            last_command_ms: now_ms,
+            last_command: "",
+            transaction: None,
+            watched: Vec::new(),
+            watch_broken: false,
+            in_exec: false,
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            shard_channels: BTreeSet::new(),
+            blocked: None,
+            reexecuting: false,
+            monitor: false,
+            reply_mode: ReplyMode::On,
+            no_evict: false,
+            no_touch: false,
+            close_after_reply: false,
+            killed: false,
+            outbox: Vec::new(),
+            buffers: BufferFigures::default(),
+            commands: 0,
+            soft_limit_since_ms: None,
+            waker,
+        }
+    }
+
+    /// Number of channels, patterns and shard channels subscribed to.
+    pub fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len() + self.shard_channels.len()
+    }
+
+    /// Whether only the subscription commands may run: subscribed and speaking RESP2.
+    pub fn subscriber_only(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.subscriptions() > 0
+    }
+
+    /// Tells the connection to look at its session.
+    pub fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+}
+
+/// All clients, by slot.
+#[derive(Default)]
+pub struct Sessions {
+    slots: Vec<Option<Box<Session>>>,
+    free: Vec<u32>,
+    connected: usize,
+    next_id: u64,
+}
+
+impl Sessions {
+    /// A table that holds only the script session, which does not count as connected.
+    pub fn new() -> Self {
+        let mut script = Session::new(0, PeerInfo::default(), None, 0);
+        script.authenticated = true;
+        Sessions { slots: vec![Some(Box::new(script))], free: Vec::new(), connected: 0, next_id: 1 }
+    }
+
+    /// Adds a client and gives it an id.
+    pub fn add(
+        &mut self,
+        peer: PeerInfo,
+        waker: Option<Arc<dyn Waker>>,
+        now_ms: i64,
+    ) -> ClientSlot {
+        let session = Some(Box::new(Session::new(self.next_id, peer, waker, now_ms)));
+        self.next_id += 1;
+        self.connected += 1;
+        match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = session;
+                ClientSlot(slot)
+            }
+            None => {
+                self.slots.push(session);
+                ClientSlot((self.slots.len() - 1) as u32)
+            }
+        }
+    }
+
+    /// Takes a client out.
+    pub fn remove(&mut self, slot: ClientSlot) -> Option<Box<Session>> {
+        if slot == ClientSlot::SCRIPT {
+            return None;
+        }
+        let session = self.slots.get_mut(slot.0 as usize)?.take()?;
+        self.free.push(slot.0);
+        self.connected -= 1;
+        Some(session)
+    }
+
+    /// The client at `slot`.
+    #[inline]
+    pub fn get(&self, slot: ClientSlot) -> Option<&Session> {
+        self.slots.get(slot.0 as usize)?.as_deref()
+    }
+
+    /// The client at `slot`, to change.
+    #[inline]
+    pub fn get_mut(&mut self, slot: ClientSlot) -> Option<&mut Session> {
+        self.slots.get_mut(slot.0 as usize)?.as_deref_mut()
+    }
+
+    /// The client with this id.
+    pub fn by_id(&self, id: u64) -> Option<ClientSlot> {
+        self.iter().find(|(_, session)| session.id == id).map(|(slot, _)| slot)
+    }
+
+    /// All connected clients.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientSlot, &Session)> {
+        self.slots.iter().enumerate().skip(1).filter_map(|(slot, session)| {
+            Some((ClientSlot(slot as u32), session.as_deref()?))
+        })
+    }
+
+    /// All connected clients, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ClientSlot, &mut Session)> {
+        self.slots.iter_mut().enumerate().skip(1).filter_map(|(slot, session)| {
+            Some((ClientSlot(slot as u32), session.as_deref_mut()?))
+        })
+    }
+
+    /// Number of connected clients.
+    pub fn connected(&self) -> usize {
+        self.connected
+    }
+}

@@ -1,0 +1,222 @@
+//! What the server counts about itself: totals, errors by code, the slow log, latency spikes.
+
+use crate::owned_args::OwnedArgs;
+use crate::session::PeerInfo;
+use perilune_keyspace::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Totals since the start or the last `CONFIG RESETSTAT`.
+#[derive(Debug, Clone, Default)]
+pub struct ServerStats {
+    /// Connections accepted.
+    pub connections_received: u64,
+    /// Connections refused at `maxclients`.
+    pub connections_rejected: u64,
+    /// Commands run.
+    pub commands_processed: u64,
+    /// Bytes read from clients.
+    pub net_input_bytes: u64,
+    /// Bytes written to clients.
+    pub net_output_bytes: u64,
+    /// Keys removed because their time was up.
+    pub expired_keys: u64,
+    /// Times the active expiry stopped at its time limit.
+    pub expired_time_cap_reached: u64,
+    /// Keys removed for memory.
+    pub evicted_keys: u64,
+    /// Scripts removed from the cache for room.
+    pub evicted_scripts: u64,
+    /// Lookups that found a key.
+    pub keyspace_hits: u64,
+    /// Lookups that found none.
+    pub keyspace_misses: u64,
+    /// Error replies.
+    pub error_replies: u64,
+    /// Error replies by code.
+    pub errors_by_code: BTreeMap<String, u64>,
+    /// Clients closed for output limits.
+    pub output_limit_disconnections: u64,
+    /// Clients closed for query buffer limits.
+    pub query_limit_disconnections: u64,
+    /// Values given to the background for freeing.
+    pub lazy_freed: u64,
+    /// Calls of `ACL`-checked things refused for missing authentication.
+    pub auth_denied: u64,
+    /// Highest memory use seen, bytes. Not reset with the rest.
+    pub peak_memory: usize,
+    /// Samples of commands per second, newest last.
+    pub ops_samples: OpsSamples,
+}
+
+/// Most error codes that are counted apart; a script can invent codes without end.
+const ERROR_CODES_MAX: usize = 128;
+
+impl ServerStats {
+    /// Counts an error reply under its code, the first word of its text.
+    pub fn count_error(&mut self, text: &[u8]) {
+        self.error_replies += 1;
+        let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let code = String::from_utf8_lossy(code);
+        if let Some(count) = self.errors_by_code.get_mut(&*code) {
+            *count += 1;
+        } else if self.errors_by_code.len() < ERROR_CODES_MAX {
+            self.errors_by_code.insert(code.into_owned(), 1);
+        }
+    }
+
+    /// `CONFIG RESETSTAT`.
+    pub fn reset(&mut self) {
+        *self = ServerStats { peak_memory: self.peak_memory, ..ServerStats::default() };
+    }
+}
+
+/// A short history of rates, for the `instantaneous_*` fields of `INFO`.
+#[derive(Debug, Clone, Default)]
+pub struct OpsSamples {
+    last: Option<(u64, [u64; 3])>,
+    rates: VecDeque<[f64; 3]>,
+}
+
+/// Number of samples averaged.
+const SAMPLES: usize = 16;
+
+impl OpsSamples {
+    /// Adds a sample: monotonic microseconds and the totals of commands, input and output bytes.
+    pub fn sample(&mut self, now_us: u64, totals: [u64; 3]) {
+        if let Some((then_us, then)) = self.last {
+            let seconds = now_us.saturating_sub(then_us) as f64 / 1e6;
+            if seconds > 0.0 {
+                let rate = |at: usize| totals[at].saturating_sub(then[at]) as f64 / seconds;
+                self.rates.push_back([rate(0), rate(1), rate(2)]);
+                if self.rates.len() > SAMPLES {
+                    self.rates.pop_front();
+                }
+            }
+        }
+        self.last = Some((now_us, totals));
+    }
+
+    /// Mean of the samples: commands, input bytes, output bytes per second.
+    pub fn rates(&self) -> [f64; 3] {
+        let mut sum = [0.0; 3];
+        for rate in &self.rates {
+            (0..3).for_each(|at| sum[at] += rate[at]);
+        }
+        sum.map(|total| total / self.rates.len().max(1) as f64)
+    }
+}
+
+/// An entry of the slow log.
+#[derive(Debug, Clone)]
+pub struct SlowEntry {
+    /// Number, never reused.
+    pub id: u64,
+    /// Unix time, seconds.
+    pub time_s: i64,
+    /// Duration in microseconds.
+    pub duration_us: u64,
+    /// The command, shortened.
+    pub argv: OwnedArgs,
+    /// `ip:port` of the client.
+    pub addr: String,
+    /// Name of the client.
+    pub client_name: Bytes,
+}
+
+/// `SLOWLOG`: the newest slow commands, newest first.
+#[derive(Debug, Default)]
+pub struct SlowLog {
+    /// Newest first.
+    pub entries: VecDeque<SlowEntry>,
+    next_id: u64,
+}
+
+/// Most arguments an entry keeps.
+const SLOW_ARGS_MAX: usize = 32;
+/// Longest argument an entry keeps, bytes.
+const SLOW_ARG_BYTES_MAX: usize = 128;
+
+impl SlowLog {
+    /// Adds an entry and drops the oldest beyond `max_len`.
+    #[allow(clippy::too_many_arguments)]
+    pub fn add(
+        &mut self,
+        max_len: usize,
+        time_s: i64,
+        duration_us: u64,
+        argv: &[&[u8]],
+        peer: &PeerInfo,
+        client_name: &Bytes,
+    ) {
+        let entry = SlowEntry {
+            id: self.next_id,
+            time_s,
+            duration_us,
+            argv: shorten(argv),
+            addr: peer.addr.clone(),
+            client_name: client_name.clone(),
+        };
+        self.next_id += 1;
+        self.entries.push_front(entry);
+        self.entries.truncate(max_len);
+    }
+}
+
+/// Keeps the first arguments and the first bytes of each, and says how much is missing.
+fn shorten(argv: &[&[u8]]) -> OwnedArgs {
+    let kept = if argv.len() > SLOW_ARGS_MAX { SLOW_ARGS_MAX - 1 } else { argv.len() };
+    let mut short: Vec<Vec<u8>> = argv[..kept]
+        .iter()
+        .map(|arg| {
+            if arg.len() <= SLOW_ARG_BYTES_MAX {
+                return arg.to_vec();
+            }
+            let mut cut = arg[..SLOW_ARG_BYTES_MAX].to_vec();
+            let more = arg.len() - SLOW_ARG_BYTES_MAX;
+            cut.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
+            cut
+        })
+        .collect();
+    if kept < argv.len() {
+        short.push(format!("... ({} more arguments)", argv.len() - kept).into_bytes());
+    }
+    let views: Vec<&[u8]> = short.iter().map(Vec::as_slice).collect();
+    OwnedArgs::new(&views)
+}
+
+/// `LATENCY`: spikes of one event, oldest first, one per second at most.
+#[derive(Debug, Clone, Default)]
+pub struct LatencySeries {
+    /// Unix time in seconds and milliseconds of the spike.
+    pub samples: VecDeque<(i64, u64)>,
+    /// Highest spike ever.
+    pub max_ms: u64,
+}
+
+/// Samples kept per event.
+const LATENCY_SAMPLES: usize = 160;
+
+/// All latency events.
+#[derive(Debug, Default)]
+pub struct LatencyMonitor {
+    /// By event name.
+    pub events: BTreeMap<&'static str, LatencySeries>,
+}
+
+impl LatencyMonitor {
+    /// Adds a spike.
+    pub fn add(&mut self, event: &'static str, time_s: i64, ms: u64) {
+        let series = self.events.entry(event).or_default();
+        series.max_ms = series.max_ms.max(ms);
+        if let Some(last) = series.samples.back_mut()
+            && last.0 == time_s
+        {
+            last.1 = last.1.max(ms);
+            return;
+        }
+        series.samples.push_back((time_s, ms));
+        if series.samples.len() > LATENCY_SAMPLES {
+            series.samples.pop_front();
+        }
+    }
+}

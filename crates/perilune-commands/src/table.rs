@@ -1,0 +1,192 @@
+//! The command table at run time: every [`CommandSpec`] row with its parsed flags, its id and its
+//! statistics, and the lookup by name.
+//!
+//! Invariants, checked by [`CommandTable::new`]: names are unique and lower case, every flag and
+//! category word exists, subcommands hang under a container. Ids are indices and stable for the
+//! life of the table.
+
+use crate::acl::Categories;
+use crate::args::Args;
+use crate::errors::{self, CommandError};
+use crate::spec::{CommandFlags, CommandSpec};
+use ahash::AHashMap;
+
+/// Index of a command in its [`CommandTable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommandId(pub u16);
+
+/// Counters of one command (`INFO commandstats`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CommandStats {
+    /// Runs.
+    pub calls: u64,
+    /// Microseconds spent in them.
+    pub usec: u64,
+    /// Refused before they ran.
+    pub rejected: u64,
+    /// Runs that ended with an error.
+    pub failed: u64,
+}
+
+/// A row of the table with what was derived from it.
+pub struct Command {
+    /// The row.
+    pub spec: &'static CommandSpec,
+    /// Name as statistics and errors show it: `get`, `config|get`.
+    pub full_name: &'static str,
+    /// Parsed [`CommandSpec::flags`].
+    pub flags: CommandFlags,
+    /// Access control categories, explicit and implied.
+    pub categories: Categories,
+    /// The container of a subcommand.
+    pub parent: Option<CommandId>,
+    /// Subcommands by name.
+    pub subcommands: Vec<(&'static str, CommandId)>,
+    /// Counters.
+    pub stats: CommandStats,
+}
+
+/// All commands.
+pub struct CommandTable {
+    commands: Vec<Command>,
+    by_name: AHashMap<Box<[u8]>, CommandId>,
+}
+
+/// Longest command name; a longer one cannot be in the table.
+const NAME_MAX: usize = 32;
+
+impl CommandTable {
+    /// Builds the table from groups of rows.
+    pub fn new(groups: &[&'static [CommandSpec]]) -> Result<Self, String> {
+        let mut table = CommandTable { commands: Vec::new(), by_name: AHashMap::new() };
+        for spec in groups.iter().copied().flatten() {
+            let id = table.add(spec, spec.name, None)?;
+            if table.by_name.insert(spec.name.as_bytes().into(), id).is_some() {
+                return Err(format!("command '{}' has two rows", spec.name));
+            }
+            for sub in spec.subcommands {
+                let full: &'static str = Box::leak(format!("{}|{}", spec.name, sub.name).into());
+                let sub_id = table.add(sub, full, Some(id))?;
+                table.commands[id.0 as usize].subcommands.push((sub.name, sub_id));
+            }
+        }
+        Ok(table)
+    }
+
+    fn add(
+        &mut self,
+        spec: &'static CommandSpec,
+        full_name: &'static str,
+        parent: Option<CommandId>,
+    ) -> Result<CommandId, String> {
+        let invalid = |what: String| format!("command '{full_name}': {what}");
+        if spec.name.is_empty() || spec.name.len() > NAME_MAX || spec.arity == 0 {
+            return Err(invalid("name or arity".into()));
+        }
+        let mut flags = CommandFlags::parse(spec.flags).map_err(invalid)?;
+        let has_unknown = spec.keys.iter().any(|key| {
+            !matches!(key.find, crate::spec::FindKeys::Range { .. })
+                || !matches!(key.begin, crate::spec::BeginSearch::Index(_))
+        });
+        if spec.key_finder.is_some() || has_unknown {
+            flags |= CommandFlags::MOVABLEKEYS;
+        }
+        let categories = Categories::of_command(flags, spec.acl).map_err(invalid)?;
+        let id = CommandId(u16::try_from(self.commands.len()).map_err(|_| "too many commands")?);
+        self.commands.push(Command {
+            spec,
+            full_name,
+            flags,
+            categories,
+            parent,
+            subcommands: Vec::new(),
+            stats: CommandStats::default(),
+        });
+        Ok(id)
+    }
+
+    /// The command with this id.
+    #[inline]
+    pub fn get(&self, id: CommandId) -> &Command {
+        &self.commands[id.0 as usize]
+    }
+
+    /// The command with this id, to count.
+    #[inline]
+    pub fn get_mut(&mut self, id: CommandId) -> &mut Command {
+        &mut self.commands[id.0 as usize]
+    }
+
+    /// Finds a top-level command by name in any letter case.
+    #[inline]
+    pub fn by_name(&self, name: &[u8]) -> Option<CommandId> {
+        let mut lower = [0u8; NAME_MAX];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.by_name.get(&*lower).copied()
+    }
+
+    /// Finds a command or subcommand by its full name, `config|get`.
+    pub fn by_full_name(&self, name: &[u8]) -> Option<CommandId> {
+        let mut parts = name.splitn(2, |byte| *byte == b'|');
+        let id = self.by_name(parts.next()?)?;
+        match parts.next() {
+            Some(sub) => self.subcommand(id, sub),
+            None => Some(id),
+        }
+    }
+
+    /// Finds a subcommand by name in any letter case.
+    pub fn subcommand(&self, container: CommandId, name: &[u8]) -> Option<CommandId> {
+        let subs = &self.get(container).subcommands;
+        subs.iter().find(|(sub, _)| sub.as_bytes().eq_ignore_ascii_case(name)).map(|(_, id)| *id)
+    }
+
+    /// Resolves the command of an argument vector, subcommand included, and checks its arity.
+    #[inline]
+    pub fn resolve(&self, args: Args<'_>) -> Result<CommandId, CommandError> {
+        let id = self.find(args)?;
+        let command = self.get(id);
+        let arity = command.spec.arity;
+        let len = args.len() as i64;
+        let fits = if arity > 0 { len == i64::from(arity) } else { len >= -i64::from(arity) };
+        if fits { Ok(id) } else { Err(errors::wrong_arity(command.full_name.as_bytes())) }
+    }
+
+    /// Resolves the command of an argument vector without looking at the number of arguments.
+    #[inline]
+    pub fn find(&self, args: Args<'_>) -> Result<CommandId, CommandError> {
+        let Some(id) = self.by_name(args.name()) else {
+            return Err(errors::unknown_command(args));
+        };
+        let command = self.get(id);
+        if command.subcommands.is_empty() || args.len() == 1 {
+            return Ok(id);
+        }
+        self.subcommand(id, args[1])
+            .ok_or_else(|| errors::unknown_subcommand(command.spec.name, args[1]))
+    }
+
+    /// All commands with their ids, containers before their subcommands.
+    pub fn iter(&self) -> impl Iterator<Item = (CommandId, &Command)> {
+        self.commands.iter().enumerate().map(|(at, command)| (CommandId(at as u16), command))
+    }
+
+    /// Number of top-level commands.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is no command at all.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// Forgets all counters.
+    pub fn reset_stats(&mut self) {
+        for command in &mut self.commands {
+            command.stats = CommandStats::default();
+        }
+    }
+}
