@@ -148,3 +148,49 @@ pub fn invalid_expire_time(command: &[u8]) -> CommandError {
     let name = String::from_utf8_lossy(command).to_ascii_lowercase();
     CommandError::owned(format!("ERR invalid expire time in '{name}' command"))
 }
+
+// Clients.
+texts! {
+    /// `CLIENT UNBLOCK ... ERROR`.
+    UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+}
+
+/// A RESP2 subscriber sent something else.
+pub fn only_subscription_commands(name: &str) -> CommandError {
+    CommandError::owned(format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+         are allowed in this context"
+    ))
+}
+
+/// A command that a configuration switch keeps closed.
+pub fn protected_command(name: &str) -> CommandError {
+    let (command, switch) = match name.split('|').next().unwrap_or(name) {
+        "module" => ("MODULE", "enable-module-command"),
+        _ => ("DEBUG", "enable-debug-command"),
+    };
+    CommandError::owned(format!(
+        "ERR {command} command not allowed. If the {switch} option is set to \"local\", you can \
+         run it from a local connection, otherwise you need to set this option in the \
+         configuration file, and then restart the server."
+    ))
+}
+
+// Scripts.
+texts! {
+    /// A script called a command that does not exist.
+    SCRIPT_UNKNOWN_COMMAND = "ERR Unknown Redis command called from script";
+    /// A script called a command with the wrong number of arguments.
+    SCRIPT_WRONG_ARITY = "ERR Wrong number of args calling Redis command from script";
+    /// A script called a command that scripts must not call.
+    SCRIPT_NOT_ALLOWED = "ERR This Redis command is not allowed from script";
+    /// A read-only script called a write command.
+    SCRIPT_READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";
+    /// Library code called a command.
+    SCRIPT_NO_COMMANDS = "ERR redis.call/pcall can only be called inside a script invocation";
+    /// A script asks for an engine that is running one.
+    ENGINE_BUSY = "ERR the script engine is already running a script";
+}
+
+/// What a killed script ends with.
+pub const SCRIPT_KILLED: &str = "ERR Error running script: Script killed by user with SCRIPT KILL.";

@@ -1,3 +1,33 @@
-//! Placeholder.
+//! The command table: one row and one handler per command, and the engine they work on.
+//!
+//! Top down: [`Engine`](engine::Engine) holds all state; `dispatch` is the road a command takes
+//! through it; [`spec`] and [`table`] describe commands; [`ctx`] is what handlers see; `cmd` holds
+//! the rows with their handlers, a file per group.
+//!
+//! This crate opens no socket and no file, starts no thread and names no script language. Those
+//! come in as values: [`environment::Environment`], [`clock::Clock`],
+//! [`perilune_script::ScriptEngine`].
+
+pub mod acl;
+pub mod args;
+pub mod blocking;
+pub mod clock;
+mod cmd;
 pub mod config;
+pub mod ctx;
+mod dispatch;
+pub mod engine;
+pub mod environment;
+pub mod errors;
 pub mod glob;
+pub mod owned_args;
+pub mod pubsub;
+pub mod quote;
+pub mod scripting;
+pub mod session;
+pub mod spec;
+pub mod stats;
+pub mod table;
+
+pub use dispatch::Flow;
+pub use engine::{Engine, EngineBuilder};

@@ -1,0 +1,363 @@
+//! What a command handler works with: the engine as one client's command sees it.
+//!
+//! Handlers reach keys only through here, because four things must happen around every access:
+//! a key whose time is up is removed first, hits and misses are counted, a change breaks `WATCH`es
+//! and wakes waiting clients, and a change is announced to listeners. The last three are one call,
+//! [`Ctx::modified`], which a handler makes after it changed a key.
+
+use crate::blocking::{Blocked, WaitKind};
+use crate::config::NotifyFlags;
+use crate::engine::Engine;
+use crate::errors::{self, CommandError};
+use crate::owned_args::OwnedArgs;
+use crate::session::{ClientSlot, Session};
+use crate::table::CommandId;
+use perilune_keyspace::{Bytes, EncodingLimits, KeyEntry, Value, ValueType};
+
+/// One run of a command.
+pub struct Ctx<'e> {
+    /// Everything.
+    pub engine: &'e mut Engine,
+    /// Who runs it. [`ClientSlot::SCRIPT`] inside of a script.
+    pub client: ClientSlot,
+    /// The command.
+    pub command: CommandId,
+    db: usize,
+}
+
+/// Values that take more allocations than this are freed in the background where the
+/// configuration allows it.
+const LAZY_FREE_EFFORT: usize = 64;
+
+impl<'e> Ctx<'e> {
+    /// A context for a command of `client`.
+    #[inline]
+    pub fn new(engine: &'e mut Engine, client: ClientSlot, command: CommandId) -> Self {
+        let db = engine.sessions.get(client).map_or(0, |session| session.db);
+        Ctx { engine, client, command, db }
+    }
+
+    /// Index of the selected database.
+    #[inline]
+    pub fn db_index(&self) -> usize {
+        self.db
+    }
+
+    /// Selects another database for this run only: `COPY ... DB`, `MOVE`. Does not change the
+    /// session.
+    pub fn with_db<R>(&mut self, db: usize, run: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.db, db);
+        let result = run(self);
+        self.db = before;
+        result
+    }
+
+    /// Selects another database for the session (`SELECT`).
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        if let Some(session) = self.session() {
+            session.db = db;
+        }
+    }
+
+    /// The client's session. `None` only for a client that vanished.
+    pub fn session(&mut self) -> Option<&mut Session> {
+        self.engine.sessions.get_mut(self.client)
+    }
+
+    /// Unix time of the command, milliseconds. The same for all commands of a script.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.engine.now_us / 1000
+    }
+
+    /// The encoding thresholds in force.
+    #[inline]
+    pub fn limits(&self) -> EncodingLimits {
+        self.engine.config.encodings
+    }
+
+    /// Whether the command runs inside of `EXEC` or a script and so must not wait.
+    pub fn deny_blocking(&mut self) -> bool {
+        self.client == ClientSlot::SCRIPT || self.session().is_none_or(|session| session.in_exec)
+    }
+
+    // ---- looking up ------------------------------------------------------------------------
+
+    /// Removes the key if its time is up. True when it was.
+    #[inline]
+    pub fn expire_if_needed(&mut self, key: &[u8]) -> bool {
+        let now_ms = self.now_ms();
+        let db = self.engine.keyspace.db(self.db);
+        if db.volatile_len() == 0 || !db.get(key).is_some_and(|entry| entry.is_expired(now_ms)) {
+            return false;
+        }
+        self.engine.expire_key(self.db, key);
+        true
+    }
+
+    /// The entry of a key, without counting the access or refreshing its age.
+    #[inline]
+    pub fn peek(&mut self, key: &[u8]) -> Option<&KeyEntry> {
+        self.expire_if_needed(key);
+        self.engine.keyspace.db(self.db).get(key)
+    }
+
+    /// Whether a key exists, without counting the access.
+    #[inline]
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// The entry of a key for reading: counts hit or miss, refreshes the age.
+    #[inline]
+    pub fn read_entry(&mut self, key: &[u8]) -> Option<&KeyEntry> {
+        self.expire_if_needed(key);
+        let now_s = (self.engine.now_us / 1_000_000) as u32;
+        let no_touch =
+            self.engine.sessions.get(self.client).is_some_and(|session| session.no_touch);
+        // Looked up twice on a miss only: a found entry cannot be returned from a branch.
+        if self.engine.keyspace.db(self.db).get(key).is_none() {
+            self.count_miss(key);
+            return None;
+        }
+        self.engine.stats.keyspace_hits += 1;
+        let entry = self.engine.keyspace.db_mut(self.db).get_mut(key)?;
+        if !no_touch {
+            entry.last_access_s = now_s;
+        }
+        Some(entry)
+    }
+
+    #[cold]
+    fn count_miss(&mut self, key: &[u8]) {
+        self.engine.stats.keyspace_misses += 1;
+        self.notify(NotifyFlags::KEY_MISS, "keymiss", key);
+    }
+
+    /// The value of a key for reading.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<&Value> {
+        self.read_entry(key).map(KeyEntry::value)
+    }
+
+    /// The value of a key for reading as one type; another type is an error.
+    #[inline]
+    pub fn read_as<T: ValueType>(&mut self, key: &[u8]) -> Result<Option<&T>, CommandError> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(value) => T::of(value).map(Some).ok_or(errors::WRONG_TYPE),
+        }
+    }
+
+    /// The value of a key for writing. Counts nothing, refreshes the age. The caller says
+    /// [`modified`](Self::modified) when it changed something.
+    #[inline]
+    pub fn write(&mut self, key: &[u8]) -> Option<&mut Value> {
+        self.expire_if_needed(key);
+        let now_s = (self.engine.now_us / 1_000_000) as u32;
+        let entry = self.engine.keyspace.db_mut(self.db).get_mut(key)?;
+        entry.last_access_s = now_s;
+        Some(entry.value_mut())
+    }
+
+    /// The value of a key for writing as one type; another type is an error.
+    #[inline]
+    pub fn write_as<T: ValueType>(&mut self, key: &[u8]) -> Result<Option<&mut T>, CommandError> {
+        match self.write(key) {
+            None => Ok(None),
+            Some(value) => T::of_mut(value).map(Some).ok_or(errors::WRONG_TYPE),
+        }
+    }
+
+    /// The value of a key for writing as one type, made with `fresh` when there is none. The
+    /// caller must put something into a fresh one: empty aggregates do not exist.
+    #[inline]
+    pub fn write_or_create<T: ValueType>(
+        &mut self,
+        key: &[u8],
+        fresh: impl FnOnce() -> T,
+    ) -> Result<&mut T, CommandError> {
+        if self.write(key).is_none() {
+            self.put(key, fresh().into_value());
+        }
+        // Just looked up or just put.
+        self.write_as::<T>(key)?.ok_or(errors::NO_SUCH_KEY)
+    }
+
+    // ---- changing --------------------------------------------------------------------------
+
+    /// Sets a key to a value, replacing value and time to live. Says nothing to anybody.
+    pub fn put(&mut self, key: &[u8], value: Value) {
+        let now_s = (self.engine.now_us / 1_000_000) as u32;
+        let old = self.engine.keyspace.db_mut(self.db).insert(key, value, now_s);
+        match old {
+            Some(old) => {
+                let lazy = self.engine.config.lazyfree_lazy_server_del;
+                self.engine.dispose_value(old.into_value(), lazy);
+            }
+            None => self.notify(NotifyFlags::NEW, "new", key),
+        }
+    }
+
+    /// Sets a key to a value and keeps its time to live.
+    pub fn put_keeping_ttl(&mut self, key: &[u8], value: Value) {
+        if let Some(slot) = self.write(key) {
+            let old = std::mem::replace(slot, value);
+            let lazy = self.engine.config.lazyfree_lazy_server_del;
+            self.engine.dispose_value(old, lazy);
+        } else {
+            self.put(key, value);
+        }
+    }
+
+    /// Removes a key and frees its value here, or in the background when `lazy`. Says nothing to
+    /// anybody. False when there was none.
+    pub fn remove(&mut self, key: &[u8], lazy: bool) -> bool {
+        match self.engine.keyspace.db_mut(self.db).remove(key) {
+            Some(entry) => {
+                self.engine.dispose_value(entry.into_value(), lazy);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Removes a key that has become empty, with its `del` event. Its own change must have been
+    /// announced before.
+    pub fn remove_emptied(&mut self, key: &[u8]) {
+        if self.remove(key, false) {
+            self.notify(NotifyFlags::GENERIC, "del", key);
+        }
+    }
+
+    /// Sets or clears the deadline of a key (Unix milliseconds).
+    pub fn set_expire(&mut self, key: &[u8], at: Option<i64>) -> bool {
+        self.engine.keyspace.db_mut(self.db).set_expire(key, at)
+    }
+
+    /// Says that a key was changed: breaks watches, wakes waiters, publishes the event, counts
+    /// one change.
+    #[inline]
+    pub fn modified(&mut self, key: &[u8], class: NotifyFlags, event: &str) {
+        self.touch(key);
+        self.notify(class, event, key);
+        self.engine.dirty += 1;
+    }
+
+    /// The part of [`modified`](Self::modified) that concerns watches and waiters.
+    #[inline]
+    pub fn touch(&mut self, key: &[u8]) {
+        self.engine.touch(self.db, key);
+    }
+
+    /// Publishes a keyspace event if its class is switched on.
+    #[inline]
+    pub fn notify(&mut self, class: NotifyFlags, event: &str, key: &[u8]) {
+        self.engine.notify(self.db, class, event, key);
+    }
+
+    // ---- waiting ---------------------------------------------------------------------------
+
+    /// Makes the client wait until one of the keys is changed to hold what `kind` says, and then
+    /// run the command again. Only where [`deny_blocking`](Self::deny_blocking) is false; the
+    /// handler then returns without a reply. `timeout_ms` 0 waits forever.
+    pub fn wait_for_keys(
+        &mut self,
+        kind: WaitKind,
+        keys: &[&[u8]],
+        timeout_ms: i64,
+        argv: &[&[u8]],
+    ) {
+        let mut distinct: Vec<Bytes> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let key = Bytes::new(key);
+            if !distinct.contains(&key) {
+                distinct.push(key);
+            }
+        }
+        let deadline_ms = (timeout_ms > 0).then(|| self.now_ms().saturating_add(timeout_ms));
+        let argv = OwnedArgs::new(argv);
+        let blocked = Blocked { kind, db: self.db, keys: distinct, deadline_ms, argv };
+        self.engine.block(self.client, blocked);
+    }
+}
+
+impl Engine {
+    /// Breaks watches of a key and wakes who waits for it.
+    #[inline]
+    pub fn touch(&mut self, db: usize, key: &[u8]) {
+        if !self.watchers.is_empty() {
+            self.break_watches(db, key);
+        }
+        self.waiters.key_changed(db, key);
+    }
+
+    fn break_watches(&mut self, db: usize, key: &[u8]) {
+        let Some(clients) = self.watchers.get(&(db, Bytes::new(key))) else { return };
+        for client in clients.clone() {
+            if let Some(session) = self.sessions.get_mut(client) {
+                session.watch_broken = true;
+            }
+        }
+    }
+
+    /// Publishes a keyspace event if its class is switched on.
+    #[inline]
+    pub fn notify(&mut self, db: usize, class: NotifyFlags, event: &str, key: &[u8]) {
+        if self.config.notify_keyspace_events.intersects(class) {
+            self.publish_event(db, event, key);
+        }
+    }
+
+    #[cold]
+    fn publish_event(&mut self, db: usize, event: &str, key: &[u8]) {
+        let switches = self.config.notify_keyspace_events;
+        if switches.contains(NotifyFlags::KEYSPACE) {
+            let mut channel = format!("__keyspace@{db}__:").into_bytes();
+            channel.extend_from_slice(key);
+            self.publish(&channel, event.as_bytes(), false);
+        }
+        if switches.contains(NotifyFlags::KEYEVENT) {
+            let channel = format!("__keyevent@{db}__:{event}");
+            self.publish(channel.as_bytes(), key, false);
+        }
+    }
+
+    /// Removes a key whose time is up, with its event.
+    #[cold]
+    pub fn expire_key(&mut self, db: usize, key: &[u8]) {
+        if let Some(entry) = self.keyspace.db_mut(db).remove(key) {
+            let lazy = self.config.lazyfree_lazy_expire;
+            self.dispose_value(entry.into_value(), lazy);
+            self.stats.expired_keys += 1;
+            self.touch(db, key);
+            self.notify(db, NotifyFlags::EXPIRED, "expired", key);
+            self.dirty += 1;
+        }
+    }
+
+    /// Frees a value; a big one in the background when `lazy`.
+    #[inline]
+    pub fn dispose_value(&mut self, value: Value, lazy: bool) {
+        if lazy && value.free_effort() > LAZY_FREE_EFFORT {
+            self.stats.lazy_freed += 1;
+            self.env.dispose(Box::new(value));
+        }
+    }
+
+    /// Lets go of all keys a client watches.
+    pub(crate) fn unwatch_all(&mut self, client: ClientSlot) {
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        session.watch_broken = false;
+        for watched in std::mem::take(&mut session.watched) {
+            let at = (watched.db, watched.key);
+            if let Some(clients) = self.watchers.get_mut(&at) {
+                clients.retain(|other| *other != client);
+                if clients.is_empty() {
+                    self.watchers.remove(&at);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The server as a running script sees it: [`Host`].
+
+use super::RunKind;
+use crate::args::Args;
+use crate::engine::Engine;
+use crate::errors::{self, CommandError};
+use crate::session::ClientSlot;
+use crate::spec::CommandFlags;
+use crate::table::CommandId;
+use perilune_resp::{Protocol, ReplyWriter};
+use perilune_script::{
+    AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptFlags, ScriptHost,
+};
+
+/// Longest time the code of a library may run, microseconds.
+const LOAD_TIME_US_MAX: u64 = 500_000;
+
+/// The engine, lent to a script.
+pub(super) struct Host<'e> {
+    engine: &'e mut Engine,
+}
+
+impl<'e> Host<'e> {
+    pub(super) fn new(engine: &'e mut Engine) -> Self {
+        Host { engine }
+    }
+
+    /// The checks that stand between a script and a command, in Redis' order.
+    fn admit(&mut self, args: Args<'_>) -> Result<CommandId, CommandError> {
+        let commands = &self.engine.commands;
+        let id = commands.find(args).map_err(|_| errors::SCRIPT_UNKNOWN_COMMAND)?;
+        let id = match commands.resolve(args) {
+            Ok(id) => id,
+            Err(_) => {
+                let _ = id;
+                return Err(errors::SCRIPT_WRONG_ARITY);
+            }
+        };
+        let flags = commands.get(id).flags;
+        let Some(run) = self.engine.scripting.running_mut() else {
+            return Err(errors::SCRIPT_NO_COMMANDS);
+        };
+        if run.kind == RunKind::Load {
+            return Err(errors::SCRIPT_NO_COMMANDS);
+        }
+        if flags.contains(CommandFlags::NOSCRIPT) {
+            return Err(errors::SCRIPT_NOT_ALLOWED);
+        }
+        let writes = flags.contains(CommandFlags::WRITE);
+        if run.read_only && flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE) {
+            return Err(errors::SCRIPT_READ_ONLY);
+        }
+        let forgiving = run.wrote || run.read_only || run.flags.contains(ScriptFlags::ALLOW_OOM);
+        if run.over_memory && !forgiving && flags.contains(CommandFlags::DENYOOM) {
+            return Err(errors::OOM);
+        }
+        run.wrote |= writes;
+        Ok(id)
+    }
+}
+
+impl ScriptHost for Host<'_> {
+    #[inline]
+    fn call(&mut self, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
+        let args = Args::new(argv);
+        match self.admit(args) {
+            Ok(id) => {
+                self.engine.call(ClientSlot::SCRIPT, id, args, out);
+            }
+            Err(error) => {
+                self.engine.stats.count_error(error.text().as_bytes());
+                out.error(error.text().as_bytes());
+            }
+        }
+    }
+
+    fn interrupt(&mut self) -> Interrupt {
+        let engine = &mut *self.engine;
+        let mono_us = engine.clock.monotonic_us();
+        let threshold_us = engine.config.busy_reply_threshold.saturating_mul(1000);
+        let Some(run) = engine.scripting.running_mut() else { return Interrupt::Continue };
+        let took_us = mono_us.saturating_sub(run.started_us);
+        if run.kind == RunKind::Load {
+            return match took_us > LOAD_TIME_US_MAX {
+                true => Interrupt::Kill("ERR FUNCTION LOAD timeout"),
+                false => Interrupt::Continue,
+            };
+        }
+        if !run.slow && took_us >= threshold_us && threshold_us > 0 {
+            run.slow = true;
+            let message = format!(
+                "Slow script detected: still in execution after {} milliseconds. You can try \
+                 killing the script using the {} command. Script name is: {}.",
+                took_us / 1000,
+                if run.kind == RunKind::Function { "FUNCTION KILL" } else { "SCRIPT KILL" },
+                String::from_utf8_lossy(&run.name),
+            );
+            engine.env.log(LogLevel::Warning, &message);
+            if let Some(port) = &mut engine.busy_port {
+                port.script_is_slow();
+            }
+        }
+        if engine.scripting.running().is_some_and(|run| run.slow)
+            && let Some(mut port) = engine.busy_port.take()
+        {
+            port.serve(engine);
+            engine.busy_port = Some(port);
+        }
+        match engine.scripting.running() {
+            Some(run) if run.kill => Interrupt::Kill(errors::SCRIPT_KILLED),
+            _ => Interrupt::Continue,
+        }
+    }
+
+    fn log(&mut self, level: LogLevel, message: &[u8]) {
+        self.engine.env.log(level, &String::from_utf8_lossy(message));
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.engine.sessions.get(ClientSlot::SCRIPT).map_or(Protocol::Resp2, |s| s.protocol)
+    }
+
+    fn set_protocol(&mut self, protocol: Protocol) {
+        if let Some(session) = self.engine.sessions.get_mut(ClientSlot::SCRIPT) {
+            session.protocol = protocol;
+        }
+    }
+
+    fn set_repl(&mut self, flags: ReplFlags) {
+        if let Some(run) = self.engine.scripting.running_mut() {
+            run.repl = flags;
+        }
+    }
+
+    fn acl_check(&mut self, argv: &[&[u8]]) -> Result<bool, AclCheckError> {
+        match self.engine.commands.resolve(Args::new(argv)) {
+            Ok(_) => Ok(true),
+            Err(_) => Err(AclCheckError::UnknownCommand),
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Databases: keys with their values and their times to live.
+//!
+//! ```text
+//! table      HashTable of boxed entries { key, value, expire_at, lru }: one allocation per small key
+//! deadlines  BTreeSet of (expire_at, hash of the key), for the keys that have a time to live
+//! ```
+//!
+//! The B-tree gives active expiry and `volatile-ttl` the exact order of deadlines, without sampling
+//! and without a second copy of the keys. The hash finds the entry again; where two keys share
+//! both hash and deadline they share one element of the tree, which is why removing one of them
+//! looks for the other first.
+//!
+//! Invariant: `(e.expire_at, hash(e.key))` is in `deadlines` for exactly the entries with a
+//! deadline; `volatile` counts those entries.
+//!
+//! Databases never look at a clock and never remove an expired key by themselves: the caller
+//! decides what "now" is.
+
+use crate::hashtable::{Entry, HashTable, hash_bytes};
+use crate::rng::Rng;
+use crate::{Bytes, Value};
+use std::collections::BTreeSet;
+
+/// `expire_at` of a key that lives forever.
+const FOREVER: i64 = i64::MAX;
+
+/// A key with everything that belongs to it.
+#[derive(Debug, Clone)]
+pub struct KeyEntry {
+    key: Bytes,
+    value: Value,
+    expire_at: i64,
+    /// Time of the last access in seconds modulo 2^32, kept by the caller.
+    pub last_access_s: u32,
+    /// Logarithmic access counter and its decay time, kept by the caller.
+    pub access_frequency: u32,
+}
+
+impl KeyEntry {
+    /// The name of the key.
+    #[inline]
+    pub fn name(&self) -> &Bytes {
+        &self.key
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The value, to change.
+    #[inline]
+    pub fn value_mut(&mut self) -> &mut Value {
+        &mut self.value
+    }
+
+    /// Takes the value out of an entry that was removed.
+    pub fn into_value(self) -> Value {
+        self.value
+    }
+
+    /// Unix time in milliseconds when the key ends, if it does.
+    #[inline]
+    pub fn expire_at(&self) -> Option<i64> {
+        (self.expire_at != FOREVER).then_some(self.expire_at)
+    }
+
+    /// Whether the key's time was up at `now_ms`.
+    #[inline]
+    pub fn is_expired(&self, now_ms: i64) -> bool {
+        self.expire_at < now_ms
+    }
+
+    /// Bytes allocated for the entry.
+    pub fn memory_usage(&self) -> usize {
+        size_of::<KeyEntry>() + self.key.heap_size() + self.value.memory_usage()
+    }
+}
+
+impl Entry for Box<KeyEntry> {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        &self.key
+    }
+}
+
+/// One database.
+#[derive(Default)]
+pub struct Db {
+    table: HashTable<Box<KeyEntry>>,
+    deadlines: BTreeSet<(i64, u64)>,
+    volatile: usize,
+}
+
+impl Db {
+    /// Number of keys, expired ones included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is no key.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Number of keys with a time to live.
+    #[inline]
+    pub fn volatile_len(&self) -> usize {
+        self.volatile
+    }
+
+    /// The entry of a key.
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Option<&KeyEntry> {
+        self.table.get(key).map(|entry| &**entry)
+    }
+
+    /// The entry of a key, to change.
+    #[inline]
+    pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut KeyEntry> {
+        self.table.get_mut(key).map(|entry| &mut **entry)
+    }
+
+    /// Sets a key, replacing value and time to live. Returns what was there.
+    pub fn insert(&mut self, key: &[u8], value: Value, now_s: u32) -> Option<Box<KeyEntry>> {
+        let entry = KeyEntry {
+            key: Bytes::new(key),
+            value,
+            expire_at: FOREVER,
+            last_access_s: now_s,
+            access_frequency: 0,
+        };
+        let old = self.table.insert(Box::new(entry));
+        if let Some(old) = &old {
+            self.forget_deadline(old);
+        }
+        old
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: &[u8]) -> Option<Box<KeyEntry>> {
+        let entry = self.table.remove(key)?;
+        self.forget_deadline(&entry);
+        Some(entry)
+    }
+
+    /// Takes the deadline of an entry that is no longer in the table out of the tree.
+    fn forget_deadline(&mut self, entry: &KeyEntry) {
+        if entry.expire_at == FOREVER {
+            return;
+        }
+        self.volatile -= 1;
+        let hash = hash_bytes(&entry.key);
+        let at = entry.expire_at;
+        if self.table.find_by_hash(hash, |other| other.expire_at == at).is_none() {
+            self.deadlines.remove(&(at, hash));
+        }
+    }
+
+    /// Gives a key a deadline (Unix milliseconds), or lets it live forever. False when there is no
+    /// such key.
+    pub fn set_expire(&mut self, key: &[u8], at: Option<i64>) -> bool {
+        let hash = hash_bytes(key);
+        let Some(entry) = self.table.get_mut_hashed(hash, key) else { return false };
+        let (old, new) = (entry.expire_at, at.unwrap_or(FOREVER));
+        if old == new {
+            return true;
+        }
+        entry.expire_at = new;
+        if old != FOREVER {
+            self.volatile -= 1;
+            if self.table.find_by_hash(hash, |other| other.expire_at == old).is_none() {
+                self.deadlines.remove(&(old, hash));
+            }
+        }
+        if new != FOREVER {
+            self.volatile += 1;
+            self.deadlines.insert((new, hash));
+        }
+        true
+    }
+
+    /// Name of the key that expires first, if its time is up at `now_ms`.
+    pub fn next_expired(&self, now_ms: i64) -> Option<Bytes> {
+        let &(at, hash) = self.deadlines.first()?;
+        if at >= now_ms {
+            return None;
+        }
+        self.table.find_by_hash(hash, |entry| entry.expire_at == at).map(|entry| entry.key.clone())
+    }
+
+    /// Name and deadline of the key that expires first.
+    pub fn first_deadline(&self) -> Option<(Bytes, i64)> {
+        let &(at, hash) = self.deadlines.first()?;
+        let entry = self.table.find_by_hash(hash, |entry| entry.expire_at == at)?;
+        Some((entry.key.clone(), at))
+    }
+
+    /// Mean time to live in milliseconds of the keys that have one, estimated from a bounded
+    /// number of them.
+    pub fn average_ttl(&self, now_ms: i64) -> i64 {
+        const SAMPLES: usize = 64;
+        let (mut sum, mut count) = (0i64, 0i64);
+        for (at, _) in self.deadlines.iter().take(SAMPLES) {
+            sum = sum.saturating_add(at.saturating_sub(now_ms).max(0));
+            count += 1;
+        }
+        if count == 0 { 0 } else { sum / count }
+    }
+
+    /// One step of `SCAN`: visits the entries of a bucket and returns the next cursor, 0 at the
+    /// end.
+    pub fn scan(&self, cursor: u64, visit: &mut impl FnMut(&KeyEntry)) -> u64 {
+        self.table.scan(cursor, &mut |entry| visit(entry))
+    }
+
+    /// Any key.
+    pub fn random(&self, rng: &mut Rng) -> Option<&KeyEntry> {
+        self.table.random(rng).map(|entry| &**entry)
+    }
+
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &KeyEntry> {
+        self.table.iter().map(|entry| &**entry)
+    }
+
+    /// Moves a bounded number of buckets of a growing or shrinking table.
+    pub fn rehash_step(&mut self, buckets: usize) -> bool {
+        self.table.rehash_step(buckets)
+    }
+
+    /// Number of buckets of the table.
+    pub fn bucket_count(&self) -> usize {
+        self.table.bucket_count()
+    }
+
+    /// Bytes of the table and the deadline tree, without the entries.
+    pub fn overhead(&self) -> usize {
+        // A B-tree node is on average three quarters full.
+        self.table.memory_usage() + self.deadlines.len() * size_of::<(i64, u64)>() * 4 / 3
+    }
+
+    /// Checks the module's invariants. For tests; panics where one is broken.
+    pub fn check_invariants(&self) {
+        let expected: BTreeSet<(i64, u64)> = self
+            .table
+            .iter()
+            .filter(|entry| entry.expire_at != FOREVER)
+            .map(|entry| (entry.expire_at, hash_bytes(&entry.key)))
+            .collect();
+        assert_eq!(self.deadlines, expected);
+        let volatile = self.table.iter().filter(|entry| entry.expire_at != FOREVER).count();
+        assert_eq!(self.volatile, volatile);
+    }
+}
+
+/// All databases of a server.
+pub struct Keyspace {
+    dbs: Vec<Db>,
+}
+
+impl Keyspace {
+    /// `count` empty databases, at least one.
+    pub fn new(count: usize) -> Self {
+        Keyspace { dbs: (0..count.max(1)).map(|_| Db::default()).collect() }
+    }
+
+    /// Number of databases.
+    pub fn count(&self) -> usize {
+        self.dbs.len()
+    }
+
+    /// The database at `index`, which must be below [`count`](Self::count); sessions only ever
+    /// select such.
+    #[inline]
+    pub fn db(&self, index: usize) -> &Db {
+        &self.dbs[index]
+    }
+
+    /// The database at `index`, to change.
+    #[inline]
+    pub fn db_mut(&mut self, index: usize) -> &mut Db {
+        &mut self.dbs[index]
+    }
+
+    /// All databases with their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Db)> {
+        self.dbs.iter().enumerate()
+    }
+
+    /// Exchanges the content of two databases.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        self.dbs.swap(a, b);
+    }
+
+    /// Empties a database and returns what was in it, to be dropped wherever it suits.
+    pub fn take(&mut self, index: usize) -> Db {
+        std::mem::take(&mut self.dbs[index])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Insert(u8),
+        Remove(u8),
+        Expire(u8, Option<u8>),
+        Reap(u8),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            any::<u8>().prop_map(|key| Op::Insert(key % 32)),
+            any::<u8>().prop_map(|key| Op::Remove(key % 32)),
+            (any::<u8>(), any::<Option<u8>>()).prop_map(|(key, at)| Op::Expire(key % 32, at)),
+            any::<u8>().prop_map(Op::Reap),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_map_with_deadlines(ops in prop::collection::vec(op(), 0..200)) {
+            let mut db = Db::default();
+            let mut model: BTreeMap<u8, Option<i64>> = BTreeMap::new();
+            for op in ops {
+                match op {
+                    Op::Insert(key) => {
+                        let was = db.insert(&[key], Value::Int(0), 0).is_some();
+                        prop_assert_eq!(was, model.insert(key, None).is_some());
+                    }
+                    Op::Remove(key) => {
+                        prop_assert_eq!(db.remove(&[key]).is_some(), model.remove(&key).is_some());
+                    }
+                    Op::Expire(key, at) => {
+                        let at = at.map(i64::from);
+                        prop_assert_eq!(db.set_expire(&[key], at), model.contains_key(&key));
+                        model.entry(key).and_modify(|deadline| *deadline = at);
+                    }
+                    Op::Reap(now) => {
+                        let now = i64::from(now);
+                        while let Some(key) = db.next_expired(now) {
+                            prop_assert!(db.remove(&key).is_some());
+                        }
+                        model.retain(|_, at| at.is_none_or(|at| at >= now));
+                    }
+                }
+                db.check_invariants();
+                prop_assert_eq!(db.len(), model.len());
+            }
+            for (key, at) in model {
+                prop_assert_eq!(db.get(&[key]).map(KeyEntry::expire_at), Some(at));
+            }
+        }
+    }
+}
