@@ -74,7 +74,7 @@ impl<'e> Ctx<'e> {
     /// The encoding thresholds in force.
     #[inline]
     pub fn limits(&self) -> EncodingLimits {
-        self.engine.config.encodings
+        self.engine.limits
     }
 
     /// Whether the command runs inside of `EXEC` or a script and so must not wait.

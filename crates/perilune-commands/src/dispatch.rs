@@ -31,7 +31,7 @@ pub enum Flow {
 /// What becomes of a command that passed all checks.
 enum Admission {
     Run(CommandId),
-    Queue(CommandId),
+    Queue,
     Postpone,
 }
 
@@ -101,7 +101,7 @@ impl Engine {
                 self.call(client, id, args, out);
                 self.after_command();
             }
-            Ok(Admission::Queue(id)) => self.queue(client, id, args, out),
+            Ok(Admission::Queue) => self.queue(client, args, out),
             Ok(Admission::Postpone) => self.postpone(client, args),
             Err(error) => {
                 self.stats.count_error(error.text().as_bytes());
@@ -163,7 +163,7 @@ impl Engine {
             return Err(error);
         }
         if queueing && !runs_inside_multi(name) {
-            return Ok(Admission::Queue(id));
+            return Ok(Admission::Queue);
         }
         if self.pause.is_some() && self.is_paused(client, id, flags, args) {
             return Ok(Admission::Postpone);
@@ -174,10 +174,9 @@ impl Engine {
     /// `DEBUG` and the like, which a configuration switch opens for nobody, local clients or all.
     fn check_protected(&self, client: ClientSlot, name: &str) -> Result<(), CommandError> {
         let local = self.sessions.get(client).is_some_and(|session| session.peer.local);
-        match self.config.enable_debug_command.as_str() {
-            "yes" => Ok(()),
-            "local" if local => Ok(()),
-            _ => Err(errors::protected_command(name)),
+        match self.config.enable_debug_command.allows(local) {
+            true => Ok(()),
+            false => Err(errors::protected_command(name)),
         }
     }
 
@@ -204,15 +203,7 @@ impl Engine {
             && self.env.memory().allocated as u64 > self.config.maxmemory
     }
 
-    fn queue(
-        &mut self,
-        client: ClientSlot,
-        id: CommandId,
-        args: Args<'_>,
-        out: &mut dyn ReplyWriter,
-    ) {
-        let is_write = self.commands.get(id).flags.contains(CommandFlags::WRITE);
-        let _ = is_write;
+    fn queue(&mut self, client: ClientSlot, args: Args<'_>, out: &mut dyn ReplyWriter) {
         if let Some(session) = self.sessions.get_mut(client)
             && let Some(transaction) = &mut session.transaction
         {
@@ -278,7 +269,7 @@ impl Engine {
         let slower_than = self.config.slowlog_log_slower_than;
         let slow = slower_than >= 0 && took_us >= slower_than as u64;
         let threshold_ms = self.config.latency_monitor_threshold;
-        let spike = threshold_ms > 0 && took_us / 1000 >= threshold_ms as u64;
+        let spike = threshold_ms > 0 && took_us / 1000 >= threshold_ms;
         if !slow && !spike {
             return;
         }
@@ -330,8 +321,8 @@ impl Engine {
         let fits = self.keyspace.db(at.0).get(&at.1).is_some_and(|entry| {
             !entry.is_expired(now_ms)
                 && match blocked.kind {
-                    WaitKind::List => entry.value().as_list().is_some(),
-                    WaitKind::SortedSet => entry.value().as_zset().is_some(),
+                    WaitKind::List => entry.value().type_name() == "list",
+                    WaitKind::SortedSet => entry.value().type_name() == "zset",
                     WaitKind::Pause => false,
                 }
         });

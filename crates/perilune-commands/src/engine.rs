@@ -14,14 +14,13 @@ use crate::blocking::Waiters;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::environment::{BusyPort, Environment};
-use crate::notify::EventClass;
 use crate::pubsub::PubSub;
 use crate::scripting::Scripting;
 use crate::session::{ClientSlot, PeerInfo, Sessions, Waker};
 use crate::stats::{LatencyMonitor, ServerStats, SlowLog};
 use crate::table::CommandTable;
 use ahash::AHashMap;
-use perilune_keyspace::{Bytes, Keyspace, Rng};
+use perilune_keyspace::{Bytes, EncodingLimits, Keyspace, Rng};
 use perilune_script::ScriptEngine;
 use std::sync::Arc;
 
@@ -46,8 +45,8 @@ pub struct Engine {
     pub started_us: u64,
     /// Configuration.
     pub config: Config,
-    /// Parsed `notify-keyspace-events`.
-    pub notify_classes: EventClass,
+    /// Encoding thresholds of the configuration.
+    pub limits: EncodingLimits,
     /// The databases.
     pub keyspace: Keyspace,
     /// Changes of the data set since the last save.
@@ -138,9 +137,8 @@ impl EngineBuilder {
             now_us: self.clock.unix_us(),
             mono_us,
             started_us: mono_us,
-            notify_classes: EventClass::parse(self.config.notify_keyspace_events.as_bytes())
-                .ok_or("invalid notify-keyspace-events")?,
-            keyspace: Keyspace::new(self.config.databases),
+            limits: self.config.encoding_limits(),
+            keyspace: Keyspace::new(self.config.databases as usize),
             dirty: 0,
             sessions: Sessions::new(),
             current_client: None,
@@ -227,9 +225,9 @@ impl Engine {
         } else {
             self.config.client_output_buffer_limit.normal
         };
-        let size = session.outbox.len() + session.buffers.output;
-        let over_hard = limit.hard > 0 && size > limit.hard;
-        let over_soft = limit.soft > 0 && size > limit.soft;
+        let size = (session.outbox.len() + session.buffers.output) as u64;
+        let over_hard = limit.hard_bytes > 0 && size > limit.hard_bytes;
+        let over_soft = limit.soft_bytes > 0 && size > limit.soft_bytes;
         let soft_for_too_long = match (over_soft, session.soft_limit_since_ms) {
             (false, _) => {
                 session.soft_limit_since_ms = None;
@@ -239,7 +237,7 @@ impl Engine {
                 session.soft_limit_since_ms = Some(now_ms);
                 false
             }
-            (true, Some(since)) => now_ms - since > limit.soft_seconds.saturating_mul(1000),
+            (true, Some(since)) => now_ms.saturating_sub(since) as u64 > limit.soft_seconds.saturating_mul(1000),
         };
         if over_hard || soft_for_too_long {
             let id = session.id;

@@ -156,7 +156,7 @@ impl Engine {
             .pubsub
             .patterns
             .iter()
-            .filter(|(pattern, _)| glob::matches(pattern, channel))
+            .filter(|(pattern, _)| glob::matches(pattern, channel, false))
             .map(|(pattern, clients)| (pattern.clone(), clients.clone()))
             .collect();
         for (pattern, clients) in matching {

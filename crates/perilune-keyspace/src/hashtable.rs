@@ -162,7 +162,14 @@ impl<E: Entry> HashTable<E> {
     /// The entry of `key`, whose hash ([`hash_bytes`]) the caller has already.
     #[inline]
     pub fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<&E> {
-        self.bucket(hash)?.find(hash, key)
+        self.bucket(hash)?.find(hash, |entry| entry.key() == key)
+    }
+
+    /// An entry of this hash that satisfies `is_it`, for a caller that kept the hash of a key
+    /// instead of the key.
+    pub fn find_by_hash(&self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<&E> {
+        // The condition first: it is cheaper than hashing the key of every entry of this tag.
+        self.bucket(hash)?.find(hash, |entry| is_it(entry) && hash_bytes(entry.key()) == hash)
     }
 
     /// The entry of `key`, to change anything in it but the key.

@@ -4,16 +4,20 @@
 //! milliseconds since the Unix epoch), does no I/O, writes no log and knows no protocol.
 
 mod bytes;
+mod db;
 mod hashtable;
 mod limits;
 pub mod list;
 pub mod listpack;
 pub mod lzf;
 mod rng;
+mod value;
 
 pub use bytes::{Bytes, INLINE_MAX};
+pub use db::{Db, KeyEntry, Keyspace};
 pub use hashtable::{Entry, HashTable, hash_bytes};
 pub use limits::EncodingLimits;
 pub use list::{End, List};
 pub use listpack::{Listpack, LpPos, LpValue};
 pub use rng::Rng;
+pub use value::{Value, ValueType, canonical_int};

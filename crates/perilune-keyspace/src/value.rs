@@ -10,10 +10,6 @@
 //! Invariant: 24 bytes, so that a key with a small value is one allocation of one cache line.
 
 use crate::Bytes;
-use crate::hash::Hash;
-use crate::list::List;
-use crate::set::Set;
-use crate::zset::ZSet;
 use std::borrow::Cow;
 
 /// Longest string, in bytes, that Redis reports as `embstr`.
@@ -31,14 +27,6 @@ pub enum Value {
     Str(Bytes),
     /// A string that was changed in place.
     Raw(Box<Vec<u8>>),
-    /// A list.
-    List(Box<List>),
-    /// A hash.
-    Hash(Box<Hash>),
-    /// A set.
-    Set(Box<Set>),
-    /// A sorted set.
-    ZSet(Box<ZSet>),
 }
 
 /// A data type that a [`Value`] can hold besides strings.
@@ -75,7 +63,7 @@ macro_rules! value_type {
     )* };
 }
 
-value_type!(List Hash Set ZSet);
+value_type!();
 
 impl Value {
     /// A string value: an integer where the text is a canonical one.
@@ -91,10 +79,6 @@ impl Value {
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Int(_) | Value::Str(_) | Value::Raw(_) => "string",
-            Value::List(_) => "list",
-            Value::Hash(_) => "hash",
-            Value::Set(_) => "set",
-            Value::ZSet(_) => "zset",
         }
     }
 
@@ -104,10 +88,6 @@ impl Value {
             Value::Int(_) => "int",
             Value::Str(content) if content.len() <= EMBSTR_MAX => "embstr",
             Value::Str(_) | Value::Raw(_) => "raw",
-            Value::List(list) => list.encoding(),
-            Value::Hash(hash) => hash.encoding(),
-            Value::Set(set) => set.encoding(),
-            Value::ZSet(zset) => zset.encoding(),
         }
     }
 
@@ -125,6 +105,7 @@ impl Value {
             }
             Value::Str(content) => Some(Cow::Borrowed(content)),
             Value::Raw(content) => Some(Cow::Borrowed(content)),
+            #[allow(unreachable_patterns)]
             _ => None,
         }
     }
@@ -155,10 +136,6 @@ impl Value {
     pub fn free_effort(&self) -> usize {
         match self {
             Value::Int(_) | Value::Str(_) | Value::Raw(_) => 1,
-            Value::List(list) => list.free_effort(),
-            Value::Hash(hash) => hash.free_effort(),
-            Value::Set(set) => set.free_effort(),
-            Value::ZSet(zset) => zset.free_effort(),
         }
     }
 
@@ -168,10 +145,6 @@ impl Value {
             Value::Int(_) => 0,
             Value::Str(content) => content.heap_size(),
             Value::Raw(content) => size_of::<Vec<u8>>() + content.capacity(),
-            Value::List(list) => list.memory_usage(),
-            Value::Hash(hash) => hash.memory_usage(),
-            Value::Set(set) => set.memory_usage(),
-            Value::ZSet(zset) => zset.memory_usage(),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod check;
 mod error;
+mod limits;
 mod file;
 mod number;
 mod quote;

@@ -176,16 +176,16 @@ impl<E> Bucket<E> {
 }
 
 impl<E: Entry> Bucket<E> {
-    /// The entry of `key` in the chain.
+    /// The entry in the chain whose tag fits `hash` and that `is_it` accepts.
     #[inline]
-    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<&E> {
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<&E> {
         let tag = tag_of(hash);
         let mut bucket = self;
         loop {
             let mut lanes = lanes_equal(bucket.tags, tag);
             while lanes != 0 {
                 if let Some(entry) = &bucket.slots[lanes.trailing_zeros() as usize / 8]
-                    && entry.key() == key
+                    && is_it(entry)
                 {
                     return Some(entry);
                 }
