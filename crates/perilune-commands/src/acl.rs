@@ -73,6 +73,10 @@ impl Categories {
 
     /// Names of the categories in the set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.iter().enumerate().filter(move |(at, _)| self.0 & (1 << at) != 0).map(|(_, n)| *n)
+        Self::NAMES
+            .iter()
+            .enumerate()
+            .filter(move |(at, _)| self.0 & (1 << at) != 0)
+            .map(|(_, n)| *n)
     }
 }

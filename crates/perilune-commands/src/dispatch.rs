@@ -190,8 +190,8 @@ impl Engine {
         let queueing =
             self.sessions.get(client).is_some_and(|session| session.transaction.is_some());
         // Queued commands count as growing, because the queue itself grows.
-        let denied = flags.contains(CommandFlags::DENYOOM)
-            || (queueing && !runs_inside_multi(name));
+        let denied =
+            flags.contains(CommandFlags::DENYOOM) || (queueing && !runs_inside_multi(name));
         let over = self.over_memory_limit();
         self.scripting.note_memory(over);
         if over && denied { Err(errors::OOM) } else { Ok(()) }
@@ -199,8 +199,7 @@ impl Engine {
 
     /// Whether the allocator holds more than `maxmemory`.
     pub fn over_memory_limit(&self) -> bool {
-        self.config.maxmemory > 0
-            && self.env.memory().allocated as u64 > self.config.maxmemory
+        self.config.maxmemory > 0 && self.env.memory().allocated as u64 > self.config.maxmemory
     }
 
     fn queue(&mut self, client: ClientSlot, args: Args<'_>, out: &mut dyn ReplyWriter) {
@@ -560,4 +559,3 @@ fn allowed_while_subscribed(name: &str) -> bool {
             | "reset"
     )
 }
-

@@ -237,14 +237,15 @@ impl Engine {
                 session.soft_limit_since_ms = Some(now_ms);
                 false
             }
-            (true, Some(since)) => now_ms.saturating_sub(since) as u64 > limit.soft_seconds.saturating_mul(1000),
+            (true, Some(since)) => {
+                now_ms.saturating_sub(since) as u64 > limit.soft_seconds.saturating_mul(1000)
+            }
         };
         if over_hard || soft_for_too_long {
             let id = session.id;
             self.kill(client);
             self.stats.output_limit_disconnections += 1;
-            let message =
-                format!("Client id={id} closed for overcoming of output buffer limits.");
+            let message = format!("Client id={id} closed for overcoming of output buffer limits.");
             self.env.log(perilune_script::LogLevel::Warning, &message);
         }
     }

@@ -81,7 +81,12 @@ impl PubSub {
 
 impl Engine {
     /// Subscribes a client; false when it was subscribed already.
-    pub(crate) fn subscribe(&mut self, client: ClientSlot, kind: Subscription, name: &[u8]) -> bool {
+    pub(crate) fn subscribe(
+        &mut self,
+        client: ClientSlot,
+        kind: Subscription,
+        name: &[u8],
+    ) -> bool {
         let name = Bytes::new(name);
         let Some(session) = self.sessions.get_mut(client) else { return false };
         let set = match kind {

@@ -279,16 +279,20 @@ impl Sessions {
 
     /// All connected clients.
     pub fn iter(&self) -> impl Iterator<Item = (ClientSlot, &Session)> {
-        self.slots.iter().enumerate().skip(1).filter_map(|(slot, session)| {
-            Some((ClientSlot(slot as u32), session.as_deref()?))
-        })
+        self.slots
+            .iter()
+            .enumerate()
+            .skip(1)
+            .filter_map(|(slot, session)| Some((ClientSlot(slot as u32), session.as_deref()?)))
     }
 
     /// All connected clients, to change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ClientSlot, &mut Session)> {
-        self.slots.iter_mut().enumerate().skip(1).filter_map(|(slot, session)| {
-            Some((ClientSlot(slot as u32), session.as_deref_mut()?))
-        })
+        self.slots
+            .iter_mut()
+            .enumerate()
+            .skip(1)
+            .filter_map(|(slot, session)| Some((ClientSlot(slot as u32), session.as_deref_mut()?)))
     }
 
     /// Number of connected clients.

@@ -15,8 +15,7 @@ use perilune_resp::ReplyWriter;
 
 /// Runs a command: reads its arguments, works on the context and writes exactly one reply, or
 /// returns an error and has written nothing.
-pub type Handler =
-    fn(&mut Ctx<'_>, Args<'_>, &mut dyn ReplyWriter) -> Result<(), CommandError>;
+pub type Handler = fn(&mut Ctx<'_>, Args<'_>, &mut dyn ReplyWriter) -> Result<(), CommandError>;
 
 /// Finds the keys of a command whose positions no [`KeySpec`] can describe. Returns the positions
 /// in the argument vector with their flags, or `None` when the arguments are malformed.

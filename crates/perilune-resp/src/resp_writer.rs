@@ -120,6 +120,10 @@ impl ReplyWriter for RespWriter<'_> {
         self.protocol
     }
 
+    fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
     fn status(&mut self, text: &[u8]) {
         self.line(b'+', text);
     }

@@ -146,6 +146,10 @@ impl ReplyWriter for ValueWriter {
         self.protocol
     }
 
+    fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
     fn status(&mut self, text: &[u8]) {
         self.add(Value::Status(one_line(text)));
     }

@@ -47,6 +47,10 @@ pub trait ReplyWriter {
     /// The protocol whose shape the reader of this reply expects.
     fn protocol(&self) -> Protocol;
 
+    /// Shapes what follows for another protocol. Only `HELLO` and `RESET` do this: the reply to
+    /// `HELLO 3` already speaks RESP3.
+    fn set_protocol(&mut self, protocol: Protocol);
+
     /// A status line such as `OK`. CR and LF in `text` are replaced by spaces on the wire.
     fn status(&mut self, text: &[u8]);
 

@@ -39,11 +39,7 @@ fn echo(_: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<()
     Ok(())
 }
 
-fn ping(
-    ctx: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
+fn ping(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     if args.len() > 2 {
         return Err(errors::wrong_arity(b"ping"));
     }

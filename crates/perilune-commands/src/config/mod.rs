@@ -10,8 +10,8 @@
 
 mod check;
 mod error;
-mod limits;
 mod file;
+mod limits;
 mod number;
 mod quote;
 mod rewrite;

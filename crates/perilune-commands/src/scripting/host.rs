@@ -8,9 +8,7 @@ use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 use crate::table::CommandId;
 use perilune_resp::{Protocol, ReplyWriter};
-use perilune_script::{
-    AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptFlags, ScriptHost,
-};
+use perilune_script::{AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptFlags, ScriptHost};
 
 /// Longest time the code of a library may run, microseconds.
 const LOAD_TIME_US_MAX: u64 = 500_000;
