@@ -41,6 +41,9 @@ use values::Origin;
 /// Bounds of `hz`: values outside are taken as the nearest one.
 const HZ_BOUNDS: (u32, u32) = (1, 500);
 
+/// A smaller `repl-backlog-size` is taken as this.
+const REPL_BACKLOG_BYTES_MIN: u64 = 16 * 1024;
+
 /// What a `CONFIG SET` has to know about its surroundings.
 #[derive(Debug, Clone, Copy)]
 pub struct SetContext {
@@ -275,6 +278,7 @@ impl Config {
     /// Brings parameters that depend on each other in order, or names the one that cannot be.
     fn settle(&mut self) -> Result<(), (ParamId, Reason)> {
         self.hz = self.hz.clamp(HZ_BOUNDS.0, HZ_BOUNDS.1);
+        self.repl_backlog_size = self.repl_backlog_size.max(REPL_BACKLOG_BYTES_MIN);
         if self.maxmemory != 0 && self.maxmemory_policy != MaxmemoryPolicy::NoEviction {
             return Err((ParamId::maxmemory_policy, error::NO_EVICTION.into()));
         }

@@ -257,8 +257,6 @@ parameters! {
     unixsocketperm: u32 = 0; "unixsocketperm" IMMUTABLE => octal(0, 0o777);
 
     // Clients
-    client_default_resp: u32 = 2; "client-default-resp" IMMUTABLE | HIDDEN => int(2, 3)
-        only ["2"] "a default protocol version is not supported by this build";
     client_output_buffer_limit: OutputBufferLimits = OutputBufferLimits::default();
         "client-output-buffer-limit" MULTI_ARG => special;
     client_query_buffer_limit: usize = 1_073_741_824; "client-query-buffer-limit" DEBUG

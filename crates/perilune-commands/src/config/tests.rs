@@ -243,6 +243,7 @@ fn numbers_in_their_formats() {
         ("slowlog-log-slower-than", "-1", "-1"),
         ("hz", "0", "1"),
         ("hz", "100000", "500"),
+        ("repl-backlog-size", "1", "16384"),
     ] {
         set(&mut config, &[(name, value)]).expect("valid");
         assert_eq!(get(&config, name), printed, "{name} {value}");
