@@ -6,6 +6,7 @@
 mod bytes;
 mod db;
 mod hashtable;
+mod intset;
 mod limits;
 pub mod list;
 pub mod listpack;
@@ -16,6 +17,7 @@ mod value;
 pub use bytes::{Bytes, INLINE_MAX};
 pub use db::{Db, KeyEntry, Keyspace};
 pub use hashtable::{Entry, HashTable, hash_bytes};
+pub use intset::{Intset, IntsetError};
 pub use limits::EncodingLimits;
 pub use list::{End, List};
 pub use listpack::{Listpack, LpPos, LpValue};
