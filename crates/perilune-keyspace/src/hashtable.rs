@@ -33,6 +33,7 @@ mod directory;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::iter;
 use std::mem;
@@ -559,6 +560,12 @@ impl<E: Entry> HashTable<E> {
         }
         assert_eq!((len, chained), (self.len, self.chained));
         assert!(self.moved == 0 || self.moved < self.old.buckets());
+    }
+}
+
+impl<E: Entry + fmt::Debug> fmt::Debug for HashTable<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 

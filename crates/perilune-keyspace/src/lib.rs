@@ -5,6 +5,7 @@
 
 mod bytes;
 mod db;
+mod hash;
 mod hashtable;
 mod intset;
 mod limits;
@@ -12,14 +13,17 @@ pub mod list;
 pub mod listpack;
 pub mod lzf;
 mod rng;
+mod set;
 mod value;
 
 pub use bytes::{Bytes, INLINE_MAX};
 pub use db::{Db, KeyEntry, Keyspace};
+pub use hash::{Hash, HashIter};
 pub use hashtable::{Entry, HashTable, hash_bytes};
 pub use intset::{Intset, IntsetError};
 pub use limits::EncodingLimits;
 pub use list::{End, List};
 pub use listpack::{Listpack, LpPos, LpValue};
 pub use rng::Rng;
+pub use set::{Set, SetEncoding, SetIter};
 pub use value::{Value, ValueType, canonical_int};

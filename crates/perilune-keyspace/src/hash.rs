@@ -1,0 +1,459 @@
+//! The hash: a listpack of alternating fields and values while it is small, a hash table of fields
+//! from then on.
+//!
+//! ```text
+//! listpack   | field | value | field | value | ...      in order of insertion
+//!    |
+//! table      one allocation per field, holding name and value
+//! ```
+//!
+//! Invariants: names are distinct; a listpack has as many values as fields; a table never becomes
+//! a listpack again; `owned` of a table is the sum of what its fields allocate.
+//!
+//! An empty hash is a valid value; that a key with an empty hash does not exist is the business of
+//! the database.
+
+use std::fmt;
+
+use crate::{
+    Bytes, EncodingLimits, Entry, HashTable, Listpack, LpPos, LpValue, Rng, hashtable, listpack,
+};
+
+/// A map from byte strings to byte strings.
+#[derive(Clone)]
+pub struct Hash(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Listpack(Listpack),
+    Table(Box<Fields>),
+}
+
+#[derive(Clone)]
+struct Fields {
+    table: HashTable<Box<Field>>,
+    owned: usize,
+}
+
+/// A field of a hash that is kept in a table.
+#[derive(Clone)]
+struct Field {
+    name: Bytes,
+    value: Bytes,
+}
+
+impl Entry for Field {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        &self.name
+    }
+}
+
+impl Field {
+    fn allocated(&self) -> usize {
+        size_of::<Field>() + self.name.heap_size() + self.value.heap_size()
+    }
+}
+
+impl Fields {
+    fn with_capacity(fields: usize) -> Self {
+        Fields { table: HashTable::with_capacity(fields), owned: 0 }
+    }
+
+    fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let mut value = Some(Bytes::new(value));
+        let (field, created) = self.table.get_or_insert_with(name, || {
+            let value = value.take().unwrap_or_else(|| Bytes::new(&[]));
+            Box::new(Field { name: Bytes::new(name), value })
+        });
+        if let Some(value) = value {
+            self.owned -= field.value.heap_size();
+            field.value = value;
+            self.owned += field.value.heap_size();
+        } else {
+            self.owned += field.allocated();
+        }
+        created
+    }
+
+    fn remove(&mut self, name: &[u8]) -> bool {
+        let removed = self.table.remove(name);
+        self.owned -= removed.as_ref().map_or(0, |field| field.allocated());
+        removed.is_some()
+    }
+}
+
+impl Default for Hash {
+    fn default() -> Self {
+        Hash::new()
+    }
+}
+
+impl Hash {
+    /// An empty hash.
+    pub fn new() -> Self {
+        Hash(Repr::Listpack(Listpack::new()))
+    }
+
+    /// An empty hash to which `fields` fields are about to be added.
+    pub fn with_capacity(fields: usize, limits: &EncodingLimits) -> Self {
+        if fields > limits.hash_max_listpack_entries {
+            Hash(Repr::Table(Box::new(Fields::with_capacity(fields))))
+        } else {
+            Hash::new()
+        }
+    }
+
+    /// A hash of the alternating fields and values of a listpack, or nothing if a field has no
+    /// value or stands there twice.
+    pub fn from_listpack(words: Listpack) -> Option<Self> {
+        let mut seen = HashTable::<Box<Bytes>>::with_capacity(words.len() / 2);
+        let mut digits = itoa::Buffer::new();
+        let distinct = words.iter().step_by(2).all(|name| {
+            let name = name.as_slice(&mut digits);
+            seen.get_or_insert_with(name, || Box::new(Bytes::new(name))).1
+        });
+        (distinct && words.len().is_multiple_of(2)).then_some(Hash(Repr::Listpack(words)))
+    }
+
+    /// Prepares for the alternating fields and values `words`: a hash that they would certainly
+    /// drive out of its compact encoding leaves it at once.
+    pub fn expect<'a>(
+        &mut self,
+        words: impl ExactSizeIterator<Item = &'a [u8]>,
+        limits: &EncodingLimits,
+    ) {
+        let Repr::Listpack(present) = &self.0 else { return };
+        let fields = words.len().div_ceil(2);
+        if fields > limits.hash_max_listpack_entries {
+            self.become_table(fields);
+            return;
+        }
+        let (mut total, mut too_long) = (0_usize, false);
+        for word in words {
+            too_long |= word.len() > limits.hash_max_listpack_value;
+            total = total.saturating_add(word.len());
+        }
+        if too_long || !present.can_take(total) {
+            self.become_table(0);
+        }
+    }
+
+    /// Number of fields.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Repr::Listpack(words) => words.len() / 2,
+            Repr::Table(fields) => fields.table.len(),
+        }
+    }
+
+    /// Whether there are no fields.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of a field.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<LpValue<'_>> {
+        match &self.0 {
+            Repr::Listpack(words) => Some(words.get(words.next(words.find(name, 1)?)?)),
+            Repr::Table(fields) => fields.table.get(name).map(|field| LpValue::Str(&field.value)),
+        }
+    }
+
+    /// Whether there is such a field.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        match &self.0 {
+            Repr::Listpack(words) => words.find(name, 1).is_some(),
+            Repr::Table(fields) => fields.table.contains(name),
+        }
+    }
+
+    /// Length of a field's value in bytes, zero if there is no such field.
+    pub fn value_len(&self, name: &[u8]) -> usize {
+        self.get(name).map_or(0, |value| value.text_len())
+    }
+
+    /// Gives a field a value; returns whether the field is new.
+    pub fn set(&mut self, name: &[u8], value: &[u8], limits: &EncodingLimits) -> bool {
+        if let Repr::Listpack(words) = &self.0 {
+            let longest = name.len().max(value.len());
+            if longest > limits.hash_max_listpack_value
+                || !words.can_take(name.len().saturating_add(value.len()))
+            {
+                self.become_table(1);
+            }
+        }
+        match &mut self.0 {
+            Repr::Listpack(words) => {
+                if let Some(present) = value_of(words, name) {
+                    words.replace(present, value);
+                    return false;
+                }
+                words.push_back(name);
+                words.push_back(value);
+                if words.len() / 2 > limits.hash_max_listpack_entries {
+                    self.become_table(0);
+                }
+                true
+            }
+            Repr::Table(fields) => fields.set(name, value),
+        }
+    }
+
+    /// Removes a field; returns whether it was there.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        match &mut self.0 {
+            Repr::Listpack(words) => match words.find(name, 1) {
+                Some(found) => {
+                    words.remove_from(found, 2);
+                    true
+                }
+                None => false,
+            },
+            Repr::Table(fields) => fields.remove(name),
+        }
+    }
+
+    /// Every field with its value: in order of insertion in a listpack.
+    pub fn iter(&self) -> HashIter<'_> {
+        HashIter(match &self.0 {
+            Repr::Listpack(words) => IterRepr::Listpack(words.iter()),
+            Repr::Table(fields) => IterRepr::Table(fields.table.iter()),
+        })
+    }
+
+    /// Hands the fields and values at `cursor` to `visit`; returns the next cursor, zero at the
+    /// end. A compact hash is reported whole. See [`HashTable::scan`].
+    pub fn scan(&self, cursor: u64, visit: &mut impl FnMut(LpValue<'_>, LpValue<'_>)) -> u64 {
+        match &self.0 {
+            Repr::Table(fields) => fields.table.scan(cursor, &mut |field| {
+                visit(LpValue::Str(&field.name), LpValue::Str(&field.value));
+            }),
+            Repr::Listpack(_) => {
+                self.iter().for_each(|(name, value)| visit(name, value));
+                0
+            }
+        }
+    }
+
+    /// A random field with its value.
+    pub fn random(&self, rng: &mut Rng) -> Option<(LpValue<'_>, LpValue<'_>)> {
+        match &self.0 {
+            Repr::Listpack(words) => {
+                let name = words.seek(2 * rng.below(words.len() / 2) as i64)?;
+                Some((words.get(name), words.get(words.next(name)?)))
+            }
+            Repr::Table(fields) => fields
+                .table
+                .random(rng)
+                .map(|field| (LpValue::Str(&field.name), LpValue::Str(&field.value))),
+        }
+    }
+
+    /// The name of the encoding, as clients know it.
+    pub fn encoding(&self) -> &'static str {
+        match &self.0 {
+            Repr::Listpack(_) => "listpack",
+            Repr::Table(_) => "hashtable",
+        }
+    }
+
+    /// The alternating fields and values as a listpack, if the hash is one.
+    pub fn as_listpack(&self) -> Option<&Listpack> {
+        match &self.0 {
+            Repr::Listpack(words) => Some(words),
+            Repr::Table(_) => None,
+        }
+    }
+
+    /// Bytes allocated by the hash.
+    pub fn memory_usage(&self) -> usize {
+        match &self.0 {
+            Repr::Listpack(words) => words.heap_size(),
+            Repr::Table(fields) => size_of::<Fields>() + fields.table.memory_usage() + fields.owned,
+        }
+    }
+
+    /// Allocations that freeing the hash gives back, roughly.
+    pub fn free_effort(&self) -> usize {
+        match &self.0 {
+            Repr::Listpack(_) => 1,
+            Repr::Table(fields) => fields.table.free_effort(),
+        }
+    }
+
+    /// Goes on with a resize of the table, by up to `buckets` buckets; tells whether there is more.
+    pub fn rehash_step(&mut self, buckets: usize) -> bool {
+        match &mut self.0 {
+            Repr::Listpack(_) => false,
+            Repr::Table(fields) => fields.table.rehash_step(buckets),
+        }
+    }
+
+    /// Becomes a table with room for `more` fields more.
+    fn become_table(&mut self, more: usize) {
+        let mut fields = Fields::with_capacity(self.len() + more);
+        let (mut name_digits, mut value_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+        for (name, value) in self.iter() {
+            fields.set(name.as_slice(&mut name_digits), value.as_slice(&mut value_digits));
+        }
+        self.0 = Repr::Table(Box::new(fields));
+    }
+
+    /// Panics unless the invariants of the structure hold; for tests.
+    pub fn check_invariants(&self) {
+        match &self.0 {
+            Repr::Listpack(words) => {
+                words.check_invariants();
+                assert!(Hash::from_listpack(words.clone()).is_some(), "fields are distinct");
+            }
+            Repr::Table(fields) => {
+                fields.table.check_invariants();
+                let owned = fields.table.iter().map(|field| field.allocated()).sum();
+                assert_eq!(fields.owned, owned);
+            }
+        }
+    }
+}
+
+/// Where the value of a field stands.
+fn value_of(words: &Listpack, name: &[u8]) -> Option<LpPos> {
+    words.next(words.find(name, 1)?)
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// Every field of a hash with its value; see [`Hash::iter`].
+#[derive(Clone)]
+pub struct HashIter<'a>(IterRepr<'a>);
+
+#[derive(Clone)]
+enum IterRepr<'a> {
+    Listpack(listpack::Iter<'a>),
+    Table(hashtable::Iter<'a, Box<Field>>),
+}
+
+impl<'a> Iterator for HashIter<'a> {
+    type Item = (LpValue<'a>, LpValue<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            IterRepr::Listpack(words) => Some((words.next()?, words.next()?)),
+            IterRepr::Table(fields) => {
+                let field = fields.next()?;
+                Some((LpValue::Str(&field.name), LpValue::Str(&field.value)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Rng;
+
+    fn tight() -> EncodingLimits {
+        EncodingLimits {
+            hash_max_listpack_entries: 8,
+            hash_max_listpack_value: 30,
+            ..EncodingLimits::default()
+        }
+    }
+
+    fn word() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            8 => (-5..12_i64).prop_map(|number| number.to_string().into_bytes()),
+            1 => any::<i64>().prop_map(|number| number.to_string().into_bytes()),
+            1 => prop::collection::vec(b'a'..b'c', 0..40),
+        ]
+    }
+
+    fn fields(hash: &Hash) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        hash.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_map(steps in prop::collection::vec((0..3_u8, word(), word()), 0..120)) {
+            let limits = tight();
+            let (mut hash, mut model) = (Hash::new(), BTreeMap::new());
+            for (action, name, value) in steps {
+                if action == 0 {
+                    prop_assert_eq!(hash.remove(&name), model.remove(&name).is_some());
+                } else {
+                    let created = hash.set(&name, &value, &limits);
+                    prop_assert_eq!(created, model.insert(name.clone(), value).is_none());
+                }
+                hash.check_invariants();
+                let expected = model.get(&name);
+                let got = hash.get(&name).map(|value| value.to_vec());
+                prop_assert_eq!(got.as_ref(), expected);
+                prop_assert_eq!(hash.contains(&name), expected.is_some());
+                prop_assert_eq!(hash.value_len(&name), expected.map_or(0, Vec::len));
+                prop_assert_eq!(hash.len(), model.len());
+            }
+            prop_assert_eq!(&fields(&hash), &model);
+            let picked = hash.random(&mut Rng::new(3)).map(|(n, v)| (n.to_vec(), v.to_vec()));
+            let is_one = picked.is_some_and(|(name, value)| model.get(&name) == Some(&value));
+            prop_assert_eq!(is_one, !model.is_empty());
+            let (mut scanned, mut cursor) = (BTreeMap::new(), 0);
+            loop {
+                cursor = hash.scan(cursor, &mut |name, value| {
+                    scanned.insert(name.to_vec(), value.to_vec());
+                });
+                if cursor == 0 {
+                    break;
+                }
+            }
+            prop_assert_eq!(&scanned, &model);
+        }
+    }
+
+    #[test]
+    fn leaves_the_listpack_where_redis_does() {
+        let limits = EncodingLimits::default();
+        let mut hash = Hash::new();
+        for number in 0..512_u32 {
+            hash.set(number.to_string().as_bytes(), &[b'v'; 64], &limits);
+        }
+        assert_eq!(hash.encoding(), "listpack");
+        let mut other = hash.clone();
+        hash.set(b"one more", b"", &limits);
+        assert_eq!((hash.encoding(), hash.len()), ("hashtable", 513));
+        other.set(b"1", &[b'v'; 65], &limits);
+        assert_eq!((other.encoding(), other.len()), ("hashtable", 512));
+    }
+
+    #[test]
+    fn expected_words_choose_the_encoding() {
+        let limits = tight();
+        let encoding = |words: &[&[u8]]| {
+            let mut hash = Hash::new();
+            hash.expect(words.iter().copied(), &limits);
+            hash.encoding()
+        };
+        assert_eq!(encoding(&[&b"a"[..]; 16]), "listpack");
+        assert_eq!(encoding(&[&b"a"[..]; 18]), "hashtable");
+        assert_eq!(encoding(&[b"a", &[b'b'; 31]]), "hashtable");
+        assert_eq!(Hash::with_capacity(8, &limits).encoding(), "listpack");
+        assert_eq!(Hash::with_capacity(9, &limits).encoding(), "hashtable");
+    }
+
+    #[test]
+    fn only_pairs_of_distinct_fields_make_a_hash() {
+        let listpack = |texts: &[&str]| texts.iter().collect::<Listpack>();
+        assert!(Hash::from_listpack(listpack(&["a", "1", "b", "1"])).is_some());
+        assert!(Hash::from_listpack(listpack(&["a", "1", "b"])).is_none());
+        assert!(Hash::from_listpack(listpack(&["a", "1", "a", "2"])).is_none());
+    }
+}
