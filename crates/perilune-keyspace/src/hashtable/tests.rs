@@ -204,6 +204,13 @@ fn a_scan_of_a_still_table_reports_each_entry_once() {
 }
 
 #[test]
+fn a_scan_of_a_table_that_was_emptied_is_over_at_once() {
+    let table = Table::with_capacity(10_000);
+    assert_eq!(table.scan(0, &mut |_| {}), 0);
+    assert_eq!(table.scan(99, &mut |_| {}), 0);
+}
+
+#[test]
 fn any_cursor_ends_a_scan() {
     let table = filled(0..1000);
     for mut cursor in [1, 77, u64::MAX, 1 << 63, 0xdead_beef] {
