@@ -1,3 +1,36 @@
-//! Developer tasks.
+//! Developer tasks of the workspace, run as `cargo xtask TASK`.
+//!
+//! Each task is one module with one `run` function; nothing here is part of the server. The list of
+//! what CI checks stands in [`ci`] and nowhere else: `.ci/run` only prepares a machine and calls it.
 
-fn main() {}
+mod ci;
+mod tidy;
+mod upstream;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer tasks of the Perilune workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run everything CI runs: tests, formatting, lints, documentation, tidy.
+    Ci,
+    /// Check the layering of the crates and the conventions of the sources.
+    Tidy,
+    /// Run Redis' own Tcl test suite against a release build of the server.
+    UpstreamSuite(upstream::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Ci => ci::run(),
+        Task::Tidy => tidy::run(),
+        Task::UpstreamSuite(options) => upstream::run(&options),
+    }
+}
