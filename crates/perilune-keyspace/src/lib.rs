@@ -15,6 +15,7 @@ pub mod lzf;
 mod rng;
 mod set;
 mod value;
+pub mod zset;
 
 pub use bytes::{Bytes, INLINE_MAX};
 pub use db::{Db, KeyEntry, Keyspace};
@@ -27,3 +28,4 @@ pub use listpack::{Listpack, LpPos, LpValue};
 pub use rng::Rng;
 pub use set::{Set, SetEncoding, SetIter};
 pub use value::{Value, ValueType, canonical_int};
+pub use zset::ZSet;
