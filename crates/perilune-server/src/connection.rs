@@ -1,0 +1,397 @@
+//! One client's connection: bytes in, batches to the engine, bytes out.
+//!
+//! ```text
+//! socket -> input -> decode all complete requests -> engine, once per batch -> output -> socket
+//! ```
+//!
+//! A connection is one task. It never stops reading because its replies are not taken: a client may
+//! send a long pipeline before it reads anything. What it may pile up is bounded by
+//! `client-query-buffer-limit` and `client-output-buffer-limit`.
+//!
+//! Invariant: `input[..decoded]` holds the requests in `requests`; `executed` of them have run.
+
+use crate::gate::Gate;
+use crate::socket::Socket;
+use perilune_commands::owned_args::ArgVec;
+use perilune_commands::session::{BufferFigures, ClientSlot, Waker};
+use perilune_commands::{Engine, Flow};
+use perilune_resp::{ArgRange, Decoder, DecoderLimits};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::io::ReadBuf;
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant};
+
+/// Bytes read at once, at least.
+const READ_CHUNK: usize = 16 * 1024;
+/// An empty buffer above this size is given back.
+const BUFFER_KEEP: usize = 64 * 1024;
+/// Requests run under one hold of the engine.
+const BATCH_REQUESTS_MAX: usize = 512;
+/// Replies gathered under one hold of the engine, bytes.
+const BATCH_OUTPUT_MAX: usize = 256 * 1024;
+/// How long the last replies may take to leave after the connection is to close.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Wakes the connection's task.
+#[derive(Default)]
+pub(crate) struct Bell(Notify);
+
+impl Waker for Bell {
+    fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// A decoded request: its arguments' place in `ranges`, or the arguments themselves where they
+/// had to be unescaped.
+enum Request {
+    Ranges { first: usize, count: usize },
+    Unescaped(Vec<Vec<u8>>),
+}
+
+/// The part of a connection that goes to the engine.
+pub(crate) struct State {
+    slot: ClientSlot,
+    decoder: Decoder,
+    input: Vec<u8>,
+    decoded: usize,
+    ranges: Vec<ArgRange>,
+    requests: Vec<Request>,
+    executed: usize,
+    output: Vec<u8>,
+    written: usize,
+    bytes_read: usize,
+    bytes_written: usize,
+    flow: Flow,
+    protocol_error: bool,
+    authenticated: bool,
+    deadline_ms: Option<i64>,
+    now_ms: i64,
+    query_limit: usize,
+    kill: bool,
+}
+
+impl State {
+    pub(crate) fn new(slot: ClientSlot, limits: DecoderLimits, query_limit: usize) -> Self {
+        State {
+            slot,
+            decoder: Decoder::new(limits),
+            input: Vec::new(),
+            decoded: 0,
+            ranges: Vec::new(),
+            requests: Vec::new(),
+            executed: 0,
+            output: Vec::new(),
+            written: 0,
+            bytes_read: 0,
+            bytes_written: 0,
+            flow: Flow::Continue,
+            protocol_error: false,
+            authenticated: !limits.auth_required,
+            deadline_ms: None,
+            now_ms: 0,
+            query_limit,
+            kill: false,
+        }
+    }
+
+    /// Decodes complete requests. Before authentication one at a time, because the answer to one
+    /// decides how the next may look.
+    fn decode(&mut self) {
+        let max = if self.authenticated { BATCH_REQUESTS_MAX } else { 1 };
+        while self.requests.len() < max && !self.protocol_error && self.decoded < self.input.len()
+        {
+            let rest = &self.input[self.decoded..];
+            match self.decoder.decode(rest) {
+                Ok(Some(consumed)) => {
+                    let count = self.decoder.arg_count();
+                    if self.decoder.args_are_unescaped() {
+                        let args = self.decoder.args(rest).map(<[u8]>::to_vec).collect();
+                        self.requests.push(Request::Unescaped(args));
+                    } else {
+                        let first = self.ranges.len();
+                        let base = self.decoded;
+                        self.ranges.extend(self.decoder.arg_ranges().iter().map(|range| {
+                            ArgRange { start: range.start + base, len: range.len }
+                        }));
+                        self.requests.push(Request::Ranges { first, count });
+                    }
+                    self.decoded += consumed;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.protocol_error = true;
+                    self.pending_error(&error.message());
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Remembers a protocol error as a last request, so that it is answered in its turn.
+    fn pending_error(&mut self, message: &[u8]) {
+        let mut text = b"-ERR ".to_vec();
+        text.extend_from_slice(message);
+        text.extend_from_slice(b"\r\n");
+        self.requests.push(Request::Unescaped(vec![text]));
+    }
+
+    fn has_work(&self) -> bool {
+        self.executed < self.requests.len()
+    }
+
+    /// Runs decoded requests until one blocks, closes, or the batch is long enough.
+    fn execute(&mut self, engine: &mut Engine) {
+        engine.refresh_clock();
+        engine.count_network(
+            std::mem::take(&mut self.bytes_read),
+            std::mem::take(&mut self.bytes_written),
+        );
+        self.flow = engine.visit(self.slot, &mut self.output);
+        if self.flow == Flow::Blocked {
+            engine.check_deadline(self.slot);
+            self.flow = engine.visit(self.slot, &mut self.output);
+        }
+        while self.flow == Flow::Continue
+            && self.executed < self.requests.len()
+            && self.output.len() < BATCH_OUTPUT_MAX
+        {
+            let at = self.executed;
+            self.executed += 1;
+            if self.protocol_error && self.executed == self.requests.len() {
+                if let Request::Unescaped(args) = &self.requests[at] {
+                    self.output.extend(args.iter().flatten());
+                }
+                self.flow = Flow::Close;
+                break;
+            }
+            let argv: ArgVec<'_> = match &self.requests[at] {
+                Request::Ranges { first, count } => self.ranges[*first..first + count]
+                    .iter()
+                    .map(|range| range.of(&self.input))
+                    .collect(),
+                Request::Unescaped(args) => args.iter().map(Vec::as_slice).collect(),
+            };
+            self.flow = engine.execute(self.slot, &argv, &mut self.output);
+        }
+        self.take_leave(engine);
+    }
+
+    /// Notes what the connection must know until its next visit, and tells the engine the same.
+    fn take_leave(&mut self, engine: &mut Engine) {
+        self.now_ms = engine.now_ms();
+        let figures = BufferFigures {
+            query: self.input.len() - self.decoded,
+            query_free: self.input.capacity() - self.input.len(),
+            output: self.output.len() - self.written,
+        };
+        self.query_limit = engine.config.client_query_buffer_limit as usize;
+        let bulk_bytes_max = engine.config.proto_max_bulk_len as i64;
+        if let Some(session) = engine.sessions.get_mut(self.slot) {
+            session.buffers = figures;
+            self.authenticated = session.authenticated;
+            self.deadline_ms = session.blocked.as_ref().and_then(|blocked| blocked.deadline_ms);
+            self.kill = session.killed;
+            let limits = DecoderLimits { bulk_bytes_max, auth_required: !session.authenticated };
+            if limits != self.decoder.limits() {
+                self.decoder.set_limits(limits);
+            }
+        }
+        if figures.output > 0 {
+            engine.check_output(self.slot);
+        }
+    }
+
+    /// Forgets executed requests and makes room.
+    fn compact(&mut self) {
+        if self.executed < self.requests.len() {
+            return;
+        }
+        self.requests.clear();
+        self.ranges.clear();
+        self.executed = 0;
+        if self.decoded == self.input.len() {
+            self.input.clear();
+            if self.input.capacity() > BUFFER_KEEP {
+                self.input = Vec::new();
+            }
+        } else if self.decoded > 0 {
+            self.input.drain(..self.decoded);
+        }
+        self.decoded = 0;
+    }
+
+    fn over_query_limit(&self) -> bool {
+        self.input.len() - self.decoded > self.query_limit
+    }
+}
+
+/// Serves a client until either side ends it. The engine has been told of it already.
+pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: State, bell: Arc<Bell>) {
+    let mut state = run(&mut socket, &gate, Box::new(state), &bell).await;
+    if !state.kill {
+        let last = flush_all(&mut socket, &mut state);
+        let _ = tokio::time::timeout(LINGER, last).await;
+    }
+    gate.run(state, |state, engine| {
+        engine.count_network(state.bytes_read, state.bytes_written);
+        engine.disconnect(state.slot);
+    })
+    .await;
+}
+
+/// What woke a connection.
+enum Event {
+    /// Bytes came in.
+    Input,
+    /// The peer closed or the socket failed.
+    End,
+    /// The session has news.
+    Bell,
+    /// All output is written.
+    Flushed,
+}
+
+async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bell) -> Box<State> {
+    loop {
+        state.decode();
+        if state.has_work() && state.flow == Flow::Continue {
+            state = gate.run(state, |state, engine| state.execute(engine)).await;
+            state.compact();
+            if !write_now(socket, &mut state).await || state.flow == Flow::Close {
+                return state;
+            }
+            if state.flow == Flow::Continue && state.has_work() {
+                // A long pipeline gives way to the others on this thread.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if state.flow == Flow::Continue && state.decoded < state.input.len() {
+                let before = state.decoded;
+                state.decode();
+                if state.decoded > before || state.protocol_error {
+                    continue;
+                }
+            }
+        }
+        match wait(socket, &mut state, bell).await {
+            Event::End => return state,
+            Event::Input if state.over_query_limit() => {
+                state.kill = true;
+                state = gate.run(state, |state, engine| engine.over_query_limit(state.slot)).await;
+                return state;
+            }
+            Event::Input | Event::Flushed => {}
+            Event::Bell => {
+                state = gate.run(state, |state, engine| state.execute(engine)).await;
+                state.compact();
+                if !write_now(socket, &mut state).await || state.flow == Flow::Close {
+                    return state;
+                }
+            }
+        }
+    }
+}
+
+/// Waits for input, for room to write what is pending, for news, or for the deadline.
+async fn wait(socket: &mut Socket, state: &mut State, bell: &Bell) -> Event {
+    let deadline = state.deadline_ms.filter(|_| state.flow == Flow::Blocked).map(|at| {
+        let left_ms = at.saturating_sub(state.now_ms).clamp(0, i64::from(u32::MAX)) as u64;
+        // One more, so that the clock has passed the deadline when the timer fires.
+        Instant::now() + Duration::from_millis(left_ms + 1)
+    });
+    let io = poll_fn(|cx| {
+        if state.written < state.output.len() {
+            match socket.poll_write(cx, &state.output[state.written..]) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
+                Poll::Ready(Ok(n)) => {
+                    note_written(state, n);
+                    return Poll::Ready(Event::Flushed);
+                }
+                Poll::Pending => {}
+            }
+        }
+        poll_input(socket, state, cx)
+    });
+    match deadline {
+        None => tokio::select! {
+            biased;
+            event = io => event,
+            () = bell.0.notified() => Event::Bell,
+        },
+        Some(deadline) => tokio::select! {
+            biased;
+            event = io => event,
+            () = bell.0.notified() => Event::Bell,
+            () = tokio::time::sleep_until(deadline) => Event::Bell,
+        },
+    }
+}
+
+/// Reads what is there into `input`.
+fn poll_input(
+    socket: &mut Socket,
+    state: &mut State,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<Event> {
+    // While the client is blocked its input piles up here, as far as the limit allows.
+    let wanted = state.decoder.bytes_missing().clamp(READ_CHUNK, BATCH_OUTPUT_MAX * 4);
+    let filled = state.input.len();
+    state.input.resize(filled + wanted, 0);
+    let mut buf = ReadBuf::new(&mut state.input[filled..]);
+    let polled = socket.poll_read(cx, &mut buf);
+    let n = buf.filled().len();
+    state.input.truncate(filled + n);
+    match polled {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Ok(())) if n > 0 => {
+            state.bytes_read += n;
+            Poll::Ready(Event::Input)
+        }
+        Poll::Ready(_) => Poll::Ready(Event::End),
+    }
+}
+
+fn note_written(state: &mut State, n: usize) {
+    state.written += n;
+    state.bytes_written += n;
+    if state.written == state.output.len() {
+        state.output.clear();
+        state.written = 0;
+        if state.output.capacity() > BUFFER_KEEP {
+            state.output = Vec::new();
+        }
+    }
+}
+
+/// Writes as much as the socket takes without waiting. False when the socket failed.
+async fn write_now(socket: &mut Socket, state: &mut State) -> bool {
+    poll_fn(|cx| {
+        while state.written < state.output.len() {
+            match socket.poll_write(cx, &state.output[state.written..]) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Ready(Ok(n)) => note_written(state, n),
+                Poll::Pending => return Poll::Ready(true),
+            }
+        }
+        Poll::Ready(true)
+    })
+    .await
+}
+
+/// Writes everything that is left.
+async fn flush_all(socket: &mut Socket, state: &mut State) {
+    poll_fn(|cx| {
+        while state.written < state.output.len() {
+            match socket.poll_write(cx, &state.output[state.written..]) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(n)) => note_written(state, n),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}

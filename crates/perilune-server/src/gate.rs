@@ -1,0 +1,171 @@
+//! The one lock around the engine, and the way around it while a script is slow.
+//!
+//! Normally a connection takes the mutex for a batch and that is all. A script past
+//! `busy-reply-threshold` keeps the mutex, but from its interrupt check it runs the jobs that
+//! queue here meanwhile: the same closures that would have run under the lock. So other clients
+//! get `-BUSY`, and `SCRIPT KILL` works, on the same road as any command.
+//!
+//! ```text
+//! connection --try_lock--> engine                          (fast path)
+//!            --slow?-----> jobs --> script's interrupt check runs them with its &mut Engine
+//! ```
+//!
+//! Invariant: a queued job is run exactly once: by the slow script, or, if that ended first, by
+//! whichever waiter gets the lock.
+
+use parking_lot::Mutex;
+use perilune_commands::Engine;
+use perilune_commands::environment::BusyPort;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long to wait for the lock before looking whether a script is slow.
+const LOCK_WAIT: Duration = Duration::from_millis(5);
+
+/// Work for the engine that must not borrow anything.
+type Job = Box<dyn FnOnce(&mut Engine) + Send>;
+
+/// What waits for a slow script, shared between the gate and the script's host.
+#[derive(Default)]
+struct Queue {
+    slow: AtomicBool,
+    jobs: Mutex<VecDeque<Job>>,
+}
+
+impl Queue {
+    fn run_all(&self, engine: &mut Engine) {
+        loop {
+            let job = self.jobs.lock().pop_front();
+            match job {
+                Some(job) => job(engine),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Shared access to the engine.
+#[derive(Clone)]
+pub struct Gate {
+    engine: Arc<Mutex<Engine>>,
+    queue: Arc<Queue>,
+}
+
+/// The script's end of the gate, to be given to the engine's builder.
+pub struct Port {
+    queue: Arc<Queue>,
+}
+
+/// A gate is made in two steps because the engine holds the [`Port`].
+pub struct GateBuilder {
+    queue: Arc<Queue>,
+}
+
+impl Default for GateBuilder {
+    fn default() -> Self {
+        GateBuilder { queue: Arc::new(Queue::default()) }
+    }
+}
+
+impl GateBuilder {
+    /// The end that the engine serves slow scripts' waiters from.
+    pub fn port(&self) -> Port {
+        Port { queue: Arc::clone(&self.queue) }
+    }
+
+    /// Puts the engine behind the gate.
+    pub fn build(self, engine: Engine) -> Gate {
+        Gate { engine: Arc::new(Mutex::new(engine)), queue: self.queue }
+    }
+}
+
+impl Gate {
+    /// Runs `work` on the engine with `state`, which comes back afterwards. Waits on the thread
+    /// for the lock, and as a task only while a script is slow.
+    pub async fn run<S: Send + 'static>(&self, mut state: S, work: fn(&mut S, &mut Engine)) -> S {
+        if let Some(mut engine) = self.engine.try_lock() {
+            work(&mut state, &mut engine);
+            return state;
+        }
+        self.run_contended(state, work).await
+    }
+
+    async fn run_contended<S: Send + 'static>(
+        &self,
+        mut state: S,
+        work: fn(&mut S, &mut Engine),
+    ) -> S {
+        while !self.queue.slow.load(Ordering::Acquire) {
+            if let Some(mut engine) = self.engine.try_lock_for(LOCK_WAIT) {
+                work(&mut state, &mut engine);
+                return state;
+            }
+        }
+        let (done, mut finished) = tokio::sync::oneshot::channel();
+        self.queue.jobs.lock().push_back(Box::new(move |engine| {
+            work(&mut state, engine);
+            // The receiver is gone only when its task was dropped at shutdown.
+            let _ = done.send(state);
+        }));
+        loop {
+            tokio::select! {
+                biased;
+                state = &mut finished => {
+                    match state {
+                        Ok(state) => return state,
+                        // The job was dropped with the queue: the server is ending.
+                        Err(_) => std::future::pending::<()>().await,
+                    }
+                }
+                () = tokio::time::sleep(LOCK_WAIT) => {
+                    // The script may have ended without seeing the job.
+                    if let Some(mut engine) = self.engine.try_lock() {
+                        self.queue.run_all(&mut engine);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the engine for as long as the guard lives, waiting for a slow script to end. For
+    /// start-up and tests; tasks use [`run`](Self::run).
+    pub fn lock(&self) -> parking_lot::MutexGuard<'_, Engine> {
+        self.engine.lock()
+    }
+}
+
+impl BusyPort for Port {
+    fn script_is_slow(&mut self) {
+        self.queue.slow.store(true, Ordering::Release);
+        hand_over_worker();
+    }
+
+    fn serve(&mut self, engine: &mut Engine) {
+        self.queue.run_all(engine);
+    }
+
+    fn script_ended(&mut self) {
+        self.queue.slow.store(false, Ordering::Release);
+    }
+}
+
+/// Gives the runtime's worker to another thread, because the one it runs on is deep in a script.
+///
+/// `block_in_place` moves the worker (its task queue and, if it drives I/O, the driver) to a new
+/// thread while its closure runs. The closure waits until a task spawned onto the runtime has
+/// run, which proves that somebody drives it again; after that this thread is a mere guest.
+fn hand_over_worker() {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    if runtime.runtime_flavor() != tokio::runtime::RuntimeFlavor::MultiThread {
+        return;
+    }
+    tokio::task::block_in_place(|| {
+        let (alive, seen) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            let _ = alive.send(());
+        });
+        let _ = seen.recv_timeout(Duration::from_secs(1));
+    });
+}
