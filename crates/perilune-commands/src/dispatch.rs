@@ -85,7 +85,7 @@ impl Engine {
         self.flow_of(client)
     }
 
-    fn flow_of(&self, client: ClientSlot) -> Flow {
+    pub(crate) fn flow_of(&self, client: ClientSlot) -> Flow {
         match self.sessions.get(client) {
             None => Flow::Close,
             Some(session) if session.killed || session.close_after_reply => Flow::Close,
@@ -239,9 +239,9 @@ impl Engine {
         }
         let failed = result.is_err() || self.stats.error_replies != errors_before;
         let mono_us = self.clock.monotonic_us();
-        if !self.scripting.is_running() && mono_us != started_us {
-            self.now_us += (mono_us - started_us) as i64;
-            self.mono_us = mono_us;
+        self.mono_us = mono_us;
+        if !self.scripting.is_running() {
+            self.now_us = mono_us as i64 + self.wall_offset_us;
         }
         let took_us = mono_us.saturating_sub(started_us);
         let stats = &mut self.commands.get_mut(id).stats;

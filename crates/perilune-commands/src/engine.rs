@@ -41,6 +41,8 @@ pub struct Engine {
     pub now_us: i64,
     /// Monotonic time of the last reading, microseconds.
     pub mono_us: u64,
+    /// What turns `mono_us` into Unix time; renewed with every batch.
+    pub(crate) wall_offset_us: i64,
     /// Monotonic time of the engine's start, microseconds.
     pub started_us: u64,
     /// Configuration.
@@ -136,6 +138,7 @@ impl EngineBuilder {
         Ok(Engine {
             now_us: self.clock.unix_us(),
             mono_us,
+            wall_offset_us: 0,
             started_us: mono_us,
             limits: self.config.encoding_limits(),
             keyspace: Keyspace::new(self.config.databases as usize),
@@ -165,14 +168,13 @@ impl EngineBuilder {
 }
 
 impl Engine {
-    /// Reads the clocks. Once per batch and after every command; never within a script.
-    #[inline]
+    /// Reads the clocks; once per batch. Within a script the wall clock stands still, because its
+    /// commands must all see the same time.
     pub fn refresh_clock(&mut self) {
-        let mono_us = self.clock.monotonic_us();
-        // The wall clock is read only when it can have moved visibly since.
-        if mono_us != self.mono_us || self.now_us == 0 {
+        self.mono_us = self.clock.monotonic_us();
+        if !self.scripting.is_running() {
             self.now_us = self.clock.unix_us();
-            self.mono_us = mono_us;
+            self.wall_offset_us = self.now_us - self.mono_us as i64;
         }
     }
 
@@ -248,6 +250,31 @@ impl Engine {
             let message = format!("Client id={id} closed for overcoming of output buffer limits.");
             self.env.log(perilune_script::LogLevel::Warning, &message);
         }
+    }
+
+    /// Appends what waits in a client's outbox to `out` and tells what the connection does next.
+    pub fn visit(&mut self, client: ClientSlot, out: &mut Vec<u8>) -> crate::Flow {
+        if let Some(session) = self.sessions.get_mut(client)
+            && !session.outbox.is_empty()
+        {
+            out.append(&mut session.outbox);
+        }
+        self.flow_of(client)
+    }
+
+    /// Closes a client that does not take its replies, by the limits of its class.
+    pub fn check_output(&mut self, client: ClientSlot) {
+        self.enforce_output_limit(client);
+    }
+
+    /// Counts a client that is closed because its requests do not fit the query buffer.
+    pub fn over_query_limit(&mut self, client: ClientSlot) {
+        self.stats.query_limit_disconnections += 1;
+        let id = self.sessions.get(client).map_or(0, |session| session.id);
+        let message = format!(
+            "Closing client id={id} that reached max query buffer length"
+        );
+        self.env.log(perilune_script::LogLevel::Warning, &message);
     }
 
     /// Counts bytes that a connection read and wrote.

@@ -1,6 +1,6 @@
 //! What the engine needs from the process around it, injected by the server or by a test.
 
-use crate::config::Config;
+use crate::config::{Config, ParamId};
 use crate::engine::Engine;
 use perilune_script::LogLevel;
 use std::any::Any;
@@ -59,7 +59,7 @@ pub trait Environment: Send {
 
     /// Makes changed parameters take effect outside of the engine (listeners, limits, log). An
     /// error text undoes the change.
-    fn apply_config(&mut self, config: &Config, changed: &[&'static str]) -> Result<(), String>;
+    fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String>;
 
     /// Replaces the configuration file; `edit` gets its present text.
     fn rewrite_config_file(&mut self, edit: &dyn Fn(&str) -> String) -> Result<(), String>;

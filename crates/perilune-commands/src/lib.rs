@@ -13,6 +13,7 @@ pub mod args;
 pub mod blocking;
 pub mod clock;
 mod cmd;
+mod cron;
 pub mod config;
 pub mod ctx;
 mod dispatch;
