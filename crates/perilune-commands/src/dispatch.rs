@@ -15,6 +15,7 @@ use crate::owned_args::OwnedArgs;
 use crate::session::{ClientSlot, ReplyMode};
 use crate::spec::CommandFlags;
 use crate::table::CommandId;
+use perilune_keyspace::Value;
 use perilune_resp::{ReplyWriter, RespWriter};
 
 /// What a connection does after a command.
@@ -320,7 +321,7 @@ impl Engine {
         let fits = self.keyspace.db(at.0).get(&at.1).is_some_and(|entry| {
             !entry.is_expired(now_ms)
                 && match blocked.kind {
-                    WaitKind::List => entry.value().type_name() == "list",
+                    WaitKind::List => matches!(entry.value(), Value::List(_)),
                     WaitKind::SortedSet => entry.value().type_name() == "zset",
                     WaitKind::Pause => false,
                 }

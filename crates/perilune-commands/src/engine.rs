@@ -271,9 +271,7 @@ impl Engine {
     pub fn over_query_limit(&mut self, client: ClientSlot) {
         self.stats.query_limit_disconnections += 1;
         let id = self.sessions.get(client).map_or(0, |session| session.id);
-        let message = format!(
-            "Closing client id={id} that reached max query buffer length"
-        );
+        let message = format!("Closing client id={id} that reached max query buffer length");
         self.env.log(perilune_script::LogLevel::Warning, &message);
     }
 

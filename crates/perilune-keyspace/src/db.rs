@@ -72,9 +72,9 @@ impl KeyEntry {
         self.expire_at < now_ms
     }
 
-    /// Bytes allocated for the entry.
-    pub fn memory_usage(&self) -> usize {
-        size_of::<KeyEntry>() + self.key.heap_size() + self.value.memory_usage()
+    /// Bytes allocated for the entry; `samples` as for [`Value::memory_usage`].
+    pub fn memory_usage(&self, samples: usize) -> usize {
+        size_of::<KeyEntry>() + self.key.heap_size() + self.value.memory_usage(samples)
     }
 }
 

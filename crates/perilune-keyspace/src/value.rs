@@ -10,6 +10,9 @@
 //! Invariant: 24 bytes, so that a key with a small value is one allocation of one cache line.
 
 use crate::Bytes;
+use crate::hash::Hash;
+use crate::list::List;
+use crate::set::Set;
 use std::borrow::Cow;
 
 /// Longest string, in bytes, that Redis reports as `embstr`.
@@ -27,6 +30,12 @@ pub enum Value {
     Str(Bytes),
     /// A string that was changed in place.
     Raw(Box<Vec<u8>>),
+    /// A list.
+    List(Box<List>),
+    /// A hash.
+    Hash(Box<Hash>),
+    /// A set.
+    Set(Box<Set>),
 }
 
 /// A data type that a [`Value`] can hold besides strings.
@@ -63,7 +72,7 @@ macro_rules! value_type {
     )* };
 }
 
-value_type!();
+value_type!(Hash List Set);
 
 impl Value {
     /// A string value: an integer where the text is a canonical one.
@@ -79,6 +88,9 @@ impl Value {
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Int(_) | Value::Str(_) | Value::Raw(_) => "string",
+            Value::List(_) => "list",
+            Value::Hash(_) => "hash",
+            Value::Set(_) => "set",
         }
     }
 
@@ -88,6 +100,9 @@ impl Value {
             Value::Int(_) => "int",
             Value::Str(content) if content.len() <= EMBSTR_MAX => "embstr",
             Value::Str(_) | Value::Raw(_) => "raw",
+            Value::List(list) => list.encoding(),
+            Value::Hash(hash) => hash.encoding(),
+            Value::Set(set) => set.encoding(),
         }
     }
 
@@ -105,7 +120,6 @@ impl Value {
             }
             Value::Str(content) => Some(Cow::Borrowed(content)),
             Value::Raw(content) => Some(Cow::Borrowed(content)),
-            #[allow(unreachable_patterns)]
             _ => None,
         }
     }
@@ -136,15 +150,22 @@ impl Value {
     pub fn free_effort(&self) -> usize {
         match self {
             Value::Int(_) | Value::Str(_) | Value::Raw(_) => 1,
+            Value::List(list) => list.free_effort(),
+            Value::Hash(hash) => hash.free_effort(),
+            Value::Set(set) => set.free_effort(),
         }
     }
 
-    /// Bytes allocated for it, not counting the value itself.
-    pub fn memory_usage(&self) -> usize {
+    /// Bytes allocated for it, not counting the value itself. Types whose size is not kept are
+    /// estimated from `samples` of their nodes; zero looks at all.
+    pub fn memory_usage(&self, samples: usize) -> usize {
         match self {
             Value::Int(_) => 0,
             Value::Str(content) => content.heap_size(),
             Value::Raw(content) => size_of::<Vec<u8>>() + content.capacity(),
+            Value::List(list) => list.memory_usage(samples),
+            Value::Hash(hash) => hash.memory_usage(),
+            Value::Set(set) => set.memory_usage(),
         }
     }
 }
@@ -203,7 +224,9 @@ mod tests {
     fn a_changed_string_is_raw() {
         let mut value = Value::string(b"12");
         assert_eq!(value.encoding(), "int");
-        value.string_mut().map(|content| content.push(b'3'));
+        if let Some(content) = value.string_mut() {
+            content.push(b'3');
+        }
         assert_eq!((value.encoding(), value.as_string().as_deref()), ("raw", Some(&b"123"[..])));
     }
 }
