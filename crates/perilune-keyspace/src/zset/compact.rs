@@ -1,7 +1,8 @@
 //! A small sorted set in a listpack: member, score, member, score, ... in ascending order.
 //!
 //! A score that is an integer is stored as one, any other as the shortest text that reads as the
-//! same number. Negative zero is stored as zero. Every operation walks.
+//! same number (Redis now and then writes a longer text of it, which reads the same). Negative
+//! zero is stored as zero. Every operation walks.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
