@@ -69,7 +69,7 @@ impl Engine {
             self.stats.net_output_bytes,
         ];
         self.stats.ops_samples.sample(self.mono_us, totals);
-        let allocated = self.env.memory().allocated;
+        let allocated = self.env.used_memory();
         self.stats.peak_memory = self.stats.peak_memory.max(allocated);
         self.close_idle_clients();
     }

@@ -200,7 +200,7 @@ impl Engine {
 
     /// Whether the allocator holds more than `maxmemory`.
     pub fn over_memory_limit(&self) -> bool {
-        self.config.maxmemory > 0 && self.env.memory().allocated as u64 > self.config.maxmemory
+        self.config.maxmemory > 0 && self.env.used_memory() as u64 > self.config.maxmemory
     }
 
     fn queue(&mut self, client: ClientSlot, args: Args<'_>, out: &mut dyn ReplyWriter) {

@@ -48,6 +48,11 @@ pub trait Environment: Send {
     /// Current memory figures.
     fn memory(&self) -> MemoryFigures;
 
+    /// Bytes handed out by the allocator: the one figure that is needed often.
+    fn used_memory(&self) -> usize {
+        self.memory().allocated
+    }
+
     /// Processor time so far.
     fn cpu(&self) -> CpuFigures;
 

@@ -1,3 +1,18 @@
-//! Placeholder.
+//! The Perilune server as a library: configuration files, the command line, sockets and timers
+//! around an [`Engine`](perilune_commands::Engine).
+//!
+//! `main.rs` is a thin user of it. To embed a server, build a
+//! [`Config`](perilune_commands::config::Config), choose the script engines and run
+//! [`server::Server`].
+
 pub mod cli;
 pub mod config_file;
+mod connection;
+mod env;
+mod gate;
+mod listen;
+pub mod log;
+pub mod server;
+mod socket;
+
+pub use gate::Gate;

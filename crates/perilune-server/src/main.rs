@@ -1,3 +1,88 @@
-//! The `perilune` binary.
+//! The `perilune` binary: reads the command line, builds what it asks for, and runs it.
 
-fn main() {}
+use perilune_commands::config::Config;
+use perilune_script::LogLevel;
+use perilune_server::cli::{self, Command};
+use perilune_server::config_file::{self, ConfigSources};
+use perilune_server::log;
+use perilune_server::server::{Server, log_threshold};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(error) => return fail(&error.to_string()),
+    };
+    match command {
+        Command::Help(text) => println!("{text}"),
+        Command::Version => println!("{}", cli::version()),
+        Command::Serve(sources) => {
+            if let Err(error) = serve(&sources) {
+                return fail(&error);
+            }
+        }
+        _ => return fail("this form of the command line is not supported by this build"),
+    }
+    ExitCode::SUCCESS
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::FAILURE
+}
+
+fn serve(sources: &ConfigSources) -> Result<(), String> {
+    let mut config = config_file::load(sources).map_err(|error| error.to_string())?;
+    config_file::enter_dir(&mut config).map_err(|error| error.to_string())?;
+    log::start(&config.logfile, log_threshold(&config))
+        .map_err(|error| format!("Can't open the log file: {error}"))?;
+    log::write(LogLevel::Notice, "oO0OoO0OoO0Oo Perilune is starting oO0OoO0OoO0Oo");
+    let pid = std::process::id();
+    let version = env!("CARGO_PKG_VERSION");
+    let started = format!("Perilune version={version}, bits=64, pid={pid}, just started");
+    log::write(LogLevel::Notice, &started);
+    let threads = worker_threads();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("Can't start the runtime: {error}"))?;
+    let outcome = runtime.block_on(async {
+        let server = Server::start(config.clone(), script_engines()).inspect_err(|error| {
+            log::write(LogLevel::Warning, error);
+        })?;
+        log::write(LogLevel::Notice, &format!("Running mode=standalone, port={}.", config.port));
+        write_pid_file(&config);
+        server.run().await.map_err(|error| error.to_string())
+    });
+    remove_pid_file(&config);
+    // Connections may be waiting for anything; the process ends without them.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn script_engines() -> Vec<Box<dyn perilune_script::ScriptEngine>> {
+    vec![]
+}
+
+fn write_pid_file(config: &Config) {
+    if !config.pidfile.is_empty()
+        && let Err(error) = std::fs::write(&config.pidfile, format!("{}\n", std::process::id()))
+    {
+        log::write(LogLevel::Warning, &format!("Failed to write PID file: {error}"));
+    }
+}
+
+fn remove_pid_file(config: &Config) {
+    if !config.pidfile.is_empty() {
+        // It may never have been written.
+        let _ = std::fs::remove_file(&config.pidfile);
+    }
+}

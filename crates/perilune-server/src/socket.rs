@@ -37,3 +37,15 @@ impl Socket {
         }
     }
 }
+
+impl Socket {
+    /// Writes a short text if the socket takes it at once, and closes.
+    pub(crate) async fn say_goodbye(&mut self, text: &[u8]) {
+        use tokio::io::AsyncWriteExt;
+        // The peer is turned away; whether it hears why is up to it.
+        let _ = match self {
+            Socket::Tcp(stream) => stream.write_all(text).await,
+            Socket::Unix(stream) => stream.write_all(text).await,
+        };
+    }
+}

@@ -1,0 +1,203 @@
+//! The process around the engine: memory and processor figures, the log, background freeing,
+//! configuration changes that reach beyond the engine.
+
+use crate::listen::ListenerChange;
+use crate::log;
+use nix::sys::resource::{UsageWho, getrusage};
+use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
+use perilune_commands::environment::{
+    CpuFigures, Environment, MemoryFigures, ShutdownRequest,
+};
+use perilune_script::LogLevel;
+use std::any::Any;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use tikv_jemalloc_ctl::{epoch, stats};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What the server is asked to do by the engine.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// End.
+    Shutdown(ShutdownRequest),
+    /// Serve these sockets instead.
+    Listen(ListenerChange),
+}
+
+/// The real process.
+pub(crate) struct ProcessEnvironment {
+    requests: UnboundedSender<Request>,
+    garbage: mpsc::Sender<Box<dyn Any + Send>>,
+    pending: Arc<AtomicUsize>,
+    config_file: Option<String>,
+    system_total: usize,
+}
+
+impl ProcessEnvironment {
+    /// Starts the thread that frees big values.
+    pub(crate) fn start(
+        requests: UnboundedSender<Request>,
+        config: &Config,
+    ) -> std::io::Result<Self> {
+        let (garbage, bin) = mpsc::channel::<Box<dyn Any + Send>>();
+        let pending = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&pending);
+        std::thread::Builder::new().name("lazy-free".into()).spawn(move || {
+            for value in bin {
+                drop(value);
+                counter.fetch_sub(1, Ordering::Relaxed);
+            }
+        })?;
+        let config_file = config.config_file.clone();
+        Ok(ProcessEnvironment {
+            requests,
+            garbage,
+            pending,
+            config_file,
+            system_total: system_memory(),
+        })
+    }
+}
+
+/// The level of the configuration as the log takes it.
+pub(crate) fn log_threshold(config: &Config) -> Option<LogLevel> {
+    match config.loglevel {
+        ConfigLevel::Debug => Some(LogLevel::Debug),
+        ConfigLevel::Verbose => Some(LogLevel::Verbose),
+        ConfigLevel::Notice => Some(LogLevel::Notice),
+        ConfigLevel::Warning => Some(LogLevel::Warning),
+        ConfigLevel::Nothing => None,
+    }
+}
+
+/// Physical memory in bytes, 0 where the system does not tell.
+fn system_memory() -> usize {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"));
+    let kib: usize = line
+        .and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|kib| kib.parse().ok())
+        .unwrap_or(0);
+    kib * 1024
+}
+
+/// Resident set size in bytes, 0 where the system does not tell.
+fn resident_set() -> usize {
+    const PAGE: usize = 4096;
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0) * PAGE
+}
+
+impl Environment for ProcessEnvironment {
+    fn log(&mut self, level: LogLevel, message: &str) {
+        log::write(level, message);
+    }
+
+    fn memory(&self) -> MemoryFigures {
+        // Figures are as of the last epoch; an allocator without statistics reads as zero.
+        let _ = epoch::advance();
+        MemoryFigures {
+            allocated: stats::allocated::read().unwrap_or(0),
+            active: stats::active::read().unwrap_or(0),
+            resident: stats::resident::read().unwrap_or(0),
+            rss: resident_set(),
+            system_total: self.system_total,
+        }
+    }
+
+    fn used_memory(&self) -> usize {
+        let _ = epoch::advance();
+        stats::allocated::read().unwrap_or(0)
+    }
+
+    fn cpu(&self) -> CpuFigures {
+        let micros = |time: nix::sys::time::TimeVal| {
+            (time.tv_sec().max(0) as u64) * 1_000_000 + time.tv_usec().max(0) as u64
+        };
+        match getrusage(UsageWho::RUSAGE_SELF) {
+            Ok(usage) => CpuFigures {
+                sys_us: micros(usage.system_time()),
+                user_us: micros(usage.user_time()),
+            },
+            Err(_) => CpuFigures::default(),
+        }
+    }
+
+    fn dispose(&mut self, garbage: Box<dyn Any + Send>) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        if self.garbage.send(garbage).is_err() {
+            // The thread is gone; the value was dropped here with the error.
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn pending_disposals(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String> {
+        let listens = |id: &ParamId| matches!(id, ParamId::port | ParamId::bind);
+        if changed.iter().any(listens) {
+            let port_changed = changed.contains(&ParamId::port);
+            let change = ListenerChange::prepare(config).map_err(|error| {
+                log::write(LogLevel::Warning, &error);
+                let reason = match port_changed {
+                    true => "Unable to listen on this port. Check server logs.",
+                    false => "Failed to bind to specified addresses.",
+                };
+                reason.to_owned()
+            })?;
+            let _ = self.requests.send(Request::Listen(change));
+        }
+        if changed.contains(&ParamId::loglevel) {
+            log::set_level(log_threshold(config));
+        }
+        if changed.contains(&ParamId::dir) {
+            std::env::set_current_dir(&config.dir).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn rewrite_config_file(&mut self, edit: &dyn Fn(&str) -> String) -> Result<(), String> {
+        let Some(path) = &self.config_file else {
+            return Err("The server is running without a config file".into());
+        };
+        let old = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error.to_string()),
+        };
+        replace_file(Path::new(path), edit(&old).as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn config_file(&self) -> Option<String> {
+        self.config_file.clone()
+    }
+
+    fn executable(&self) -> String {
+        let path = std::env::current_exe();
+        path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    fn shutdown(&mut self, request: ShutdownRequest) {
+        let _ = self.requests.send(Request::Shutdown(request));
+    }
+}
+
+/// Replaces a file so that either the old or the new content is there, whatever happens.
+fn replace_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = Path::new(&name);
+    let mut file = std::fs::File::create(temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(temporary, path)?;
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => std::fs::File::open(".")?.sync_all(),
+    }
+}
