@@ -322,7 +322,7 @@ impl Engine {
             !entry.is_expired(now_ms)
                 && match blocked.kind {
                     WaitKind::List => matches!(entry.value(), Value::List(_)),
-                    WaitKind::SortedSet => entry.value().type_name() == "zset",
+                    WaitKind::SortedSet => matches!(entry.value(), Value::ZSet(_)),
                     WaitKind::Pause => false,
                 }
         });

@@ -13,6 +13,7 @@ use crate::Bytes;
 use crate::hash::Hash;
 use crate::list::List;
 use crate::set::Set;
+use crate::zset::ZSet;
 use std::borrow::Cow;
 
 /// Longest string, in bytes, that Redis reports as `embstr`.
@@ -36,6 +37,8 @@ pub enum Value {
     Hash(Box<Hash>),
     /// A set.
     Set(Box<Set>),
+    /// A sorted set.
+    ZSet(Box<ZSet>),
 }
 
 /// A data type that a [`Value`] can hold besides strings.
@@ -72,7 +75,7 @@ macro_rules! value_type {
     )* };
 }
 
-value_type!(Hash List Set);
+value_type!(Hash List Set ZSet);
 
 impl Value {
     /// A string value: an integer where the text is a canonical one.
@@ -91,6 +94,7 @@ impl Value {
             Value::List(_) => "list",
             Value::Hash(_) => "hash",
             Value::Set(_) => "set",
+            Value::ZSet(_) => "zset",
         }
     }
 
@@ -103,6 +107,7 @@ impl Value {
             Value::List(list) => list.encoding(),
             Value::Hash(hash) => hash.encoding(),
             Value::Set(set) => set.encoding(),
+            Value::ZSet(zset) => zset.encoding(),
         }
     }
 
@@ -153,6 +158,7 @@ impl Value {
             Value::List(list) => list.free_effort(),
             Value::Hash(hash) => hash.free_effort(),
             Value::Set(set) => set.free_effort(),
+            Value::ZSet(zset) => zset.free_effort(),
         }
     }
 
@@ -166,6 +172,7 @@ impl Value {
             Value::List(list) => list.memory_usage(samples),
             Value::Hash(hash) => hash.memory_usage(),
             Value::Set(set) => set.memory_usage(),
+            Value::ZSet(zset) => zset.memory_usage(samples),
         }
     }
 }

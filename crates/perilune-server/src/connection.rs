@@ -101,8 +101,7 @@ impl State {
     /// decides how the next may look.
     fn decode(&mut self) {
         let max = if self.authenticated { BATCH_REQUESTS_MAX } else { 1 };
-        while self.requests.len() < max && !self.protocol_error && self.decoded < self.input.len()
-        {
+        while self.requests.len() < max && !self.protocol_error && self.decoded < self.input.len() {
             let rest = &self.input[self.decoded..];
             match self.decoder.decode(rest) {
                 Ok(Some(consumed)) => {
@@ -113,9 +112,12 @@ impl State {
                     } else {
                         let first = self.ranges.len();
                         let base = self.decoded;
-                        self.ranges.extend(self.decoder.arg_ranges().iter().map(|range| {
-                            ArgRange { start: range.start + base, len: range.len }
-                        }));
+                        self.ranges.extend(
+                            self.decoder.arg_ranges().iter().map(|range| ArgRange {
+                                start: range.start + base,
+                                len: range.len,
+                            }),
+                        );
                         self.requests.push(Request::Ranges { first, count });
                     }
                     self.decoded += consumed;

@@ -5,9 +5,7 @@ use crate::listen::ListenerChange;
 use crate::log;
 use nix::sys::resource::{UsageWho, getrusage};
 use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
-use perilune_commands::environment::{
-    CpuFigures, Environment, MemoryFigures, ShutdownRequest,
-};
+use perilune_commands::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
 use perilune_script::LogLevel;
 use std::any::Any;
 use std::io::Write;

@@ -250,8 +250,7 @@ fn set_keepalive(socket: &Socket, seconds: u32) {
     if let (Socket::Tcp(stream), 1..) = (socket, seconds) {
         let time = Duration::from_secs(u64::from(seconds));
         let interval = Duration::from_secs(u64::from(seconds / 3).max(1));
-        let keepalive =
-            TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3);
+        let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3);
         // Without it a dead peer is noticed later.
         let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
     }

@@ -123,4 +123,3 @@ fn format_line(level: LogLevel, message: &str) -> String {
     line.push('\n');
     line
 }
-

@@ -90,11 +90,8 @@ pub struct RunRequest<'a> {
 }
 
 impl Scripting {
-    /// Takes the engines; refuses none at all and two of one name.
+    /// Takes the engines; refuses two of one name.
     pub fn new(engines: Vec<Box<dyn ScriptEngine>>) -> Result<Self, String> {
-        if engines.is_empty() {
-            return Err("a server needs at least one script engine".into());
-        }
         let mut slots: Vec<EngineSlot> = Vec::with_capacity(engines.len());
         for engine in engines {
             let name = engine.name();
