@@ -1,0 +1,131 @@
+//! The seam between long-running native code and whoever may stop a script.
+//!
+//! Lua's count hook only fires between bytecode instructions, so one call of a library function
+//! could otherwise run for minutes unseen. Native loops therefore pay for their work with
+//! [`tick`]: the cost is taken from a budget, and when it is used up the state's owner is asked
+//! whether to go on.
+//!
+//! The budget lives in [`Context`], which must be the first field of the user data handed to
+//! `lua_newstate`; that makes it reachable from any `lua_State` of the family without a global.
+
+use std::cell::Cell;
+
+use mlua::ffi::{lua_State, lua_getallocf};
+
+use crate::raise::LuaError;
+use crate::stdlib::LibState;
+
+/// Work units between two questions to the owner. One unit is about one loop iteration.
+pub(crate) const BUDGET_UNITS: i64 = 100_000;
+
+/// Asked when a budget is used up; an error stops the running native function.
+pub(crate) type OnExhausted = unsafe fn(*mut lua_State) -> Result<(), LuaError>;
+
+/// What native code and the state's owner tell each other while a script runs.
+#[repr(C)]
+pub(crate) struct Hooks {
+    /// Work units left before `on_exhausted` is asked.
+    pub(crate) budget: Cell<i64>,
+    /// The owner's answer to "may I go on?"; nobody to ask means yes.
+    pub(crate) on_exhausted: Cell<Option<OnExhausted>>,
+    /// True while native code of this crate runs. The allocator must not refuse memory then:
+    /// Lua would leave by `longjmp` across Rust frames that still own values.
+    pub(crate) in_host: Cell<bool>,
+}
+
+impl Hooks {
+    /// Full budget and nobody to ask.
+    pub(crate) fn new() -> Self {
+        Self {
+            budget: Cell::new(BUDGET_UNITS),
+            on_exhausted: Cell::new(None),
+            in_host: Cell::new(false),
+        }
+    }
+}
+
+/// What every Lua state of this crate carries; the first field of its allocator's user data.
+#[repr(C)]
+pub(crate) struct Context {
+    /// Budget and host mode; first, so that the allocator finds them at offset zero.
+    pub(crate) hooks: Hooks,
+    /// State of the library functions.
+    pub(crate) libs: LibState,
+}
+
+impl Context {
+    /// The context of a fresh state.
+    pub(crate) fn new() -> Self {
+        Self { hooks: Hooks::new(), libs: LibState::new() }
+    }
+}
+
+/// The context behind a state.
+///
+/// # Safety
+/// `lua` was created with user data that begins with a [`Context`] and outlives the state.
+pub(crate) unsafe fn context<'a>(lua: *mut lua_State) -> &'a Context {
+    let mut data = std::ptr::null_mut();
+    // SAFETY: the caller vouches for the layout; the context is only ever shared, its fields are
+    // cells.
+    unsafe {
+        lua_getallocf(lua, &mut data);
+        &*data.cast::<Context>()
+    }
+}
+
+/// Pays `cost` work units and asks the owner when the budget is used up.
+///
+/// # Safety
+/// As [`context`].
+pub(crate) unsafe fn tick(lua: *mut lua_State, cost: u64) -> Result<(), LuaError> {
+    // SAFETY: as promised by the caller.
+    let hooks = unsafe { &context(lua).hooks };
+    let left = hooks.budget.get().saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
+    hooks.budget.set(left);
+    if left > 0 {
+        return Ok(());
+    }
+    hooks.budget.set(BUDGET_UNITS);
+    match hooks.on_exhausted.get() {
+        // SAFETY: the owner installed the callback for states of this context.
+        Some(ask) => unsafe { ask(lua) },
+        None => Ok(()),
+    }
+}
+
+/// Something that work is paid to; lets algorithms run without a Lua state in tests.
+pub(crate) trait Meter {
+    /// Pays `cost` units; an error asks the algorithm to stop at once.
+    fn step(&mut self, cost: u64) -> Result<(), LuaError>;
+}
+
+/// A [`Meter`] that saves up small costs, so that a tight loop seldom reaches for the context.
+pub(crate) struct Ticker {
+    lua: *mut lua_State,
+    unpaid: u64,
+}
+
+impl Ticker {
+    const UNPAID_MAX: u64 = 512;
+
+    /// A meter paying to the owner of `lua`.
+    ///
+    /// # Safety
+    /// As [`context`], for as long as the ticker is used.
+    pub(crate) unsafe fn new(lua: *mut lua_State) -> Self {
+        Self { lua, unpaid: 0 }
+    }
+}
+
+impl Meter for Ticker {
+    #[inline]
+    fn step(&mut self, cost: u64) -> Result<(), LuaError> {
+        self.unpaid = self.unpaid.saturating_add(cost);
+        if self.unpaid < Self::UNPAID_MAX {
+            return Ok(());
+        }
+        // SAFETY: `new` was promised a state with a context.
+        unsafe { tick(self.lua, std::mem::take(&mut self.unpaid)) }
+    }
+}

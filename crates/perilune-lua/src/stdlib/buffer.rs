@@ -1,0 +1,148 @@
+//! Buffers that library functions build strings in.
+//!
+//! [`Buffer`] borrows one vector that the state keeps, so that building a string usually costs
+//! no allocation. It owns memory, so it must be gone before Lua code is called.
+//! [`LuaBuffer`] keeps its bytes in a Lua userdatum instead and owns nothing: it may be abandoned
+//! at any moment, which is what functions that call back into Lua need.
+
+use std::ffi::c_int;
+
+use mlua::ffi::*;
+
+use super::State;
+use crate::interrupt::context;
+use crate::raise::{LuaError, push_bytes};
+
+/// A vector larger than this goes back to the system after use.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// Raised when a result would pass the limit.
+fn too_large() -> LuaError {
+    LuaError::msg("resulting string too large")
+}
+
+/// Growing bytes with a size limit.
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    lua: State,
+}
+
+impl Buffer {
+    /// An empty buffer, on the state's spare vector if that is free.
+    pub(super) unsafe fn new(lua: State) -> Self {
+        let libs = &context(lua).libs;
+        let mut bytes = libs.scratch.take();
+        bytes.clear();
+        Self { bytes, bytes_max: libs.string_bytes_max.get(), lua }
+    }
+
+    /// Makes room for `more` bytes, or says that the string gets too large.
+    pub(super) fn reserve(&mut self, more: usize) -> Result<(), LuaError> {
+        let room = self.bytes_max.saturating_sub(self.bytes.len());
+        if more > room {
+            return Err(too_large());
+        }
+        self.bytes.try_reserve(more).map_err(|_| LuaError::Bare("not enough memory".into()))
+    }
+
+    #[inline]
+    pub(super) fn extend(&mut self, more: &[u8]) -> Result<(), LuaError> {
+        if more.len() > self.bytes.capacity() - self.bytes.len() {
+            self.reserve(more.len())?;
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, byte: u8) -> Result<(), LuaError> {
+        self.extend(&[byte])
+    }
+
+    /// Empties the buffer.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Pushes the content as a Lua string.
+    pub(super) unsafe fn push_to_lua(&self) -> Result<(), LuaError> {
+        if self.bytes.len() > self.bytes_max {
+            return Err(too_large());
+        }
+        push_bytes(self.lua, &self.bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.bytes.capacity() <= KEPT_BYTES_MAX {
+            // SAFETY: `new` got a state with a context, and the state outlives its functions.
+            let libs = unsafe { &context(self.lua).libs };
+            libs.scratch.set(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Growing bytes inside a userdatum at a fixed stack slot.
+#[derive(Clone, Copy)]
+pub(super) struct LuaBuffer {
+    slot: c_int,
+    start: *mut u8,
+    len: usize,
+    capacity: usize,
+    bytes_max: usize,
+}
+
+impl LuaBuffer {
+    const START_BYTES: usize = 512;
+
+    /// Pushes the userdatum; it stays at that slot.
+    pub(super) unsafe fn push_new(lua: State) -> Self {
+        let start = lua_newuserdata(lua, Self::START_BYTES).cast();
+        Self {
+            slot: lua_gettop(lua),
+            start,
+            len: 0,
+            capacity: Self::START_BYTES,
+            bytes_max: context(lua).libs.string_bytes_max.get(),
+        }
+    }
+
+    pub(super) unsafe fn extend(&mut self, lua: State, more: &[u8]) -> Result<(), LuaError> {
+        if more.len() > self.capacity - self.len {
+            self.grow(lua, more.len())?;
+        }
+        std::ptr::copy_nonoverlapping(more.as_ptr(), self.start.add(self.len), more.len());
+        self.len += more.len();
+        Ok(())
+    }
+
+    unsafe fn grow(&mut self, lua: State, more: usize) -> Result<(), LuaError> {
+        let wanted = self.len.saturating_add(more);
+        if wanted > self.bytes_max {
+            return Err(too_large());
+        }
+        let capacity = wanted.max(self.capacity * 2);
+        let start = lua_newuserdata(lua, capacity).cast::<u8>();
+        std::ptr::copy_nonoverlapping(self.start, start, self.len);
+        lua_replace(lua, self.slot);
+        self.start = start;
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    /// Pushes the content as a Lua string.
+    pub(super) unsafe fn push_to_lua(&self, lua: State) {
+        push_bytes(lua, std::slice::from_raw_parts(self.start, self.len));
+    }
+}
