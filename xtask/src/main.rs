@@ -3,10 +3,13 @@
 //! Each task is one module with one `run` function; nothing here is part of the server. The list of
 //! what CI checks stands in [`ci`] and nowhere else: `.ci/run` only prepares a machine and calls it.
 
+mod bench;
 mod ci;
 mod tidy;
 mod upstream;
 mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -23,14 +26,24 @@ enum Task {
     Ci,
     /// Check the layering of the crates and the conventions of the sources.
     Tidy,
+    /// Load-test a server side by side with other Redis-compatible servers.
+    Bench(bench::Options),
     /// Run Redis' own Tcl test suite against a release build of the server.
     UpstreamSuite(upstream::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
+        Task::Bench(options) => bench::run(&options),
         Task::UpstreamSuite(options) => upstream::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
