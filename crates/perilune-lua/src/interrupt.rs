@@ -18,7 +18,8 @@ use crate::stdlib::LibState;
 /// Work units between two questions to the owner. One unit is about one loop iteration.
 pub(crate) const BUDGET_UNITS: i64 = 100_000;
 
-/// Asked when a budget is used up; an error stops the running native function.
+/// Asked when a budget is used up; an error stops the running native function. It is asked in the
+/// middle of that function's work: it runs no Lua code, and makes room for what it pushes.
 pub(crate) type OnExhausted = unsafe fn(*mut lua_State) -> Result<(), LuaError>;
 
 /// What native code and the state's owner tell each other while a script runs.

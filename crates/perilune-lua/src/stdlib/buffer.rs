@@ -69,6 +69,25 @@ impl Buffer {
         self.bytes.len()
     }
 
+    /// Appends `unit` again and again until that made `total` bytes.
+    pub(super) fn extend_repeated(&mut self, unit: &[u8], total: usize) -> Result<(), LuaError> {
+        self.reserve(total)?;
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&unit[..unit.len().min(total)]);
+        loop {
+            let done = self.bytes.len() - start;
+            let more = done.min(total - done);
+            if more == 0 {
+                return Ok(());
+            }
+            self.bytes.extend_from_within(start..start + more);
+        }
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     pub(super) fn as_slice(&self) -> &[u8] {
         &self.bytes
     }

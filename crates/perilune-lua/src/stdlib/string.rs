@@ -41,45 +41,35 @@ unsafe fn sub(lua: State) -> Result<c_int, LuaError> {
 }
 
 /// Pushes argument 1 after a change to its bytes in place.
-unsafe fn mapped(
-    lua: State,
-    change: fn(&mut Buffer, &[u8]) -> Result<(), LuaError>,
-) -> Result<c_int, LuaError> {
+unsafe fn changed(lua: State, change: fn(&mut [u8])) -> Result<c_int, LuaError> {
     let bytes = check_bytes(lua, 1)?;
     tick(lua, bytes.len() as u64 / 64)?;
     let mut out = Buffer::new(lua);
-    out.reserve(bytes.len())?;
-    change(&mut out, bytes)?;
+    out.extend(bytes)?;
+    change(out.as_mut_slice());
     out.push_to_lua()?;
     Ok(1)
 }
 
 unsafe fn reverse(lua: State) -> Result<c_int, LuaError> {
-    mapped(lua, |out, bytes| bytes.iter().rev().try_for_each(|&b| out.push(b)))
+    changed(lua, <[u8]>::reverse)
 }
 
 unsafe fn lower(lua: State) -> Result<c_int, LuaError> {
-    mapped(lua, |out, bytes| bytes.iter().try_for_each(|b| out.push(b.to_ascii_lowercase())))
+    changed(lua, <[u8]>::make_ascii_lowercase)
 }
 
 unsafe fn upper(lua: State) -> Result<c_int, LuaError> {
-    mapped(lua, |out, bytes| bytes.iter().try_for_each(|b| out.push(b.to_ascii_uppercase())))
+    changed(lua, <[u8]>::make_ascii_uppercase)
 }
 
 unsafe fn rep(lua: State) -> Result<c_int, LuaError> {
     let bytes = check_bytes(lua, 1)?;
     let times = usize::try_from(check_int(lua, 2)?).unwrap_or(0);
-    let mut out = Buffer::new(lua);
-    if times == 0 || bytes.is_empty() {
-        out.push_to_lua()?;
-        return Ok(1);
-    }
     let total = bytes.len().saturating_mul(times);
     tick(lua, total as u64 / 64)?;
-    out.reserve(total)?;
-    for _ in 0..times {
-        out.extend(bytes)?;
-    }
+    let mut out = Buffer::new(lua);
+    out.extend_repeated(bytes, total)?;
     out.push_to_lua()?;
     Ok(1)
 }

@@ -286,7 +286,7 @@ fn random_numbers_are_those_of_redis() {
 }
 
 #[test]
-fn cjson_encodes_and_decodes() {
+fn cjson_encodes() {
     check(&[
         (
             "return cjson.encode({1, 2, {a = 'b'}}), cjson.encode({}), cjson.encode('a/\"\\n\\0')",
@@ -324,6 +324,12 @@ fn cjson_encodes_and_decodes() {
             "local t = {} t[1] = t cjson.encode_max_depth(2147483647) return (cjson.encode(t))",
             "!user_script:1: Cannot serialise, excessive nesting (7998)",
         ),
+    ]);
+}
+
+#[test]
+fn cjson_decodes() {
+    check(&[
         (
             "local t = cjson.decode('[1, {\"a\": [true, null, \"x\\\\u00e9\\\\ud83d\\\\ude00\"]}, -1.5e2]') return t[1], t[2].a[1], t[2].a[2] == cjson.null, t[2].a[3], t[3]",
             "1 true true x\\xc3\\xa9\\xf0\\x9f\\x98\\x80 -150",
@@ -561,6 +567,41 @@ fn bits_wrap_at_32() {
             "!user_script:1: bad argument #1 to 'band' (number expected, got string)",
         ),
     ]);
+}
+
+#[test]
+fn arguments_are_checked_in_the_order_redis_checks_them() {
+    check(&[
+        (
+            "math.fmod()",
+            "!user_script:1: bad argument #2 to 'fmod' (number expected, got no value)",
+        ),
+        (
+            "math.ldexp('x', 'y')",
+            "!user_script:1: bad argument #2 to 'ldexp' (number expected, got string)",
+        ),
+        ("cmsgpack.unpack('\\129\\192\\193')", "!user_script:1: Bad data format in input."),
+        ("string.format('%y', {})", "!user_script:1: invalid option '%y' to 'format'"),
+        (
+            "string.gsub('a', 'b', true, 'x')",
+            "!user_script:1: bad argument #4 to 'gsub' (number expected, got string)",
+        ),
+    ]);
+}
+
+#[test]
+fn values_in_use_survive_constant_collection() {
+    let state = TestState::new();
+    state.run("collectgarbage('setpause', 0) collectgarbage('setstepmul', 100000)");
+    let source = "local s = ('ab'):rep(2000)
+        local function mark(c) collectgarbage() return c .. 'x' end
+        local big = s:sub(1, 200):gsub('%w', mark):gsub('x', {x = 'yy'})
+        local t = {} for i = 1, 500 do t[i] = {i, tostring(i), {k = {i / 3}}} end
+        table.sort(t, function(a, b) if a[1] % 50 == 0 then collectgarbage() end return a[1] > b[1] end)
+        local json = cjson.decode(cjson.encode(t))
+        local pack = cmsgpack.unpack(cmsgpack.pack(json))
+        return #big, json[1][2], pack[500][2], #table.concat({s, s, 1.5}, ','), json[2][3].k[1] > 166";
+    assert_eq!(state.run(source), "600 500 1 8005 true");
 }
 
 unsafe fn refuse(_: *mut lua_State) -> Result<(), LuaError> {
