@@ -346,6 +346,17 @@ impl Engine {
         }
     }
 
+    /// Whether a watched key was changed, or has expired since it was watched.
+    pub(crate) fn watch_is_broken(&self, client: ClientSlot) -> bool {
+        let Some(session) = self.sessions.get(client) else { return true };
+        let now_ms = self.now_ms();
+        session.watch_broken
+            || session.watched.iter().any(|watched| {
+                let entry = self.keyspace.db(watched.db).get(&watched.key);
+                !watched.expired && entry.is_some_and(|entry| entry.is_expired(now_ms))
+            })
+    }
+
     /// Lets go of all keys a client watches.
     pub(crate) fn unwatch_all(&mut self, client: ClientSlot) {
         let Some(session) = self.sessions.get_mut(client) else { return };

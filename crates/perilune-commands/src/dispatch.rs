@@ -120,13 +120,30 @@ impl Engine {
             }
             verdict
         });
-        if checked.is_err()
-            && let Some(session) = self.sessions.get_mut(client)
-            && let Some(transaction) = &mut session.transaction
-        {
-            transaction.aborted = true;
+        match checked {
+            Err(error) => Err(self.reject(client, args, error)),
+            admission => admission,
         }
-        checked
+    }
+
+    /// A refused command spoils an open transaction; a refused `EXEC` ends it.
+    fn reject(&mut self, client: ClientSlot, args: Args<'_>, error: CommandError) -> CommandError {
+        let Some(session) = self.sessions.get_mut(client) else { return error };
+        let Some(transaction) = &mut session.transaction else { return error };
+        transaction.aborted = true;
+        if args.is(0, "exec") {
+            self.discard_transaction(client);
+            return errors::exec_abort(&error);
+        }
+        error
+    }
+
+    /// Ends a transaction without running it.
+    pub(crate) fn discard_transaction(&mut self, client: ClientSlot) {
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.transaction = None;
+        }
+        self.unwatch_all(client);
     }
 
     #[inline]

@@ -116,6 +116,19 @@ pub fn wrong_arity(name: &[u8]) -> CommandError {
     CommandError::owned(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
+/// `EXEC` itself was refused.
+pub fn exec_abort(reason: &CommandError) -> CommandError {
+    CommandError::owned(format!("EXECABORT Transaction discarded because of: {}", reason.text()))
+}
+
+/// A subcommand got more or fewer arguments than it takes, beyond what its arity says.
+pub fn wrong_subcommand_arity(container: &str, subcommand: &[u8]) -> CommandError {
+    CommandError::owned(format!(
+        "ERR Unknown subcommand or wrong number of arguments for '{}'. Try {container} HELP.",
+        String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)])
+    ))
+}
+
 /// No such command.
 pub fn unknown_command(args: crate::args::Args<'_>) -> CommandError {
     let clip = |text: &[u8], max: usize| {

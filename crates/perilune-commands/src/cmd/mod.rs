@@ -1,8 +1,12 @@
 //! The commands, a file per group: each row of the table beside its handler.
 
 mod connection;
+mod help;
+mod pubsub;
+mod transactions;
 
 use crate::spec::CommandSpec;
 
 /// All rows. A new group of commands is added here, a new command in its group's file.
-pub(crate) const GROUPS: &[&[CommandSpec]] = &[connection::COMMANDS];
+pub(crate) const GROUPS: &[&[CommandSpec]] =
+    &[connection::COMMANDS, pubsub::COMMANDS, transactions::COMMANDS];
