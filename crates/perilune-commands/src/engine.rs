@@ -202,8 +202,14 @@ impl Engine {
         self.unsubscribe_all(client);
         self.unwatch_all(client);
         self.stop_waiting(client);
-        if let Some(session) = self.sessions.remove(client)
-            && session.monitor
+        self.stop_monitoring(client);
+        self.sessions.remove(client);
+    }
+
+    /// Ends `MONITOR` for a client.
+    pub(crate) fn stop_monitoring(&mut self, client: ClientSlot) {
+        if let Some(session) = self.sessions.get_mut(client)
+            && std::mem::take(&mut session.monitor)
         {
             self.monitors -= 1;
         }

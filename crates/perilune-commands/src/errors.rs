@@ -207,3 +207,60 @@ texts! {
 
 /// What a killed script ends with.
 pub const SCRIPT_KILLED: &str = "ERR Error running script: Script killed by user with SCRIPT KILL.";
+
+// Connections.
+texts! {
+    /// User or password are wrong.
+    WRONGPASS = "WRONGPASS invalid username-password pair or user is disabled.";
+    /// `AUTH` with a password where none is set.
+    AUTH_NO_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
+    /// `HELLO` with a version that does not exist.
+    NOPROTO = "NOPROTO unsupported protocol version";
+    /// `HELLO` with a version that is no number.
+    PROTOCOL_NOT_AN_INTEGER = "ERR Protocol version is not an integer or out of range";
+    /// `HELLO` before authentication.
+    HELLO_NOAUTH = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+    /// A client name with spaces or the like.
+    CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
+    /// `CLIENT LIST ID` with something that is no number.
+    INVALID_CLIENT_ID = "ERR Invalid client ID";
+    /// `CLIENT KILL ID` with a number below 1.
+    CLIENT_ID_NOT_POSITIVE = "ERR client-id should be greater than 0";
+    /// `CLIENT KILL addr` that matches nobody.
+    NO_SUCH_CLIENT = "ERR No such client";
+    /// `CLIENT UNBLOCK` with another word.
+    UNBLOCK_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+    /// `CLIENT PAUSE` with another word.
+    PAUSE_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL";
+    /// A timeout beyond the end of time.
+    TIMEOUT_OUT_OF_RANGE = "ERR timeout is out of range";
+}
+
+/// `HELLO` with an option it does not have.
+pub fn hello_option(option: &[u8]) -> CommandError {
+    let option = String::from_utf8_lossy(option);
+    CommandError::owned(format!("ERR Syntax error in HELLO option '{option}'"))
+}
+
+/// A client class that does not exist.
+pub fn unknown_client_type(name: &[u8]) -> CommandError {
+    CommandError::owned(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)))
+}
+
+/// A user that does not exist.
+pub fn no_such_user(name: &[u8]) -> CommandError {
+    CommandError::owned(format!("ERR No such user '{}'", String::from_utf8_lossy(name)))
+}
+
+/// `CLIENT SETINFO` with an attribute it does not have.
+pub fn unknown_client_attribute(name: &[u8]) -> CommandError {
+    CommandError::owned(format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(name)))
+}
+
+/// `CLIENT SETINFO` with a value that has spaces or the like.
+pub fn client_attribute_value(name: &[u8]) -> CommandError {
+    CommandError::owned(format!(
+        "ERR {} cannot contain spaces, newlines or special characters.",
+        String::from_utf8_lossy(name)
+    ))
+}

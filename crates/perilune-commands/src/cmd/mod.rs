@@ -1,5 +1,6 @@
 //! The commands, a file per group: each row of the table beside its handler.
 
+mod client;
 mod connection;
 mod help;
 mod pubsub;
@@ -9,4 +10,4 @@ use crate::spec::CommandSpec;
 
 /// All rows. A new group of commands is added here, a new command in its group's file.
 pub(crate) const GROUPS: &[&[CommandSpec]] =
-    &[connection::COMMANDS, pubsub::COMMANDS, transactions::COMMANDS];
+    &[client::COMMANDS, connection::COMMANDS, pubsub::COMMANDS, transactions::COMMANDS];
