@@ -264,3 +264,22 @@ pub fn client_attribute_value(name: &[u8]) -> CommandError {
         String::from_utf8_lossy(name)
     ))
 }
+
+// The server.
+texts! {
+    /// `CONFIG REWRITE` without a file.
+    NO_CONFIG_FILE = "ERR The server is running without a config file";
+    /// `SLOWLOG GET` with a count below -1.
+    SLOWLOG_COUNT = "ERR count should be greater than or equal to -1";
+    /// `MONITOR` from a script or transaction.
+    MONITOR_DENIED = "ERR MONITOR isn't allowed for DENY BLOCKING client";
+    /// `SHUTDOWN ABORT` while nothing is ending.
+    NO_SHUTDOWN = "ERR No shutdown in progress.";
+    /// `SHUTDOWN SAVE` of a server that cannot save.
+    SAVE_UNSUPPORTED = "ERR saving the data set is not supported by this build, use SHUTDOWN NOSAVE";
+}
+
+/// The configuration file could not be replaced.
+pub fn config_rewrite(reason: &str) -> CommandError {
+    CommandError::owned(format!("ERR Rewriting config file: {reason}"))
+}

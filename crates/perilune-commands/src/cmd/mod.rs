@@ -1,13 +1,25 @@
 //! The commands, a file per group: each row of the table beside its handler.
 
 mod client;
+mod config;
 mod connection;
 mod help;
+mod info;
 mod pubsub;
+mod server;
+mod slowlog;
 mod transactions;
 
 use crate::spec::CommandSpec;
 
 /// All rows. A new group of commands is added here, a new command in its group's file.
-pub(crate) const GROUPS: &[&[CommandSpec]] =
-    &[client::COMMANDS, connection::COMMANDS, pubsub::COMMANDS, transactions::COMMANDS];
+pub(crate) const GROUPS: &[&[CommandSpec]] = &[
+    client::COMMANDS,
+    connection::COMMANDS,
+    config::COMMANDS,
+    info::COMMANDS,
+    server::COMMANDS,
+    slowlog::COMMANDS,
+    pubsub::COMMANDS,
+    transactions::COMMANDS,
+];

@@ -1,0 +1,199 @@
+//! `CONFIG`: reads and changes the configuration of the running server.
+
+use crate::args::Args;
+use crate::config::{Config, ConfigError, ParamFlags, ParamId, SetContext};
+use crate::ctx::Ctx;
+use crate::engine::Engine;
+use crate::errors::{self, CommandError};
+use crate::session::ClientSlot;
+use crate::spec::CommandSpec;
+use perilune_resp::ReplyWriter;
+
+pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "config",
+    arity: -2,
+    since: "2.0.0",
+    group: "server",
+    complexity: "depends on the subcommand",
+    summary: "Reads and changes the configuration; see its subcommands.",
+    subcommands: &[
+        CommandSpec {
+            name: "get",
+            arity: -3,
+            flags: "admin noscript loading stale",
+            since: "2.0.0",
+            group: "server",
+            complexity: "O(N) with N the number of parameters",
+            summary: "Reads configuration parameters by name or pattern.",
+            args: "parameter...",
+            handler: config_get,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "help",
+            arity: 2,
+            flags: "loading stale",
+            since: "5.0.0",
+            group: "server",
+            complexity: "O(1)",
+            summary: "Explains the subcommands of CONFIG.",
+            handler: config_help,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "resetstat",
+            arity: 2,
+            flags: "admin noscript loading stale",
+            since: "2.0.0",
+            group: "server",
+            complexity: "O(1)",
+            summary: "Sets the statistics back to zero.",
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            handler: config_resetstat,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "rewrite",
+            arity: 2,
+            flags: "admin noscript loading stale",
+            since: "2.8.0",
+            group: "server",
+            complexity: "O(N) with N the number of parameters",
+            summary: "Writes the configuration in force to its file.",
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            handler: config_rewrite,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "set",
+            arity: -4,
+            flags: "admin noscript loading stale",
+            since: "2.0.0",
+            group: "server",
+            complexity: "O(N) with N the number of parameters",
+            summary: "Changes configuration parameters of the running server.",
+            args: "data={parameter value}...",
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            handler: config_set,
+            ..CommandSpec::EMPTY
+        },
+    ],
+    ..CommandSpec::EMPTY
+}];
+
+fn config_get(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let found = ctx.engine.config.matching_any(args.from(2));
+    out.map(found.len());
+    for (name, value) in found {
+        out.bulk(name.as_bytes());
+        out.bulk(&value);
+    }
+    Ok(())
+}
+
+fn config_set(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let words = args.from(2);
+    if !words.len().is_multiple_of(2) {
+        return Err(errors::wrong_arity(b"config|set"));
+    }
+    let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    ctx.engine.set_config(ctx.client, &pairs)?;
+    out.ok();
+    Ok(())
+}
+
+fn config_resetstat(
+    ctx: &mut Ctx<'_>,
+    _: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    ctx.engine.stats.reset();
+    ctx.engine.commands.reset_stats();
+    out.ok();
+    Ok(())
+}
+
+fn config_rewrite(
+    ctx: &mut Ctx<'_>,
+    _: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let Engine { config, env, .. } = &mut *ctx.engine;
+    if env.config_file().is_none() {
+        return Err(errors::NO_CONFIG_FILE);
+    }
+    env.rewrite_config_file(&|old| config.rewrite(old))
+        .map_err(|reason| errors::config_rewrite(&reason))?;
+    out.ok();
+    Ok(())
+}
+
+fn config_help(
+    _: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    super::help::write(
+        args,
+        out,
+        &[
+            "GET <pattern>",
+            "    Tell the parameters whose names match, with their values.",
+            "SET <directive> <value>",
+            "    Change parameters.",
+            "RESETSTAT",
+            "    Set the statistics of INFO back to zero.",
+            "REWRITE",
+            "    Write the values in force to the configuration file.",
+        ],
+    );
+    Ok(())
+}
+
+impl Engine {
+    /// Changes parameters and puts them into effect, all or none.
+    fn set_config(
+        &mut self,
+        client: ClientSlot,
+        pairs: &[(&[u8], &[u8])],
+    ) -> Result<(), CommandError> {
+        let wire = |error: ConfigError| CommandError::owned(error.to_string());
+        let local_client = self.sessions.get(client).is_some_and(|session| session.peer.local);
+        let before = self.config.clone();
+        let context = SetContext { local_client, loading: false };
+        let changed = self.config.set_many(pairs, context).map_err(wire)?;
+        if let Err(reason) = self.env.apply_config(&self.config, &changed) {
+            let name = changed.first().map_or("", |id| id.name());
+            self.config = before;
+            return Err(wire(ConfigError::refused(name, reason)));
+        }
+        self.apply_parameters(&before, &changed);
+        Ok(())
+    }
+
+    /// Lets changed parameters take effect on what the engine derived from the old ones.
+    fn apply_parameters(&mut self, before: &Config, changed: &[ParamId]) {
+        self.limits = self.config.encoding_limits();
+        if self.config.slowlog_max_len < before.slowlog_max_len {
+            self.slowlog.entries.truncate(self.config.slowlog_max_len);
+        }
+        if changed.contains(&ParamId::requirepass) && self.config.requirepass.is_empty() {
+            for (_, session) in self.sessions.iter_mut() {
+                session.authenticated = true;
+            }
+        }
+    }
+
+    /// Whether the value of a parameter must not appear in logs.
+    pub(crate) fn is_sensitive_parameter(name: &[u8]) -> bool {
+        ParamId::from_name(name).is_some_and(|id| id.flags().contains(ParamFlags::SENSITIVE))
+    }
+}

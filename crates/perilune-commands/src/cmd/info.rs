@@ -1,0 +1,351 @@
+//! `INFO`: the figures of the server, by section.
+//!
+//! A section is a function that writes its lines; [`SECTIONS`] is the one list of them. Fields keep
+//! Redis' names and order. A field of something this server does not have (a fork, a replica) is
+//! written with the figure that is true for it: zero or "no".
+
+use crate::args::Args;
+use crate::blocking::WaitKind;
+use crate::cmd::connection::REDIS_VERSION;
+use crate::ctx::Ctx;
+use crate::engine::Engine;
+use crate::errors::CommandError;
+use crate::pubsub::Subscription;
+use crate::spec::CommandSpec;
+use perilune_resp::ReplyWriter;
+use std::fmt::Write as _;
+
+pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "info",
+    flags: "loading stale",
+    acl: "dangerous",
+    group: "server",
+    complexity: "O(1)",
+    summary: "Reports the state and the statistics of the server.",
+    args: "[section...]",
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    handler: info,
+    ..CommandSpec::EMPTY
+}];
+
+/// A section: its name in any letter case, its title, whether it is part of the default answer.
+struct Section {
+    title: &'static str,
+    default: bool,
+    write: fn(&mut Engine, &mut String),
+}
+
+const SECTIONS: &[Section] = &[
+    Section { title: "Server", default: true, write: server },
+    Section { title: "Clients", default: true, write: clients },
+    Section { title: "Memory", default: true, write: memory },
+    Section { title: "Persistence", default: true, write: persistence },
+    Section { title: "Stats", default: true, write: stats },
+    Section { title: "Replication", default: true, write: replication },
+    Section { title: "CPU", default: true, write: cpu },
+    Section { title: "Modules", default: true, write: |_, _| {} },
+    Section { title: "Commandstats", default: false, write: command_stats },
+    Section { title: "Errorstats", default: true, write: error_stats },
+    Section { title: "Cluster", default: true, write: cluster },
+    Section { title: "Keyspace", default: true, write: keyspace },
+];
+
+fn info(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    let asked = args.from(1);
+    let any = |names: &[&str]| {
+        asked.iter().any(|arg| names.iter().any(|name| arg.eq_ignore_ascii_case(name.as_bytes())))
+    };
+    let everything = any(&["all", "everything"]);
+    let defaults = asked.is_empty() || any(&["default"]);
+    let mut text = String::new();
+    for section in SECTIONS {
+        if everything || (defaults && section.default) || any(&[section.title]) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            line(&mut text, format_args!("# {}", section.title));
+            (section.write)(ctx.engine, &mut text);
+        }
+    }
+    out.verbatim(b"txt", text.as_bytes());
+    Ok(())
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{content}\r\n");
+}
+
+macro_rules! fields {
+    ($text:ident, $($name:ident: $value:expr),+ $(,)?) => {
+        $(line($text, format_args!(concat!(stringify!($name), ":{}"), $value));)+
+    };
+}
+
+/// A size as people read it: `1.50M`.
+pub(crate) fn human(bytes: usize) -> String {
+    let units = [(1usize << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    match units.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{:.2}{name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes}B"),
+    }
+}
+
+fn ratio(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn server(engine: &mut Engine, text: &mut String) {
+    let uptime_s = engine.mono_us.saturating_sub(engine.started_us) / 1_000_000;
+    let config_file = engine.env.config_file().unwrap_or_default();
+    fields!(text,
+        redis_version: REDIS_VERSION,
+        redis_git_sha1: "00000000",
+        redis_git_dirty: 0,
+        redis_build_id: "0",
+        perilune_version: env!("CARGO_PKG_VERSION"),
+        redis_mode: "standalone",
+        os: std::env::consts::OS,
+        arch_bits: usize::BITS,
+        monotonic_clock: "POSIX clock_gettime",
+        multiplexing_api: "epoll",
+        atomicvar_api: "c11-builtin",
+        process_id: std::process::id(),
+        process_supervised: "no",
+        run_id: engine.run_id,
+        tcp_port: engine.config.port,
+        server_time_usec: engine.now_us,
+        uptime_in_seconds: uptime_s,
+        uptime_in_days: uptime_s / 86_400,
+        hz: engine.config.hz,
+        configured_hz: engine.config.hz,
+        lru_clock: (engine.now_us / 1_000_000) & 0xff_ffff,
+        executable: engine.env.executable(),
+        config_file: config_file,
+        io_threads_active: 0,
+    );
+}
+
+fn clients(engine: &mut Engine, text: &mut String) {
+    let sessions = || engine.sessions.iter().map(|(_, session)| session);
+    let blocked = sessions().filter(|session| session.blocked.is_some()).count();
+    let timed = sessions()
+        .filter_map(|session| session.blocked.as_ref())
+        .filter(|blocked| blocked.kind != WaitKind::Pause && blocked.deadline_ms.is_some())
+        .count();
+    let input = sessions().map(|session| session.buffers.query).max().unwrap_or(0);
+    let output = sessions().map(|session| session.buffers.output).max().unwrap_or(0);
+    fields!(text,
+        connected_clients: engine.sessions.connected(),
+        cluster_connections: 0,
+        maxclients: engine.config.maxclients,
+        client_recent_max_input_buffer: input,
+        client_recent_max_output_buffer: output,
+        blocked_clients: blocked,
+        tracking_clients: 0,
+        clients_in_timeout_table: timed,
+        total_blocking_keys: engine.waiters.keys(),
+        total_blocking_keys_on_nokey: 0,
+    );
+}
+
+fn memory(engine: &mut Engine, text: &mut String) {
+    let figures = engine.env.memory();
+    let used = figures.allocated;
+    engine.stats.peak_memory = engine.stats.peak_memory.max(used);
+    let peak = engine.stats.peak_memory;
+    let overhead: usize = engine.keyspace.iter().map(|(_, db)| db.overhead()).sum();
+    let dataset = used.saturating_sub(overhead);
+    let clients: usize = engine
+        .sessions
+        .iter()
+        .map(|(_, session)| session.outbox.capacity() + session.buffers.query)
+        .sum();
+    let policy = String::from_utf8_lossy(
+        &engine.config.get_by_name(b"maxmemory-policy").unwrap_or_default(),
+    )
+    .into_owned();
+    fields!(text,
+        used_memory: used,
+        used_memory_human: human(used),
+        used_memory_rss: figures.rss,
+        used_memory_rss_human: human(figures.rss),
+        used_memory_peak: peak,
+        used_memory_peak_human: human(peak),
+        used_memory_peak_perc: format_args!("{:.2}%", ratio(used, peak) * 100.0),
+        used_memory_overhead: overhead,
+        used_memory_dataset: dataset,
+        used_memory_dataset_perc: format_args!("{:.2}%", ratio(dataset, used) * 100.0),
+        allocator_allocated: figures.allocated,
+        allocator_active: figures.active,
+        allocator_resident: figures.resident,
+        total_system_memory: figures.system_total,
+        total_system_memory_human: human(figures.system_total),
+    );
+    scripting_memory(engine, text);
+    fields!(text,
+        maxmemory: engine.config.maxmemory,
+        maxmemory_human: human(engine.config.maxmemory as usize),
+        maxmemory_policy: policy,
+        allocator_frag_ratio: format_args!("{:.2}", ratio(figures.active, figures.allocated)),
+        allocator_frag_bytes: figures.active.saturating_sub(figures.allocated),
+        allocator_rss_ratio: format_args!("{:.2}", ratio(figures.resident, figures.active)),
+        allocator_rss_bytes: figures.resident.saturating_sub(figures.active),
+        rss_overhead_ratio: format_args!("{:.2}", ratio(figures.rss, figures.resident)),
+        rss_overhead_bytes: figures.rss as i64 - figures.resident as i64,
+        mem_fragmentation_ratio: format_args!("{:.2}", ratio(figures.rss, used)),
+        mem_fragmentation_bytes: figures.rss as i64 - used as i64,
+        mem_not_counted_for_evict: 0,
+        mem_replication_backlog: 0,
+        mem_total_replication_buffers: 0,
+        mem_clients_slaves: 0,
+        mem_clients_normal: clients,
+        mem_cluster_links: 0,
+        mem_aof_buffer: 0,
+        mem_allocator: "jemalloc",
+        active_defrag_running: 0,
+        lazyfree_pending_objects: engine.env.pending_disposals(),
+        lazyfreed_objects: engine
+            .stats
+            .lazy_freed
+            .saturating_sub(engine.env.pending_disposals() as u64),
+    );
+}
+
+fn scripting_memory(engine: &mut Engine, text: &mut String) {
+    let vm = engine.scripting.engine_memory();
+    fields!(text,
+        used_memory_lua: vm,
+        used_memory_vm_eval: vm,
+        used_memory_lua_human: human(vm),
+        used_memory_vm_total: vm,
+        used_memory_vm_total_human: human(vm),
+    );
+}
+
+fn persistence(engine: &mut Engine, text: &mut String) {
+    fields!(text,
+        loading: 0,
+        async_loading: 0,
+        current_save_keys_processed: 0,
+        current_save_keys_total: 0,
+        rdb_changes_since_last_save: engine.dirty,
+        rdb_bgsave_in_progress: 0,
+        rdb_saves: 0,
+        aof_enabled: 0,
+        aof_rewrite_in_progress: 0,
+        aof_rewrite_scheduled: 0,
+    );
+}
+
+fn stats(engine: &mut Engine, text: &mut String) {
+    let [ops, input, output] = engine.stats.ops_samples.rates();
+    let (stats, pubsub) = (&engine.stats, &engine.pubsub);
+    fields!(text,
+        total_connections_received: stats.connections_received,
+        total_commands_processed: stats.commands_processed,
+        instantaneous_ops_per_sec: ops.round(),
+        total_net_input_bytes: stats.net_input_bytes,
+        total_net_output_bytes: stats.net_output_bytes,
+        total_net_repl_input_bytes: 0,
+        total_net_repl_output_bytes: 0,
+        instantaneous_input_kbps: format_args!("{:.2}", input / 1024.0),
+        instantaneous_output_kbps: format_args!("{:.2}", output / 1024.0),
+        instantaneous_input_repl_kbps: "0.00",
+        instantaneous_output_repl_kbps: "0.00",
+        rejected_connections: stats.connections_rejected,
+        sync_full: 0,
+        sync_partial_ok: 0,
+        sync_partial_err: 0,
+        expired_keys: stats.expired_keys,
+        expired_stale_perc: "0.00",
+        expired_time_cap_reached_count: stats.expired_time_cap_reached,
+        evicted_keys: stats.evicted_keys,
+        evicted_clients: 0,
+        evicted_scripts: stats.evicted_scripts,
+        keyspace_hits: stats.keyspace_hits,
+        keyspace_misses: stats.keyspace_misses,
+        pubsub_channels: pubsub.count(Subscription::Channel),
+        pubsub_patterns: pubsub.count(Subscription::Pattern),
+        pubsubshard_channels: pubsub.count(Subscription::Shard),
+        latest_fork_usec: 0,
+        total_forks: 0,
+        migrate_cached_sockets: 0,
+        slave_expires_tracked_keys: 0,
+        tracking_total_keys: 0,
+        tracking_total_items: 0,
+        tracking_total_prefixes: 0,
+        unexpected_error_replies: 0,
+        total_error_replies: stats.error_replies,
+        dump_payload_sanitizations: 0,
+        client_query_buffer_limit_disconnections: stats.query_limit_disconnections,
+        client_output_buffer_limit_disconnections: stats.output_limit_disconnections,
+        acl_access_denied_auth: stats.auth_denied,
+        acl_access_denied_cmd: 0,
+        acl_access_denied_key: 0,
+        acl_access_denied_channel: 0,
+    );
+}
+
+fn replication(engine: &mut Engine, text: &mut String) {
+    fields!(text,
+        role: "master",
+        connected_slaves: 0,
+        master_failover_state: "no-failover",
+        master_replid: engine.run_id,
+        master_replid2: "0000000000000000000000000000000000000000",
+        master_repl_offset: 0,
+        second_repl_offset: -1,
+        repl_backlog_active: 0,
+        repl_backlog_size: engine.config.repl_backlog_size,
+        repl_backlog_first_byte_offset: 0,
+        repl_backlog_histlen: 0,
+    );
+}
+
+fn cpu(engine: &mut Engine, text: &mut String) {
+    let figures = engine.env.cpu();
+    let seconds = |us: u64| us as f64 / 1e6;
+    fields!(text,
+        used_cpu_sys: format_args!("{:.6}", seconds(figures.sys_us)),
+        used_cpu_user: format_args!("{:.6}", seconds(figures.user_us)),
+        used_cpu_sys_children: "0.000000",
+        used_cpu_user_children: "0.000000",
+    );
+}
+
+fn command_stats(engine: &mut Engine, text: &mut String) {
+    for (_, command) in engine.commands.iter() {
+        let stats = command.stats;
+        if stats.calls == 0 && stats.rejected == 0 && stats.failed == 0 {
+            continue;
+        }
+        let per_call = if stats.calls == 0 { 0.0 } else { stats.usec as f64 / stats.calls as f64 };
+        line(
+            text,
+            format_args!(
+                "cmdstat_{}:calls={},usec={},usec_per_call={per_call:.2},rejected_calls={},\
+                 failed_calls={}",
+                command.full_name, stats.calls, stats.usec, stats.rejected, stats.failed
+            ),
+        );
+    }
+}
+
+fn error_stats(engine: &mut Engine, text: &mut String) {
+    for (code, count) in &engine.stats.errors_by_code {
+        line(text, format_args!("errorstat_{code}:count={count}"));
+    }
+}
+
+fn cluster(_: &mut Engine, text: &mut String) {
+    fields!(text, cluster_enabled: 0);
+}
+
+fn keyspace(engine: &mut Engine, text: &mut String) {
+    let now_ms = engine.now_ms();
+    for (index, db) in engine.keyspace.iter().filter(|(_, db)| !db.is_empty()) {
+        let (keys, expires, ttl) = (db.len(), db.volatile_len(), db.average_ttl(now_ms));
+        line(text, format_args!("db{index}:keys={keys},expires={expires},avg_ttl={ttl}"));
+    }
+}
