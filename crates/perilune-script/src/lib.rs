@@ -1,16 +1,33 @@
-//! The scripting seam: what a script engine must do for the server, and the server for an engine.
+//! The scripting seam: what a script engine must do for the server, and the server for an engine;
+//! and what the server knows about scripts whatever their language.
 //!
 //! - [`ScriptEngine`] compiles and runs scripts of one language. Engines are values handed to the
 //!   server's builder; `#!name` on a script's first line selects one.
 //! - [`ScriptHost`] is what a running script may ask of the server: run a command, log, change
 //!   the reply protocol, and be told to stop.
+//! - [`ScriptCache`] holds scripts by [`Digest`], [`Libraries`] the functions; [`parse_script_header`]
+//!   and [`parse_library_header`] read first lines; [`write_dump`] and [`read_dump`] make and read
+//!   the payload of `FUNCTION DUMP`.
 //!
 //! This crate names no language, opens nothing and knows no command.
 
+mod cache;
+mod digest;
+mod dump;
 mod engine;
 mod host;
+mod library;
+mod shebang;
 
+pub use cache::{Emptied, ScriptCache, ScriptRef, UNPINNED_MAX};
+pub use digest::Digest;
+pub use dump::{Decompress, DumpError, crc64, read_dump, write_dump};
 pub use engine::{
     CompileError, FunctionSpec, Handle, Invocation, ScriptEngine, ScriptError, ScriptFlags,
 };
 pub use host::{AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptHost};
+pub use library::{Function, FunctionRef, Libraries, Library, LibraryError};
+pub use shebang::{
+    LibraryHeader, ScriptHeader, ShebangError, is_valid_name, parse_library_header,
+    parse_script_header,
+};
