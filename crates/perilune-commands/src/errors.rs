@@ -110,6 +110,18 @@ texts! {
     EXECABORT = "EXECABORT Transaction discarded because of previous errors.";
 }
 
+// COMMAND.
+texts! {
+    /// `COMMAND GETKEYS` of an unknown command.
+    COMMAND_INVALID = "ERR Invalid command specified";
+    /// `COMMAND GETKEYS` of a command that never has keys.
+    COMMAND_HAS_NO_KEYS = "ERR The command has no key arguments";
+    /// `COMMAND GETKEYS` with a number of arguments that does not fit.
+    COMMAND_ARITY_INVALID = "ERR Invalid number of arguments specified for command";
+    /// `COMMAND GETKEYS` with arguments that name no key.
+    COMMAND_ARGUMENTS_INVALID = "ERR Invalid arguments specified for command";
+}
+
 /// The number of arguments does not fit the command. `name` as in the table (`config|get`).
 pub fn wrong_arity(name: &[u8]) -> CommandError {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();

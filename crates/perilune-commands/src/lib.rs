@@ -21,6 +21,7 @@ pub mod engine;
 pub mod environment;
 pub mod errors;
 pub mod glob;
+pub mod keys;
 pub mod owned_args;
 pub mod pubsub;
 pub mod quote;
@@ -28,6 +29,7 @@ pub mod scripting;
 pub mod session;
 pub mod spec;
 pub mod stats;
+pub mod syntax;
 pub mod table;
 
 pub use dispatch::Flow;

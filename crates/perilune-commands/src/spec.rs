@@ -11,15 +11,16 @@
 use crate::args::Args;
 use crate::ctx::Ctx;
 use crate::errors::CommandError;
+use crate::keys::KeyPosition;
 use perilune_resp::ReplyWriter;
 
 /// Runs a command: reads its arguments, works on the context and writes exactly one reply, or
 /// returns an error and has written nothing.
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>, &mut dyn ReplyWriter) -> Result<(), CommandError>;
 
-/// Finds the keys of a command whose positions no [`KeySpec`] can describe. Returns the positions
-/// in the argument vector with their flags, or `None` when the arguments are malformed.
-pub type KeyFinder = fn(Args<'_>) -> Option<Vec<(usize, &'static str)>>;
+/// Finds the keys of a command whose positions no [`KeySpec`] can describe; none when the
+/// arguments make no sense. See [`crate::keys`].
+pub type KeyFinder = fn(Args<'_>) -> Vec<KeyPosition>;
 
 /// One command or subcommand.
 #[derive(Clone, Copy)]
@@ -50,6 +51,8 @@ pub struct CommandSpec {
     pub tips: &'static [&'static str],
     /// Version and sentence for every change of behaviour.
     pub history: &'static [(&'static str, &'static str)],
+    /// For a command that newer ones replace: the version since when, and what to use instead.
+    pub deprecated: Option<(&'static str, &'static str)>,
     /// Runs it. For a container command this is never called unless it has a form without
     /// subcommand (`COMMAND`).
     pub handler: Handler,
@@ -73,6 +76,7 @@ impl CommandSpec {
         args: "",
         tips: &[],
         history: &[],
+        deprecated: None,
         handler: container_only,
         subcommands: &[],
     };
@@ -92,7 +96,7 @@ fn container_only(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySpec {
     /// Words: `RO`, `RW`, `OW`, `RM`, `access`, `update`, `insert`, `delete`, `not_key`,
-    /// `incomplete`, `variable_flags`.
+    /// `incomplete`, `variable_flags`; in this order, which is that of `COMMAND INFO`.
     pub flags: &'static str,
     /// Where the first key stands.
     pub begin: BeginSearch,
@@ -220,13 +224,15 @@ bitflags::bitflags! {
         const NO_MANDATORY_KEYS = 1 << 20;
         /// Touches arbitrary keys (`SORT` with patterns).
         const TOUCHES_ARBITRARY_KEYS = 1 << 21;
-        /// Starts or ends the protocol state of the connection.
+        /// Refused unless the configuration allows it (`DEBUG`, `MODULE`).
         const PROTECTED = 1 << 22;
+        /// For servers and tests, not for users.
+        const SYSCMD = 1 << 23;
     }
 }
 
 impl CommandFlags {
-    /// Name in `COMMAND INFO` for every flag it shows, in its order.
+    /// Name of every flag `COMMAND INFO` shows, in its order.
     pub const SHOWN: &'static [(CommandFlags, &'static str)] = &[
         (CommandFlags::WRITE, "write"),
         (CommandFlags::READONLY, "readonly"),
@@ -242,22 +248,29 @@ impl CommandFlags {
         (CommandFlags::ASKING, "asking"),
         (CommandFlags::FAST, "fast"),
         (CommandFlags::NO_AUTH, "no_auth"),
-        (CommandFlags::MAY_REPLICATE, "may_replicate"),
+        (CommandFlags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
+        (CommandFlags::NO_ASYNC_LOADING, "no_async_loading"),
+        (CommandFlags::NO_MULTI, "no_multi"),
         (CommandFlags::MOVABLEKEYS, "movablekeys"),
         (CommandFlags::ALLOW_BUSY, "allow_busy"),
-        (CommandFlags::NO_MULTI, "no_multi"),
-        (CommandFlags::NO_ASYNC_LOADING, "no_async_loading"),
-        (CommandFlags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
+    ];
+
+    /// Name of every flag that `COMMAND INFO` keeps to itself.
+    pub const HIDDEN: &'static [(CommandFlags, &'static str)] = &[
+        (CommandFlags::MAY_REPLICATE, "may_replicate"),
+        (CommandFlags::SENTINEL, "sentinel"),
         (CommandFlags::TOUCHES_ARBITRARY_KEYS, "touches_arbitrary_keys"),
+        (CommandFlags::PROTECTED, "protected"),
+        (CommandFlags::SYSCMD, "syscmd"),
     ];
 
     /// Reads the words of a row; `Err` names the word that is no flag.
     pub fn parse(words: &str) -> Result<CommandFlags, String> {
         let mut flags = CommandFlags::empty();
         for word in words.split_whitespace() {
-            match Self::SHOWN.iter().find(|(_, name)| *name == word) {
+            let mut known = Self::SHOWN.iter().chain(Self::HIDDEN);
+            match known.find(|(_, name)| *name == word) {
                 Some((flag, _)) => flags |= *flag,
-                None if word == "protected" => flags |= CommandFlags::PROTECTED,
                 None => return Err(format!("unknown command flag '{word}'")),
             }
         }

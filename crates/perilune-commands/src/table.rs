@@ -1,8 +1,8 @@
 //! The command table at run time: every [`CommandSpec`] row with its parsed flags, its id and its
 //! statistics, and the lookup by name.
 //!
-//! Invariants, checked by [`CommandTable::new`]: names are unique and lower case, every flag and
-//! category word exists, subcommands hang under a container. Ids are indices and stable for the
+//! Invariants, checked by [`CommandTable::new`]: names are unique, every flag and category word
+//! exists, the arguments are valid notation, subcommands hang under a container. Ids are indices and stable for the
 //! life of the table.
 
 use crate::acl::Categories;
@@ -84,11 +84,8 @@ impl CommandTable {
             return Err(invalid("name or arity".into()));
         }
         let mut flags = CommandFlags::parse(spec.flags).map_err(invalid)?;
-        let has_unknown = spec.keys.iter().any(|key| {
-            !matches!(key.find, crate::spec::FindKeys::Range { .. })
-                || !matches!(key.begin, crate::spec::BeginSearch::Index(_))
-        });
-        if spec.key_finder.is_some() || has_unknown {
+        crate::syntax::parse(spec.args).map_err(invalid)?;
+        if crate::keys::legacy_range(spec.keys).1 {
             flags |= CommandFlags::MOVABLEKEYS;
         }
         let categories = Categories::of_command(flags, spec.acl).map_err(invalid)?;
