@@ -83,6 +83,8 @@ pub struct Engine {
     pub run_id: String,
     /// `DEBUG SET-ACTIVE-EXPIRE`.
     pub active_expire: bool,
+    /// `DEBUG SET-DISABLE-DENY-SCRIPTS`: scripts may call what is forbidden to them.
+    pub scripts_call_anything: bool,
     /// Whether the active expiry has work; index of the database where it goes on.
     pub expire_cursor: usize,
     /// The process around.
@@ -158,6 +160,7 @@ impl EngineBuilder {
             rng,
             run_id: run_id[..40].to_owned(),
             active_expire: true,
+            scripts_call_anything: false,
             expire_cursor: 0,
             env: self.env,
             busy_port: self.busy_port,

@@ -295,3 +295,23 @@ texts! {
 pub fn config_rewrite(reason: &str) -> CommandError {
     CommandError::owned(format!("ERR Rewriting config file: {reason}"))
 }
+
+// Debugging.
+texts! {
+    /// `DEBUG PROTOCOL push` in RESP2.
+    RESP2_UNSUPPORTED = "ERR RESP2 is not supported by this command";
+    /// `DEBUG PROTOCOL` with another word.
+    DEBUG_PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+    /// A size that is no size.
+    DEBUG_MEMORY_VALUE = "ERR argument must be a memory value";
+    /// A size that is too large.
+    DEBUG_THRESHOLD = "ERR argument must be a memory value up to 4gb";
+    /// `DEBUG LISTPACK` of a value in another encoding.
+    NOT_A_LISTPACK = "ERR Not a listpack encoded object.";
+}
+
+/// `LATENCY GRAPH` of an event without samples.
+pub fn no_latency_samples(event: &[u8]) -> CommandError {
+    let event = String::from_utf8_lossy(event);
+    CommandError::owned(format!("ERR No samples available for event '{event}'"))
+}

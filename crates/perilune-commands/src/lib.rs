@@ -16,6 +16,7 @@ mod cmd;
 pub mod config;
 mod cron;
 pub mod ctx;
+mod digest;
 mod dispatch;
 pub mod engine;
 pub mod environment;

@@ -3,8 +3,11 @@
 mod client;
 mod config;
 mod connection;
+mod debug;
 mod help;
 mod info;
+mod latency;
+mod memory;
 mod pubsub;
 mod server;
 mod slowlog;
@@ -18,6 +21,9 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     connection::COMMANDS,
     config::COMMANDS,
     info::COMMANDS,
+    memory::COMMANDS,
+    latency::COMMANDS,
+    debug::COMMANDS,
     server::COMMANDS,
     slowlog::COMMANDS,
     pubsub::COMMANDS,

@@ -101,7 +101,7 @@ pub(super) fn strtoll(text: &[u8]) -> Option<i64> {
 }
 
 /// A memory size: digits and an optional unit (`k` is 1000, `kb` is 1024, ...). No digits are zero.
-pub(super) fn memory_bytes(text: &[u8]) -> Option<u64> {
+pub(crate) fn memory_bytes(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit.to_ascii_lowercase().as_slice() {

@@ -1,0 +1,293 @@
+//! `DEBUG`: tools for tests of the server itself.
+
+use crate::args::Args;
+use crate::config::Config;
+use crate::ctx::Ctx;
+use crate::digest::Digest;
+use crate::errors::{self, CommandError};
+use crate::glob;
+use crate::spec::CommandSpec;
+use perilune_keyspace::Value;
+use perilune_resp::{Protocol, ReplyWriter};
+use std::time::Duration;
+
+pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "debug",
+    arity: -2,
+    flags: "admin noscript loading stale protected",
+    group: "server",
+    complexity: "depends on the subcommand",
+    summary: "Tools for testing the server itself.",
+    handler: debug,
+    ..CommandSpec::EMPTY
+}];
+
+/// Longest `DEBUG SLEEP`.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+/// Default and largest packed threshold of lists, bytes.
+const PACKED_THRESHOLD_MAX: u64 = 1 << 32;
+
+type Reply = Result<(), CommandError>;
+
+fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let word = args[1].to_ascii_lowercase();
+    match (word.as_slice(), args.len()) {
+        (b"help", 2) => help(args, out),
+        (b"sleep", 3) => sleep(args, out),
+        (b"object", 3..) => object(ctx, args, out),
+        (b"digest", 2) => {
+            out.status(Digest::of_keyspace(&ctx.engine.keyspace).hex().as_bytes());
+            Ok(())
+        }
+        (b"digest-value", 3..) => digest_value(ctx, args, out),
+        (b"protocol", 3) => protocol(args, out),
+        (b"set-active-expire", 3) => {
+            ctx.engine.active_expire = args.int(2)? != 0;
+            out.ok();
+            Ok(())
+        }
+        (b"set-disable-deny-scripts", 3) => {
+            ctx.engine.scripts_call_anything = args.int(2)? != 0;
+            out.ok();
+            Ok(())
+        }
+        (b"quicklist-packed-threshold", 3) => packed_threshold(ctx, args, out),
+        (b"listpack", 3) => listpack(ctx, args, out),
+        (b"stringmatch-len", 4) => {
+            out.bool(glob::matches(args[3], args[2], false));
+            Ok(())
+        }
+        (b"populate", 3..=5) => populate(ctx, args, out),
+        (b"htstats", 3..) => table_stats(ctx, args, out),
+        (b"error", 3) => Err(CommandError::owned(String::from_utf8_lossy(args[2]).into_owned())),
+        (b"log", 3) => {
+            let message = format!("DEBUG LOG: {}", String::from_utf8_lossy(args[2]));
+            ctx.engine.env.log(perilune_script::LogLevel::Warning, &message);
+            out.ok();
+            Ok(())
+        }
+        (b"config-rewrite-force-all", 2) => {
+            let config: &Config = &ctx.engine.config;
+            let rewritten = ctx.engine.env.rewrite_config_file(&|old| config.rewrite_all(old));
+            rewritten.map_err(|reason| errors::config_rewrite(&reason))?;
+            out.ok();
+            Ok(())
+        }
+        _ => Err(errors::wrong_subcommand_arity("DEBUG", args[1])),
+    }
+}
+
+/// Holds the engine for a time, as a command that takes long would.
+fn sleep(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let seconds = args.float(2)?;
+    let time = Duration::try_from_secs_f64(seconds).map_err(|_| errors::OUT_OF_RANGE)?;
+    std::thread::sleep(time.min(SLEEP_MAX));
+    out.ok();
+    Ok(())
+}
+
+fn object(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let now_s = (ctx.engine.now_us / 1_000_000) as u32;
+    let Some(entry) = ctx.engine.keyspace.db(ctx.db_index()).get(args[2]) else {
+        return Err(errors::NO_SUCH_KEY);
+    };
+    let value = entry.value();
+    let mut text = format!(
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+        value,
+        value.encoding(),
+        value.memory_usage(0),
+        entry.last_access_s,
+        now_s.wrapping_sub(entry.last_access_s),
+    );
+    if let Value::List(list) = value
+        && let Some(info) = list.quicklist_info()
+    {
+        let average = list.len() as f64 / info.nodes.max(1) as f64;
+        text.push_str(&format!(
+            " ql_nodes:{} ql_avg_node:{average:.2} ql_listpack_max:{} ql_compressed:{} \
+             ql_uncompressed_size:{}",
+            info.nodes,
+            ctx.engine.limits.list_max_listpack_size,
+            i32::from(ctx.engine.limits.list_compress_depth != 0),
+            info.expanded_size,
+        ));
+    }
+    out.status(text.as_bytes());
+    Ok(())
+}
+
+fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let db = ctx.engine.keyspace.db(ctx.db_index());
+    out.array(args.len() - 2);
+    for key in args.from(2) {
+        let mut digest = Digest::default();
+        if let Some(entry) = db.get(key) {
+            digest.add_entry(entry);
+        }
+        out.status(digest.hex().as_bytes());
+    }
+    Ok(())
+}
+
+/// One reply of every kind, for tests of clients and of conversions in scripts.
+fn protocol(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    match args[2].to_ascii_lowercase().as_slice() {
+        b"string" => out.bulk(b"Hello World"),
+        b"integer" => out.int(12345),
+        b"double" => out.double(3.141),
+        b"bignum" => out.big_number(b"1234567999999999999999999999999999999"),
+        b"null" => out.null(),
+        b"array" => {
+            out.array(3);
+            (0..3).for_each(|n| out.int(n));
+        }
+        b"set" => {
+            out.set(3);
+            (0..3).for_each(|n| out.int(n));
+        }
+        b"map" => {
+            out.map(3);
+            for n in 0..3 {
+                out.int(n);
+                out.bool(n == 1);
+            }
+        }
+        b"attrib" => {
+            if out.protocol() == Protocol::Resp3 {
+                out.attribute(1);
+                out.bulk(b"key-popularity");
+                out.array(2);
+                out.bulk(b"key:123");
+                out.int(90);
+            }
+            out.bulk(b"Some real reply following the attribute");
+        }
+        b"push" => {
+            if out.protocol() == Protocol::Resp2 {
+                return Err(errors::RESP2_UNSUPPORTED);
+            }
+            out.push(2);
+            out.bulk(b"server-cpu-usage");
+            out.int(42);
+            out.bulk(b"Some real reply following the push reply");
+        }
+        b"true" => out.bool(true),
+        b"false" => out.bool(false),
+        b"verbatim" => out.verbatim(b"txt", b"This is a verbatim\nstring"),
+        _ => return Err(errors::DEBUG_PROTOCOL_TYPE),
+    }
+    Ok(())
+}
+
+fn packed_threshold(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let bytes = crate::config::memory_bytes(args[2]).ok_or(errors::DEBUG_MEMORY_VALUE)?;
+    if bytes > PACKED_THRESHOLD_MAX {
+        return Err(errors::DEBUG_THRESHOLD);
+    }
+    let default = perilune_keyspace::EncodingLimits::default().list_packed_threshold;
+    ctx.engine.limits.list_packed_threshold = match bytes {
+        0 => default,
+        bytes => bytes as usize,
+    };
+    out.ok();
+    Ok(())
+}
+
+fn listpack(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let db = ctx.engine.keyspace.db(ctx.db_index());
+    let Some(entry) = db.get(args[2]) else { return Err(errors::NO_SUCH_KEY) };
+    let found = match entry.value() {
+        Value::List(list) => list.as_listpack(),
+        Value::Set(set) => set.as_listpack(),
+        Value::ZSet(zset) => zset.as_listpack(),
+        _ => None,
+    };
+    let Some(listpack) = found else { return Err(errors::NOT_A_LISTPACK) };
+    let bytes = listpack.as_bytes();
+    out.status(
+        format!("{} elements, {} bytes: {}", listpack.len(), bytes.len(), bytes.escape_ascii())
+            .as_bytes(),
+    );
+    Ok(())
+}
+
+fn populate(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let count = args.int_in(2, 0..=i64::from(i32::MAX), errors::OUT_OF_RANGE)?;
+    let prefix = args.get(3).unwrap_or(b"key");
+    let size = match args.len() {
+        5 => args.int_in(4, 0..=512 << 20, errors::OUT_OF_RANGE)? as usize,
+        _ => 0,
+    };
+    for n in 0..count {
+        let mut key = prefix.to_vec();
+        key.extend_from_slice(format!(":{n}").as_bytes());
+        if ctx.exists(&key) {
+            continue;
+        }
+        let mut content = format!("value:{n}").into_bytes();
+        if size > 0 {
+            content.resize(size, 0);
+        }
+        ctx.put(&key, Value::string(&content));
+        ctx.touch(&key);
+    }
+    out.ok();
+    Ok(())
+}
+
+fn table_stats(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let count = ctx.engine.keyspace.count() as i64;
+    let index = args.int_in(2, 0..=count - 1, errors::DB_OUT_OF_RANGE)? as usize;
+    let db = ctx.engine.keyspace.db(index);
+    let text = format!(
+        "[Dictionary HT]\nHash table 0 stats (main hash table):\n table size: {}\n number of \
+         elements: {}\n[Expires HT]\n number of elements: {}\n",
+        db.bucket_count(),
+        db.len(),
+        db.volatile_len(),
+    );
+    out.verbatim(b"txt", text.as_bytes());
+    Ok(())
+}
+
+fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    super::help::write(
+        args,
+        out,
+        &[
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    Write every parameter to the configuration file, defaults included.",
+            "DIGEST",
+            "    Tell a digest of all data.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    Tell a digest of each value.",
+            "ERROR <message>",
+            "    Answer with this error.",
+            "HTSTATS <dbid>",
+            "    Describe the hash table of a database.",
+            "LISTPACK <key>",
+            "    Show the bytes of a value that is encoded as a listpack.",
+            "LOG <message>",
+            "    Write a line to the log.",
+            "OBJECT <key>",
+            "    Describe the value of a key.",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Create string keys.",
+            "PROTOCOL <type>",
+            "    Answer with a reply of this type.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    Set the size above which a list element gets a node of its own.",
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "    Switch the removal of expired keys in the background.",
+            "SET-DISABLE-DENY-SCRIPTS <0|1>",
+            "    Let scripts call commands that are forbidden to them.",
+            "SLEEP <seconds>",
+            "    Stop the server for a time.",
+            "STRINGMATCH-LEN <string> <pattern>",
+            "    Tell whether a glob pattern matches.",
+        ],
+    );
+    Ok(())
+}
