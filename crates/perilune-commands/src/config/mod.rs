@@ -25,6 +25,7 @@ use std::sync::LazyLock;
 
 pub use error::{ConfigError, ConfigFileError, Reason};
 pub use file::{Include, Loader, parse_config};
+pub(crate) use number::memory_bytes;
 pub use quote::quoted;
 pub use table::{Config, ParamFlags, ParamId};
 pub use values::{
