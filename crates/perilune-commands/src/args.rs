@@ -69,6 +69,24 @@ impl<'a> Args<'a> {
         self.get(index).and_then(perilune_resp::parse_double).ok_or(errors::NOT_A_FLOAT)
     }
 
+    /// The timeout at `index` of a blocking command: seconds, possibly with a fraction. In
+    /// milliseconds, rounded up; zero means no end. `now_ms` is what it will be added to.
+    pub fn timeout_ms(self, index: usize, now_ms: i64) -> Result<i64, CommandError> {
+        let seconds = self
+            .get(index)
+            .and_then(perilune_resp::parse_double)
+            .ok_or(errors::TIMEOUT_NOT_A_FLOAT)?;
+        // The cast saturates, so what is too large for an integer fails the addition below.
+        let timeout_ms = (seconds * 1000.0).ceil() as i64;
+        if timeout_ms < 0 {
+            return Err(errors::TIMEOUT_NEGATIVE);
+        }
+        if timeout_ms == i64::MAX || timeout_ms.checked_add(now_ms).is_none() {
+            return Err(errors::TIMEOUT_OUT_OF_RANGE);
+        }
+        Ok(timeout_ms)
+    }
+
     /// Whether the argument at `index` is `word`, in any letter case.
     pub fn is(self, index: usize, word: &str) -> bool {
         self.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))

@@ -174,6 +174,20 @@ pub fn invalid_expire_time(command: &[u8]) -> CommandError {
     CommandError::owned(format!("ERR invalid expire time in '{name}' command"))
 }
 
+// Lists.
+texts! {
+    /// The `COUNT` of a command that pops from one of several keys.
+    COUNT_NOT_POSITIVE = "ERR count should be greater than 0";
+    /// `LPOS ... RANK 0`.
+    LPOS_RANK_ZERO = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
+    /// `LPOS ... RANK` with the one integer that has no opposite.
+    LPOS_RANK_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    /// `LPOS ... COUNT` below zero.
+    LPOS_COUNT_NEGATIVE = "ERR COUNT can't be negative";
+    /// `LPOS ... MAXLEN` below zero.
+    LPOS_MAXLEN_NEGATIVE = "ERR MAXLEN can't be negative";
+}
+
 // Clients.
 texts! {
     /// `CLIENT UNBLOCK ... ERROR`.

@@ -7,6 +7,7 @@ mod debug;
 mod help;
 mod info;
 mod latency;
+mod list;
 mod memory;
 mod pubsub;
 mod server;
@@ -24,6 +25,9 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     memory::COMMANDS,
     latency::COMMANDS,
     debug::COMMANDS,
+    list::elements::COMMANDS,
+    list::ends::COMMANDS,
+    list::waiting::COMMANDS,
     server::COMMANDS,
     slowlog::COMMANDS,
     pubsub::COMMANDS,
