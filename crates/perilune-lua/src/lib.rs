@@ -1,10 +1,50 @@
-//! Placeholder.
+//! Lua 5.1 behind the scripting seam: [`LuaEngine`].
+//!
+//! One Lua state lives as long as its engine. A script is compiled once and called by reference;
+//! `redis.call` lends argument bytes straight from the Lua stack to the server and builds the
+//! reply as Lua values, without a protocol in between.
+//!
+//! How a script is kept from harming the server, by module:
+//! - `sandbox`: what scripts see, and why they cannot change it for others;
+//! - `base`, `coroutine`: functions that catch errors cannot catch the end of a killed run; code is
+//!   compiled from text only; there are no finalizers;
+//! - `interrupt`, `state`: bytecode by a count hook and library functions by a work budget ask the
+//!   server whether to go on;
+//! - `alloc`: memory is counted and may be limited;
+//! - `raise`: errors leave native code only when no Rust value is alive;
+//! - `stdlib`: the libraries, rewritten without recursion or unchecked sizes;
+//! - `convert`, `reply`: replies in both directions, of any depth and size.
+//!
+//! All `unsafe` code of the project is in this crate. It speaks to Lua through the raw functions
+//! of `mlua::ffi`; two rules carry most of the safety arguments. *Host mode*: while native code
+//! runs, memory is never refused, so functions of Lua that allocate cannot raise. *Protection*:
+//! bytecode and everything that may call a metamethod runs below `lua_pcall`.
+//!
+//! ```
+//! use perilune_lua::LuaEngine;
+//! use perilune_script::ScriptEngine;
+//!
+//! let mut engine = LuaEngine::new();
+//! assert!(engine.compile(b"return 1 + 1", "").is_ok());
+//! assert!(engine.compile(b"return +", "").is_err());
+//! ```
 #![allow(unsafe_code)]
 
-// Opened by the engine; until then only tests do.
-#[cfg_attr(not(test), allow(dead_code))]
+mod alloc;
+mod api;
+mod base;
+mod convert;
+mod coroutine;
+mod engine;
+mod errors;
 mod interrupt;
-#[cfg_attr(not(test), allow(dead_code))]
 mod raise;
-#[cfg_attr(not(test), allow(dead_code))]
+mod register;
+mod reply;
+mod sandbox;
+mod state;
 mod stdlib;
+#[cfg(test)]
+mod tests;
+
+pub use engine::LuaEngine;

@@ -58,9 +58,8 @@ pub(crate) use cmsgpack::open_cmsgpack;
 pub(crate) use math::open_math;
 pub(crate) use string::open_string;
 pub(crate) use struct_pack::open_struct;
-#[allow(unused_imports, reason = "for the owner of the state")]
-pub(crate) use table::mark_readonly;
 pub(crate) use table::open_table;
+pub(crate) use table::{is_marked_readonly, mark_readonly};
 
 use crate::interrupt::context;
 use cjson_config::JsonConfig;
@@ -88,14 +87,6 @@ impl LibState {
             string_bytes_max: Cell::new(STRING_BYTES_MAX),
         }
     }
-}
-
-/// Seeds `math.random` with zero, as before each script.
-///
-/// # Safety
-/// `lua` is a state of this crate.
-pub(crate) unsafe fn reset_random(lua: *mut lua_State) {
-    context(lua).libs.random.set(math::random_seeded(0));
 }
 
 /// Sets the shared `cjson` back to its default options.

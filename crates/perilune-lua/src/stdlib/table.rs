@@ -10,6 +10,7 @@ use mlua::ffi::*;
 use super::args::{check_bytes, check_int, check_type, opt_int, to_bytes, type_name};
 use super::buffer::Buffer;
 use super::{State, push_library, sort};
+use crate::errors::READONLY;
 use crate::interrupt::{Meter, Ticker, tick};
 use crate::raise::{LuaError, call_out, native};
 
@@ -31,17 +32,27 @@ pub(crate) unsafe fn mark_readonly(lua: *mut lua_State) {
     lua_rawset(lua, -3);
 }
 
+/// Whether the metatable at the top of the stack bears the mark.
+///
+/// # Safety
+/// As [`mark_readonly`], with room for one value.
+pub(crate) unsafe fn is_marked_readonly(lua: *mut lua_State) -> bool {
+    lua_pushlightuserdata(lua, readonly_key());
+    lua_rawget_(lua, -2);
+    let marked = lua_toboolean(lua, -1) != 0;
+    lua_settop(lua, -2);
+    marked
+}
+
 /// Demands that argument 1, a table, may be changed.
 pub(super) unsafe fn check_writable(lua: State) -> Result<(), LuaError> {
     if lua_getmetatable(lua, 1) == 0 {
         return Ok(());
     }
-    lua_pushlightuserdata(lua, readonly_key());
-    lua_rawget_(lua, -2);
-    let marked = lua_toboolean(lua, -1) != 0;
-    lua_settop(lua, -3);
+    let marked = is_marked_readonly(lua);
+    lua_settop(lua, -2);
     match marked {
-        true => Err(LuaError::Bare("Attempt to modify a readonly table".into())),
+        true => Err(LuaError::Bare(READONLY.into())),
         false => Ok(()),
     }
 }

@@ -1,0 +1,85 @@
+//! The allocator of a Lua state: Rust's global allocator, counted and optionally limited.
+//!
+//! Lua passes a block's old size with every request, so counting costs one addition and nothing
+//! is stored per block. Memory is refused only while bytecode runs: native code of this crate and
+//! the server behind it own Rust values, and the `longjmp` by which Lua reports a refusal would
+//! skip their destructors. There, and between runs, a limit may be overshot by what one command
+//! or library call needs.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::cell::Cell;
+use std::ffi::c_void;
+
+use crate::state::EngineContext;
+
+/// What `malloc` guarantees and Lua relies on.
+const ALIGN: usize = 16;
+
+/// The books of one allocator.
+pub(crate) struct Heap {
+    /// Bytes in live blocks.
+    pub(crate) used_bytes: Cell<usize>,
+    /// Largest value `used_bytes` may reach while bytecode runs.
+    pub(crate) limit_bytes: Cell<usize>,
+}
+
+impl Heap {
+    pub(crate) fn new() -> Self {
+        Heap { used_bytes: Cell::new(0), limit_bytes: Cell::new(usize::MAX) }
+    }
+}
+
+/// Lua's `lua_Alloc`.
+///
+/// # Safety
+/// `data` is the [`EngineContext`] of the state that asks, and `block` is null or was answered by
+/// this function for `old_size` bytes.
+pub(crate) unsafe extern "C" fn allocate(
+    data: *mut c_void,
+    block: *mut c_void,
+    old_size: usize,
+    new_size: usize,
+) -> *mut c_void {
+    // SAFETY: promised by the caller; the context is only ever shared.
+    let context = unsafe { &*data.cast::<EngineContext>() };
+    let old_size = if block.is_null() { 0 } else { old_size };
+    let used = context.heap.used_bytes.get().wrapping_sub(old_size);
+    let may_refuse = context.running.get() && !context.base.hooks.in_host.get();
+    if may_refuse
+        && new_size > old_size
+        && used.saturating_add(new_size) > context.heap.limit_bytes.get()
+    {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: `block` and `old_size` belong together, as promised.
+    let new_block = unsafe { resize(block.cast(), old_size, new_size) };
+    if new_size > 0 && new_block.is_null() {
+        if may_refuse {
+            return std::ptr::null_mut();
+        }
+        handle_alloc_error(Layout::new::<[u8; ALIGN]>());
+    }
+    context.heap.used_bytes.set(used.wrapping_add(new_size));
+    new_block.cast()
+}
+
+/// # Safety
+/// `block` is a live block of `old_size` bytes, or null and `old_size` is zero.
+unsafe fn resize(block: *mut u8, old_size: usize, new_size: usize) -> *mut u8 {
+    let Ok(wanted) = Layout::from_size_align(new_size, ALIGN) else {
+        return std::ptr::null_mut();
+    };
+    // SAFETY: `Lua` blocks are never of size zero, so a null block is the only one without a
+    // layout; the old layout is the one the block was allocated with.
+    unsafe {
+        if old_size == 0 {
+            return if new_size == 0 { std::ptr::null_mut() } else { alloc(wanted) };
+        }
+        let current = Layout::from_size_align_unchecked(old_size, ALIGN);
+        if new_size == 0 {
+            dealloc(block, current);
+            return std::ptr::null_mut();
+        }
+        realloc(block, current, new_size)
+    }
+}

@@ -1,0 +1,372 @@
+//! The engine: [`LuaEngine`], its scripts and functions, and one run of them.
+
+use std::ffi::CStr;
+
+use mlua::ffi::*;
+use perilune_resp::ReplyWriter;
+use perilune_script::{
+    CompileError, FunctionSpec, Handle, Invocation, ScriptEngine, ScriptError, ScriptHost,
+};
+
+use crate::errors;
+use crate::raise::push_bytes;
+use crate::register::{LibraryDraft, Registered};
+use crate::reply::write_reply;
+use crate::sandbox::{build, set_argument_tables, show_to_functions, use_globals};
+use crate::state::{State, load_text, slot};
+use crate::stdlib::reset_cjson;
+
+const SCRIPT_CHUNK: &CStr = c"@user_script";
+const LIBRARY_CHUNK: &CStr = c"@user_function";
+
+/// Longest `KEYS` or `ARGV` whose table is used again.
+const REUSED_ELEMENTS_MAX: usize = 16;
+/// Runs after which the tables are made anew, should scripts have left them large.
+const REUSED_RUNS_MAX: u32 = 64;
+
+/// What a handle stands for.
+struct Entry {
+    /// The compiled code in Lua's registry.
+    code: i32,
+    /// What messages call it.
+    name: Vec<u8>,
+    is_function: bool,
+}
+
+/// A place for entries. Its generation grows whenever the entry changes, so that old handles miss.
+struct Place {
+    generation: u32,
+    entry: Option<Entry>,
+}
+
+/// Lua 5.1 with the API and the sandbox of Redis.
+///
+/// ```
+/// # use perilune_lua::LuaEngine;
+/// # use perilune_script::ScriptEngine;
+/// let mut engine = LuaEngine::new();
+/// engine.set_memory_limit(64 << 20);
+/// assert_eq!(engine.name(), "lua");
+/// ```
+pub struct LuaEngine {
+    state: State,
+    places: Vec<Place>,
+    free: Vec<usize>,
+    /// The slot whose globals are current.
+    env: i32,
+    runs_until_fresh: u32,
+}
+
+// SAFETY: the state is reached through this value alone, nothing in it is bound to a thread, and
+// no reference to a host or a Lua value outlives a call.
+unsafe impl Send for LuaEngine {}
+
+impl Default for LuaEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LuaEngine {
+    /// An engine with no scripts and no memory limit.
+    pub fn new() -> Self {
+        let state = State::new();
+        // SAFETY: the state is fresh.
+        unsafe { build(state.lua()) };
+        LuaEngine {
+            state,
+            places: Vec::new(),
+            free: Vec::new(),
+            env: slot::SCRIPT_ENV,
+            runs_until_fresh: REUSED_RUNS_MAX,
+        }
+    }
+
+    /// Bytes the heap may grow to while a script runs; a script that wants more is ended with an
+    /// error. What one command or library call needs may go beyond it.
+    pub fn set_memory_limit(&mut self, bytes: usize) {
+        self.state.context().heap.limit_bytes.set(bytes);
+    }
+
+    fn add(&mut self, entry: Entry) -> Handle {
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.places.push(Place { generation: 0, entry: None });
+                self.places.len() - 1
+            }
+        };
+        let mut generation = 0;
+        if let Some(place) = self.places.get_mut(at) {
+            place.entry = Some(entry);
+            generation = place.generation;
+        }
+        Handle(u64::from(generation) << 32 | at as u64)
+    }
+
+    fn find(&self, handle: Handle) -> Option<&Entry> {
+        let place = self.places.get((handle.0 & u64::from(u32::MAX)) as usize)?;
+        if u64::from(place.generation) == handle.0 >> 32 { place.entry.as_ref() } else { None }
+    }
+
+    /// Makes the globals in a slot current, if they are not.
+    fn switch_env(&mut self, env: i32) {
+        if self.env != env {
+            // SAFETY: nothing is running.
+            unsafe { use_globals(self.state.lua(), env) };
+            self.env = env;
+        }
+    }
+
+    /// Compiles text into a reference.
+    fn load(&mut self, source: &[u8], chunk: &CStr) -> Result<i32, CompileError> {
+        let lua = self.state.lua();
+        // SAFETY: nothing is running, so memory is not refused; the stack is idle.
+        unsafe {
+            if load_text(lua, source, chunk) == LUA_OK {
+                return Ok(luaL_ref(lua, LUA_REGISTRYINDEX));
+            }
+            let error = errors::plain_text(lua, -1);
+            lua_settop(lua, slot::TOP);
+            Err(CompileError { message: String::from_utf8_lossy(&error).into_owned() })
+        }
+    }
+
+    /// Calls the code with its arguments on the stack; the result or error value is left there.
+    fn run(
+        &mut self,
+        code: i32,
+        input: Invocation<'_>,
+        host: &mut dyn ScriptHost,
+        mode: Mode,
+    ) -> i32 {
+        let lua = self.state.lua();
+        // SAFETY: nothing is running yet, so memory is not refused; an idle stack has room for
+        // code and two tables, whose values are pushed one by one.
+        unsafe {
+            match mode {
+                Mode::Script => {
+                    fill(lua, slot::KEYS, input.keys);
+                    fill(lua, slot::ARGV, input.args);
+                    lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
+                    self.state.run(host, 0, 1, slot::ERROR_HANDLER)
+                }
+                Mode::Function => {
+                    lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
+                    for values in [input.keys, input.args] {
+                        lua_createtable(lua, i32::try_from(values.len()).unwrap_or(0), 0);
+                        fill(lua, lua_gettop(lua), values);
+                    }
+                    self.state.run(host, 2, 1, slot::ERROR_HANDLER)
+                }
+                Mode::Load => {
+                    lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
+                    self.state.run(host, 0, 0, 0)
+                }
+            }
+        }
+    }
+
+    /// Puts everything a run may have changed back to where the next one expects it.
+    fn clean_up(&mut self, code: i32, input: Invocation<'_>, mode: Mode) {
+        let lua = self.state.lua();
+        let context = self.state.context();
+        // SAFETY: nothing is running.
+        unsafe {
+            lua_settop(lua, slot::TOP);
+            reset_cjson(lua);
+            if context.environment_changed.take() {
+                use_globals(lua, self.env);
+                lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
+                lua_pushvalue(lua, self.env);
+                lua_setfenv(lua, -2);
+                lua_settop(lua, slot::TOP);
+            }
+            if mode != Mode::Script {
+                return;
+            }
+            self.runs_until_fresh -= 1;
+            let expired = self.runs_until_fresh == 0;
+            let keys_clean = !expired && clear(lua, slot::KEYS, input.keys.len());
+            let args_clean = !expired && clear(lua, slot::ARGV, input.args.len());
+            if keys_clean && args_clean {
+                return;
+            }
+            self.runs_until_fresh = REUSED_RUNS_MAX;
+            for slot in [slot::KEYS, slot::ARGV] {
+                lua_createtable(lua, 0, 0);
+                lua_replace(lua, slot);
+            }
+            set_argument_tables(lua);
+        }
+    }
+
+    /// Runs library code and takes what it registered out of the context.
+    fn run_library(
+        &mut self,
+        code: i32,
+        host: &mut dyn ScriptHost,
+    ) -> Result<Vec<Registered>, CompileError> {
+        let lua = self.state.lua();
+        let nothing = Invocation { keys: &[], args: &[] };
+        self.state.context().draft.replace(Some(LibraryDraft::default()));
+        let status = self.run(code, nothing, host, Mode::Load);
+        let draft = self.state.context().draft.take().unwrap_or_default();
+        let mut result = Ok(());
+        if status != LUA_OK {
+            // SAFETY: the error value lies on top.
+            let text = unsafe { errors::load_error(lua) };
+            let message =
+                format!("Error registering functions: {}", String::from_utf8_lossy(&text));
+            result = Err(CompileError { message });
+        }
+        self.clean_up(code, nothing, Mode::Load);
+        if let Err(error) = result {
+            for function in draft.functions {
+                self.release(function.code);
+            }
+            self.state.end_run();
+            return Err(error);
+        }
+        self.state.end_run();
+        Ok(draft.functions)
+    }
+
+    fn release(&mut self, code: i32) {
+        // SAFETY: the reference was made by `luaL_ref` and is released once; nothing is running.
+        unsafe { luaL_unref(self.state.lua(), LUA_REGISTRYINDEX, code) }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Script,
+    Function,
+    Load,
+}
+
+/// Stores strings as elements 1, 2, 3... of the table at the absolute `index`.
+unsafe fn fill(lua: *mut lua_State, index: i32, values: &[&[u8]]) {
+    for (at, value) in (1..).zip(values) {
+        // SAFETY: one slot of room; memory is not refused.
+        unsafe {
+            push_bytes(lua, value);
+            lua_rawseti_(lua, index, at);
+        }
+    }
+}
+
+/// Empties a table that was filled with `len` values. False if the script left something in it.
+unsafe fn clear(lua: *mut lua_State, index: i32, len: usize) -> bool {
+    if len > REUSED_ELEMENTS_MAX {
+        return false;
+    }
+    // SAFETY: nothing is running; nil is a fine first key.
+    unsafe {
+        for at in 1..=len {
+            lua_pushnil(lua);
+            lua_rawseti_(lua, index, at as i32);
+        }
+        if lua_getmetatable(lua, index) != 0 {
+            lua_pop(lua, 1);
+            return false;
+        }
+        lua_pushnil(lua);
+        if lua_next(lua, index) != 0 {
+            lua_pop(lua, 2);
+            return false;
+        }
+    }
+    true
+}
+
+impl ScriptEngine for LuaEngine {
+    fn name(&self) -> &'static str {
+        "lua"
+    }
+
+    fn compile(&mut self, source: &[u8], id: &str) -> Result<Handle, CompileError> {
+        self.switch_env(slot::SCRIPT_ENV);
+        let code = self.load(source, SCRIPT_CHUNK)?;
+        let name = [b"f_", id.as_bytes()].concat();
+        Ok(self.add(Entry { code, name, is_function: false }))
+    }
+
+    fn call(
+        &mut self,
+        handle: Handle,
+        input: Invocation<'_>,
+        host: &mut dyn ScriptHost,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), ScriptError> {
+        let Some(&Entry { code, is_function, .. }) = self.find(handle) else {
+            let text = errors::NO_SUCH_SCRIPT.to_vec();
+            return Err(ScriptError { text, ..ScriptError::default() });
+        };
+        let (mode, env) = match is_function {
+            true => (Mode::Function, slot::FUNCTION_ENV),
+            false => (Mode::Script, slot::SCRIPT_ENV),
+        };
+        self.switch_env(env);
+        let status = self.run(code, input, host, mode);
+        let lua = self.state.lua();
+        // SAFETY: the run is over; its result or error lies on top of the stack.
+        let result = unsafe {
+            if status == LUA_OK {
+                write_reply(lua, host.protocol(), out)
+            } else {
+                let name = self.find(handle).map_or(&b""[..], |entry| &entry.name);
+                Err(errors::script_error(lua, name))
+            }
+        };
+        self.clean_up(code, input, mode);
+        self.state.end_run();
+        result
+    }
+
+    fn load_library(
+        &mut self,
+        code: &[u8],
+        host: &mut dyn ScriptHost,
+    ) -> Result<Vec<FunctionSpec>, CompileError> {
+        self.switch_env(slot::FUNCTION_ENV);
+        let code = self.load(code, LIBRARY_CHUNK).map_err(|error| CompileError {
+            message: format!("Error compiling function: {}", error.message),
+        })?;
+        // SAFETY: nothing is running.
+        unsafe { show_to_functions(self.state.lua(), slot::LIBRARY_GLOBALS) };
+        let registered = self.run_library(code, host);
+        // SAFETY: as above.
+        unsafe { show_to_functions(self.state.lua(), slot::FUNCTION_GLOBALS) };
+        self.release(code);
+        let functions = registered?;
+        Ok(functions
+            .into_iter()
+            .map(|Registered { name, description, flags, code }| {
+                let entry = Entry { code, name: name.clone(), is_function: true };
+                FunctionSpec { name, description, flags, handle: self.add(entry) }
+            })
+            .collect())
+    }
+
+    fn forget(&mut self, handle: Handle) {
+        let at = (handle.0 & u64::from(u32::MAX)) as usize;
+        let Some(code) = self.find(handle).map(|entry| entry.code) else { return };
+        self.release(code);
+        let Some(place) = self.places.get_mut(at) else { return };
+        place.entry = None;
+        // A place whose generations are used up stays empty: no handle is ever used twice.
+        if let Some(next) = place.generation.checked_add(1) {
+            place.generation = next;
+            self.free.push(at);
+        }
+    }
+
+    fn memory_used(&self) -> usize {
+        self.state.context().heap.used_bytes.get()
+    }
+
+    fn overhead(&self) -> usize {
+        std::mem::size_of::<Place>() + std::mem::size_of::<Entry>()
+    }
+}

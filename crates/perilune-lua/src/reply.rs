@@ -1,0 +1,286 @@
+//! The value a script returns, as a reply.
+//!
+//! A walk without recursion: a script may return tables nested as deep as its memory allows, or a
+//! table that contains itself. Tables on the way from the root to the current value lie on the
+//! Lua stack, with one [`Level`] each; below [`LEVELS_MAX`] an error stands in for the value, as
+//! in Redis. Fields are read raw, so no code of the script runs and nothing can be raised.
+
+use std::ffi::{CStr, c_int};
+
+use mlua::ffi::*;
+use perilune_resp::{Deferred, DeferredKind, Protocol, ReplyWriter};
+use perilune_script::ScriptError;
+
+use crate::errors;
+use crate::raise::push_bytes;
+
+/// Deepest nesting of aggregates that is sent; leaves more than enough of Lua's 8000 slots.
+const LEVELS_MAX: usize = 2000;
+/// Slots a level of a map uses, and those of the value at hand.
+const SLOTS: c_int = 8;
+
+/// An aggregate that is being written.
+enum Level {
+    /// Elements from the given one to the end; the table is on top of the stack.
+    Array { next: c_int, len: c_int },
+    /// The map, and its value lie on the stack; the key is written.
+    MapValue { deferred: Deferred, pairs: usize },
+    /// The map and the key of the pair that was written last (nil at first).
+    MapKey { deferred: Deferred, pairs: usize },
+    /// The set and the last member (nil at first).
+    Set { deferred: Deferred, members: usize },
+}
+
+/// Writes the value on top of the stack and removes it. A top-level error table is answered as
+/// an error without a place.
+///
+/// # Safety
+/// The main stack of a state that is not running; `protocol` is the one the script chose.
+pub(crate) unsafe fn write_reply(
+    lua: *mut lua_State,
+    protocol: Protocol,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), ScriptError> {
+    // SAFETY: as promised; the stack is restored on both paths.
+    unsafe {
+        let index = lua_gettop(lua);
+        if lua_type(lua, index) == LUA_TTABLE && has_field(lua, b"err", LUA_TSTRING) {
+            let error = errors::table_error(lua, index);
+            lua_settop(lua, index - 1);
+            return Err(error);
+        }
+        let mut walk = Walk { lua, resp3: protocol == Protocol::Resp3, levels: Vec::new(), out };
+        walk.value();
+        while walk.step() {}
+        lua_settop(lua, index - 1);
+    }
+    Ok(())
+}
+
+/// Whether the table on top of the stack has a field of this type. Leaves the stack as it was.
+unsafe fn has_field(lua: *mut lua_State, name: &[u8], kind: c_int) -> bool {
+    // SAFETY: as `write_reply`.
+    unsafe {
+        let found = push_field(lua, name, kind);
+        if found {
+            lua_pop(lua, 1);
+        }
+        found
+    }
+}
+
+/// Pushes a field of the table on top of the stack, if it has this type.
+unsafe fn push_field(lua: *mut lua_State, name: &[u8], kind: c_int) -> bool {
+    // SAFETY: as `write_reply`.
+    unsafe {
+        push_bytes(lua, name);
+        lua_rawget_(lua, -2);
+        let found = lua_type(lua, -1) == kind;
+        if !found {
+            lua_pop(lua, 1);
+        }
+        found
+    }
+}
+
+/// The bytes of the string at `index`, valid while it lies on the stack.
+unsafe fn bytes_at<'a>(lua: *mut lua_State, index: c_int) -> &'a [u8] {
+    let mut len = 0;
+    // SAFETY: the caller saw that a string lies there, so nothing is converted.
+    unsafe {
+        let start = lua_tolstring(lua, index, &mut len);
+        if start.is_null() { &[] } else { std::slice::from_raw_parts(start.cast(), len) }
+    }
+}
+
+/// A number as C converts it: cut to an integer, what does not fit is the smallest one.
+fn to_int(number: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
+}
+
+struct Walk<'a> {
+    lua: *mut lua_State,
+    resp3: bool,
+    levels: Vec<Level>,
+    out: &'a mut dyn ReplyWriter,
+}
+
+impl Walk<'_> {
+    /// Goes on with the innermost aggregate; false when none is left.
+    unsafe fn step(&mut self) -> bool {
+        let lua = self.lua;
+        let Some(level) = self.levels.pop() else { return false };
+        // SAFETY: the stack holds what the level says; keys come from `lua_next` itself and the
+        // tables do not change meanwhile, so it does not raise.
+        unsafe {
+            match level {
+                Level::Array { next, len } if next > len => lua_pop(lua, 1),
+                Level::Array { next, len } => {
+                    lua_rawgeti_(lua, -1, next);
+                    self.levels.push(Level::Array { next: next + 1, len });
+                    self.value();
+                }
+                Level::MapKey { deferred, pairs } => {
+                    if lua_next(lua, -2) == 0 {
+                        lua_pop(lua, 1);
+                        self.out.end_deferred(deferred, pairs);
+                        return true;
+                    }
+                    // The value waits below a copy of its key.
+                    lua_insert(lua, -2);
+                    lua_pushvalue(lua, -1);
+                    self.levels.push(Level::MapValue { deferred, pairs });
+                    self.value();
+                }
+                Level::MapValue { deferred, pairs } => {
+                    lua_insert(lua, -2);
+                    self.levels.push(Level::MapKey { deferred, pairs: pairs + 1 });
+                    self.value();
+                }
+                Level::Set { deferred, members } => {
+                    if lua_next(lua, -2) == 0 {
+                        lua_pop(lua, 1);
+                        self.out.end_deferred(deferred, members);
+                        return true;
+                    }
+                    lua_pop(lua, 1);
+                    lua_pushvalue(lua, -1);
+                    self.levels.push(Level::Set { deferred, members: members + 1 });
+                    self.value();
+                }
+            }
+        }
+        true
+    }
+
+    /// Writes the value on top of the stack and removes it, or opens a level for it.
+    unsafe fn value(&mut self) {
+        let lua = self.lua;
+        // SAFETY: as `write_reply`.
+        unsafe {
+            match lua_type(lua, -1) {
+                LUA_TSTRING => self.out.bulk(bytes_at(lua, -1)),
+                LUA_TNUMBER => self.out.int(to_int(lua_tonumber(lua, -1))),
+                LUA_TBOOLEAN => {
+                    let value = lua_toboolean(lua, -1) != 0;
+                    match (self.resp3, value) {
+                        (true, _) => self.out.bool(value),
+                        (false, true) => self.out.int(1),
+                        (false, false) => self.out.null(),
+                    }
+                }
+                LUA_TTABLE => return self.table(),
+                _ => self.out.null(),
+            }
+            lua_pop(lua, 1);
+        }
+    }
+
+    unsafe fn table(&mut self) {
+        let lua = self.lua;
+        // SAFETY: as `write_reply`.
+        unsafe {
+            if self.levels.len() >= LEVELS_MAX || lua_checkstack(lua, SLOTS) == 0 {
+                self.out.error(errors::REPLY_TOO_DEEP);
+                return lua_pop(lua, 1);
+            }
+            let top = lua_gettop(lua);
+            if self.tagged(top) {
+                return lua_settop(lua, top - 1);
+            }
+            if push_field(lua, b"map", LUA_TTABLE) {
+                let deferred = self.out.begin_deferred(DeferredKind::Map);
+                lua_remove(lua, -2);
+                lua_pushnil(lua);
+                return self.levels.push(Level::MapKey { deferred, pairs: 0 });
+            }
+            if push_field(lua, b"set", LUA_TTABLE) {
+                let deferred = self.out.begin_deferred(DeferredKind::Set);
+                lua_remove(lua, -2);
+                lua_pushnil(lua);
+                return self.levels.push(Level::Set { deferred, members: 0 });
+            }
+            let len = self.array_len();
+            self.out.array(len as usize);
+            self.levels.push(Level::Array { next: 1, len });
+        }
+    }
+
+    /// Writes a table that stands for one scalar; what is left on the stack is the caller's.
+    unsafe fn tagged(&mut self, top: c_int) -> bool {
+        let lua = self.lua;
+        // SAFETY: as `write_reply`.
+        unsafe {
+            if push_field(lua, b"err", LUA_TSTRING) {
+                lua_settop(lua, top);
+                self.out.error(&errors::table_error(lua, top).text);
+                return true;
+            }
+            if push_field(lua, b"ok", LUA_TSTRING) {
+                // Redis reads a C string here.
+                let text = CStr::from_ptr(lua_tolstring(lua, -1, std::ptr::null_mut()));
+                self.out.status(&without_line_ends(text.to_bytes()));
+                return true;
+            }
+            if push_field(lua, b"double", LUA_TNUMBER) {
+                self.out.double(lua_tonumber(lua, -1));
+                return true;
+            }
+            if push_field(lua, b"big_number", LUA_TSTRING) {
+                self.out.big_number(&without_line_ends(bytes_at(lua, -1)));
+                return true;
+            }
+            self.verbatim()
+        }
+    }
+
+    unsafe fn verbatim(&mut self) -> bool {
+        let lua = self.lua;
+        // SAFETY: as `write_reply`.
+        unsafe {
+            if !push_field(lua, b"verbatim_string", LUA_TTABLE) {
+                return false;
+            }
+            if !push_field(lua, b"format", LUA_TSTRING) {
+                lua_pop(lua, 1);
+                return false;
+            }
+            let mut format = *b"   ";
+            for (to, from) in format.iter_mut().zip(bytes_at(lua, -1)) {
+                *to = *from;
+            }
+            lua_pop(lua, 1);
+            let found = push_field(lua, b"string", LUA_TSTRING);
+            if found {
+                self.out.verbatim(&format, bytes_at(lua, -1));
+                lua_pop(lua, 1);
+            }
+            lua_pop(lua, 1);
+            found
+        }
+    }
+
+    /// Number of elements of the table on top of the stack before the first nil.
+    unsafe fn array_len(&mut self) -> c_int {
+        let mut len = 0;
+        // SAFETY: as `write_reply`.
+        unsafe {
+            loop {
+                lua_rawgeti_(self.lua, -1, len + 1);
+                let is_nil = lua_type(self.lua, -1) == LUA_TNIL;
+                lua_pop(self.lua, 1);
+                if is_nil || len == c_int::MAX - 1 {
+                    return len;
+                }
+                len += 1;
+            }
+        }
+    }
+}
+
+/// `text` on one line.
+fn without_line_ends(text: &[u8]) -> Vec<u8> {
+    let flat = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
+    text.iter().map(flat).collect()
+}

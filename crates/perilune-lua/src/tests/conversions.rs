@@ -1,0 +1,133 @@
+//! Values in both directions.
+
+use super::{Bench, check};
+use perilune_resp::Protocol;
+
+#[test]
+fn scripts_return_values() {
+    check(&[
+        ("return 1", ":1"),
+        ("return 3.99", ":3"),
+        ("return -3.99", ":-3"),
+        ("return 1e300", ":-9223372036854775808"),
+        ("return 0/0", ":-9223372036854775808"),
+        ("return 'x'", "$1 x"),
+        ("return true", ":1"),
+        ("return false", "$-1"),
+        ("return nil", "$-1"),
+        (
+            "return print == nil",
+            "!ERR user_script:1: Script attempted to access nonexistent global variable 'print' on @user_script:1",
+        ),
+        ("return {1,2,nil,4}", "*2 :1 :2"),
+        ("return {1,{'a',{}},false}", "*3 :1 *2 $1 a *0 $-1"),
+        ("return {ok='a\\r\\nb\\0c'}", "+a  b"),
+        ("return {err='a\\r\\nb\\r\\n'}", "!a\r\nb"),
+        ("return {1,{err='inner'},{ok='st'}}", "*3 :1 -inner +st"),
+        ("return {double=3.5}", "$3 3.5"),
+        ("return {big_number='12\\n3'}", "$4 12 3"),
+        ("return {verbatim_string={format='txt',string='a'}}", "$1 a"),
+        ("return {verbatim_string={format='txt'}, 5}", "*1 :5"),
+        ("return {map={a=1}}", "*2 $1 a :1"),
+        ("return {map={a={map={b={1}}}}}", "*2 $1 a *2 $1 b *1 :1"),
+        ("return {set={a=true}}", "*1 $1 a"),
+        ("return {set={}}", "*0"),
+        ("return function() end", "$-1"),
+        ("return setmetatable({1,2},{__index=function() return 1 end})", "*2 :1 :2"),
+    ]);
+}
+
+#[test]
+fn resp3_clients_get_typed_values() {
+    let mut bench = Bench::new();
+    bench.client = Protocol::Resp3;
+    for (source, expected) in [
+        ("return {double=3.5}", ",3.5"),
+        ("return {big_number='123'}", "(123"),
+        ("return {verbatim_string={format='txt',string='a'}}", "=5 txt:a"),
+        ("return {map={a=1}}", "%1 $1 a :1"),
+        ("return {set={a=true}}", "~1 $1 a"),
+        ("return true", ":1"),
+        ("return false", "_"),
+        ("redis.setresp(3) return true", "#t"),
+        ("redis.setresp(3) return false", "#f"),
+        ("redis.setresp(3) return {map={[1]=false}}", "%1 :1 #f"),
+        ("redis.setresp(3) return redis.call('map')", "%2 $1 a :1 $1 b *1 $1 x"),
+    ] {
+        assert_eq!(bench.eval(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn scripts_receive_values() {
+    check(&[
+        ("return redis.call('get', 'a\\0b')", "$3 a\0b"),
+        ("return redis.call('ping')", "+PONG"),
+        ("return redis.call('ping').ok", "$4 PONG"),
+        ("return type(redis.call('incr'))", "$6 number"),
+        ("return redis.call('null') == false", ":1"),
+        ("return redis.call('nullarray') == false", ":1"),
+        ("return redis.call('double')", "$3 0.1"),
+        ("return redis.call('true')", ":1"),
+        ("return redis.call('big')", "$30 123456789012345678901234567890"),
+        ("return redis.call('verbatim')", "$3 # t"),
+        ("return redis.call('array')", "*3 :1 *0 *2 $-1 -ERR inner"),
+        ("return redis.call('map')", "*4 $1 a :1 $1 b *1 $1 x"),
+        ("return redis.call('set')", "*2 $1 m $1 n"),
+        ("return redis.call('deferred')", "*2 *2 $1 k :5 :6"),
+        ("return redis.pcall('wrongtype')", "!WRONGTYPE not that kind counted"),
+        ("return redis.pcall('codeless').err", "$8 ERR oops"),
+        ("return #redis.call('wide', 100000)", ":100000"),
+        ("return redis.call('wide', 100000)[99999]", ":99998"),
+    ]);
+}
+
+#[test]
+fn scripts_receive_typed_values_in_resp3() {
+    check(&[
+        ("redis.setresp(3) return tostring(redis.call('null'))", "$3 nil"),
+        ("redis.setresp(3) return tostring(redis.call('double').double)", "$3 0.1"),
+        ("redis.setresp(3) return tostring(redis.call('true'))", "$4 true"),
+        (
+            "redis.setresp(3) return redis.call('big').big_number",
+            "$30 123456789012345678901234567890",
+        ),
+        ("redis.setresp(3) return redis.call('verbatim').verbatim_string.format", "$3 mkd"),
+        ("redis.setresp(3) return redis.call('map').map.b", "*1 $1 x"),
+        ("redis.setresp(3) return tostring(redis.call('set').set.n)", "$4 true"),
+        ("redis.setresp(3) return redis.call('deferred')[1].map.k", ":5"),
+        ("redis.setresp(3) return redis.call('attribute')", "$5 value"),
+        ("redis.setresp(3) return next(redis.call('badmap').map) == nil and 1", ":1"),
+    ]);
+}
+
+#[test]
+fn numbers_become_arguments() {
+    let mut bench = Bench::new();
+    bench.eval("redis.call('get', 1, -0.5, 1e9, 2^53, 3.0)");
+    let args: Vec<_> = bench.host.commands[0].iter().map(|a| String::from_utf8_lossy(a)).collect();
+    assert_eq!(args, ["get", "1", "-0.5", "1000000000", "9007199254740992", "3"]);
+}
+
+#[test]
+fn nesting_has_limits_but_no_end_of_the_stack() {
+    let mut bench = Bench::new();
+    let reply = bench.eval("local t={} t[1]=t return t");
+    assert!(reply.ends_with("-ERR reached lua stack limit"), "{}", reply.len());
+    let reply = bench.eval("local t={} for i=1,100000 do t={map={x=t}} end return t");
+    assert!(reply.ends_with("-ERR reached lua stack limit"));
+    assert!(bench.eval("return redis.call('deep', 500)").ends_with(":1"));
+    let reply = bench.eval("return redis.call('deep', 100000)");
+    assert!(reply.contains("lua stack limit reach"), "{reply}");
+}
+
+#[test]
+fn thousands_of_arguments_fit() {
+    check(&[
+        ("local t={} for i=1,7000 do t[i]=i end return redis.call('ping', unpack(t))", "+PONG"),
+        (
+            "local t={} for i=1,7980 do t[i]='x' end return redis.call('array', unpack(t))",
+            "*3 :1 *0 *2 $-1 -ERR inner",
+        ),
+    ]);
+}

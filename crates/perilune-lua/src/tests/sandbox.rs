@@ -1,0 +1,272 @@
+//! Errors, protection and isolation.
+
+use super::{Bench, check};
+use perilune_script::{Invocation, LogLevel, ReplFlags, ScriptEngine};
+
+const PLACE: &str = " on @user_script:1";
+
+#[test]
+fn errors_have_redis_texts() {
+    let cases = [
+        ("error({err='My Err'})", "My Err"),
+        ("error()", "ERR nil"),
+        ("error('x')", "ERR user_script:1: x"),
+        ("error('x',0)", "ERR x"),
+        ("error(true)", "ERR true"),
+        ("error({})", "ERR unknown error"),
+        ("error({err=5})", "5"),
+        ("error(setmetatable({},{__index=function() error('x') end}))", "ERR unknown error"),
+        ("redis.call()", "ERR Please specify at least one argument for this redis lib call"),
+        (
+            "redis.call('get', nil)",
+            "ERR Lua redis lib command arguments must be strings or integers",
+        ),
+        ("redis.call({})", "ERR Lua redis lib command arguments must be strings or integers"),
+        ("redis.sha1hex()", "ERR wrong number of arguments"),
+        ("redis.setresp(4)", "ERR RESP version must be 2 or 3."),
+        ("redis.setresp()", "ERR redis.setresp() requires one argument."),
+        ("redis.log(1)", "ERR redis.log() requires two arguments or more."),
+        ("redis.log('x','y')", "ERR First argument must be a number (log level)."),
+        ("redis.log(7,'x')", "ERR Invalid debug level."),
+        ("redis.set_repl()", "ERR redis.set_repl() requires one argument."),
+        ("redis.acl_check_cmd('foo')", "ERR Invalid command passed to redis.acl_check_cmd()"),
+        ("assert(false,'boo')", "ERR user_script:1: boo"),
+        ("string.x()", "ERR user_script:1: attempt to call field 'x' (a nil value)"),
+        ("local function f() return 1+f() end return f()", "ERR user_script:1: stack overflow"),
+        ("coroutine.yield(1)", "ERR attempt to yield across metamethod/C-call boundary"),
+        (
+            "_G[{}]()",
+            "ERR user_script:1: Second argument to luaProtectedTableError must be a string or number",
+        ),
+        (
+            "return x",
+            "ERR user_script:1: Script attempted to access nonexistent global variable 'x'",
+        ),
+    ];
+    let mut bench = Bench::new();
+    for (source, text) in cases {
+        assert_eq!(bench.eval(source), format!("!{text}{PLACE}"), "{source}");
+    }
+    assert_eq!(
+        bench.eval("redis.call('nosuch')"),
+        format!("!ERR Unknown Redis command called from script{PLACE} counted")
+    );
+    assert_eq!(bench.eval("foo"), "?user_script:1: '=' expected near '<eof>'");
+    assert_eq!(bench.eval("\n\nerror('x')"), "!ERR user_script:3: x on @user_script:3");
+}
+
+#[test]
+fn errors_can_be_caught() {
+    check(&[
+        (
+            "return {pcall(redis.call,'nosuch')}",
+            "*2 $-1 $44 ERR Unknown Redis command called from script",
+        ),
+        (
+            "return {xpcall(function() redis.call('nosuch') end, function(e) return type(e) end)}",
+            "*2 $-1 $5 table",
+        ),
+        (
+            "return {xpcall(function() error('a') end, function(e) return e end)}",
+            "*2 $-1 $16 user_script:1: a",
+        ),
+        (
+            "return {xpcall(function() return 1, 2 end, print or type)}",
+            "!ERR user_script:1: Script attempted to access nonexistent global variable 'print' on @user_script:1",
+        ),
+        ("return {xpcall(function() return 1, 2 end, type)}", "*3 :1 :1 :2"),
+        ("return select('#', pcall(error))", ":2"),
+        ("return {pcall(error,{err='x',a=1})}", "*2 $-1 $1 x"),
+        (
+            "return select(2, coroutine.resume(coroutine.create(function() error('x') end)))",
+            "$16 user_script:1: x",
+        ),
+        ("return coroutine.wrap(function() return redis.call('ping') end)()", "+PONG"),
+        (
+            "local c=coroutine.wrap(function(a) local b=coroutine.yield(a) return a+b end) return {c(1), c(2)}",
+            "*2 :1 :3",
+        ),
+        (
+            "local c=coroutine.create(function() end) local s=coroutine.status(c) coroutine.resume(c) return {s, coroutine.status(c), select(2, coroutine.resume(c))}",
+            "*3 $9 suspended $4 dead $28 cannot resume dead coroutine",
+        ),
+    ]);
+}
+
+#[test]
+fn shared_tables_are_readonly() {
+    let with_place = [
+        "redis.call=1",
+        "string.foo=1",
+        "x=1",
+        "_G.x=1",
+        "KEYS=1",
+        "server.x=1",
+        "getmetatable(_G).__index=nil",
+        "getmetatable('').__index=nil",
+        "getmetatable('').__index.x=nil",
+        "function string.rep() end",
+        "os.x=1",
+        "getfenv(1).x=1",
+        "getfenv(0).x=1",
+    ];
+    let without = [
+        "rawset(string,'a',1)",
+        "rawset(_G,'x',1)",
+        "setmetatable(_G,{})",
+        "setmetatable(redis,nil)",
+        "table.insert(string,'x')",
+        "rawset(getmetatable(''),'a',1)",
+    ];
+    let mut bench = Bench::new();
+    let text = "Attempt to modify a readonly table";
+    for source in with_place {
+        assert_eq!(bench.eval(source), format!("!ERR user_script:1: {text}{PLACE}"), "{source}");
+    }
+    for source in without {
+        assert_eq!(bench.eval(source), format!("!ERR {text}{PLACE}"), "{source}");
+    }
+}
+
+#[test]
+fn shared_tables_can_be_read() {
+    check(&[
+        ("for k,v in pairs(string) do if k == 'rep' then return k end end", "$3 rep"),
+        ("local n=0 for k in pairs(_G) do n=n+1 end return n > 30", ":1"),
+        ("return type(next(redis))", "$6 string"),
+        ("return rawget(_G,'x')", "$-1"),
+        ("return type(rawget(redis,'call'))", "$8 function"),
+        ("return redis == server and _G._G == _G and getfenv(0) == _G", ":1"),
+        ("return getmetatable(string)", "$-1"),
+        ("return type(getmetatable(_G).__index)", "$8 function"),
+        ("return getmetatable('').__index == string", ":1"),
+        ("return ('x'):rep(3)", "$3 xxx"),
+        ("return redis.REDIS_VERSION_NUM", ":459268"),
+        ("return type(os.clock())", "$6 number"),
+        ("return os.time", "$-1"),
+        ("return _VERSION", "$7 Lua 5.1"),
+        ("return redis.breakpoint()", "$-1"),
+        ("return redis.replicate_commands()", ":1"),
+        ("return redis.sha1hex('')", "$40 da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+        ("return redis.error_reply('a')", "!ERR a"),
+        ("return redis.error_reply('-a b')", "!a b"),
+        ("return redis.status_reply('OK')", "+OK"),
+        ("return redis.status_reply(1)", "!ERR wrong number or type of arguments"),
+        ("return redis.acl_check_cmd('flushall')", "$-1"),
+    ]);
+}
+
+#[test]
+fn nothing_outlives_a_run() {
+    let mut bench = Bench::new();
+    let handle = bench
+        .engine
+        .compile(b"local e, s = type(redis), setfenv s(1,{x=1}) s(0,{}) return e", "")
+        .unwrap();
+    for _ in 0..3 {
+        assert_eq!(bench.call(handle, &[], &[]), "$5 table");
+        assert_eq!(bench.eval("return type(loadstring('return redis')())"), "$5 table");
+    }
+    bench.eval("KEYS.x=1 KEYS[7]=2 setmetatable(ARGV,{__index=function() return 1 end})");
+    assert_eq!(
+        bench.eval("return {tostring(KEYS.x), #KEYS, tostring(ARGV.y)}"),
+        "*3 $3 nil :0 $3 nil"
+    );
+    assert_eq!(
+        bench.eval_with("return {#KEYS, KEYS[1], ARGV[2]}", &[b"k"], &[b"a", b"b"]),
+        "*3 :1 $1 k $1 b"
+    );
+    assert_eq!(bench.eval("return #KEYS + #ARGV"), ":0");
+    bench.eval("collectgarbage('stop') collectgarbage('setpause', 100000)");
+    for _ in 0..200 {
+        bench.eval("local s = string.rep('x', 100000) return #s");
+    }
+    assert!(bench.engine.memory_used() < 8 << 20);
+}
+
+#[test]
+fn many_runs_do_not_grow_the_heap() {
+    let mut bench = Bench::new();
+    let handle = bench.engine.compile(b"return redis.call('get', KEYS[1])", "").unwrap();
+    let key: [&[u8]; 1] = [b"key"];
+    let before = bench.engine.memory_used();
+    for _ in 0..20_000 {
+        bench.call(handle, &key, &[]);
+        bench.host.commands.clear();
+    }
+    assert!(bench.engine.memory_used() < before + (1 << 20));
+}
+
+#[test]
+fn bytecode_and_finalizers_are_refused() {
+    check(&[
+        (
+            "return select(2,loadstring('\\27Lua'))",
+            "$52 [string \"\u{1b}Lua\"]:1: unexpected symbol near 'char(27)'",
+        ),
+        ("return loadstring('return 1+1')()", ":2"),
+        ("return loadstring('x x', 'chunk') == nil", ":1"),
+        ("local n=0 return load(function() n=n+1 return ({'return ', '4', '2'})[n] end)()", ":42"),
+        ("return select(2, load(function() error('a') end))", "$16 user_script:1: a"),
+        (
+            "return select(2, load(function() return {} end))",
+            "$36 reader function must return a string",
+        ),
+        ("local p=newproxy(true) getmetatable(p).__index=function() return 5 end return p.x", ":5"),
+        (
+            "local p=newproxy(true) getmetatable(p).__gc=function() end",
+            "!ERR user_script:1: finalizers are not available on @user_script:1",
+        ),
+        (
+            "rawset(getmetatable(newproxy(true)),'__gc',1)",
+            "!ERR finalizers are not available on @user_script:1",
+        ),
+        (
+            "setmetatable(getmetatable(newproxy(true)),nil)",
+            "!ERR cannot change a protected metatable on @user_script:1",
+        ),
+    ]);
+}
+
+#[test]
+fn settings_reach_the_host() {
+    let mut bench = Bench::new();
+    bench.eval("redis.log(redis.LOG_WARNING, 'a', 1, {}, 'b') redis.set_repl(redis.REPL_AOF)");
+    assert_eq!(bench.host.log, [(LogLevel::Warning, b"a 1 b".to_vec())]);
+    assert_eq!(bench.host.repl, ReplFlags::AOF);
+}
+
+#[test]
+fn stale_handles_are_refused() {
+    let mut bench = Bench::new();
+    let first = bench.engine.compile(b"return 1", "").unwrap();
+    bench.engine.forget(first);
+    bench.engine.forget(first);
+    let second = bench.engine.compile(b"return 2", "").unwrap();
+    assert_ne!(first, second);
+    assert_eq!(bench.call(first, &[], &[]), "!ERR the script engine does not know this script");
+    assert_eq!(bench.call(second, &[], &[]), ":2");
+}
+
+#[test]
+fn memory_is_limited() {
+    let mut bench = Bench::new();
+    bench.engine.set_memory_limit(16 << 20);
+    let reply = bench.eval("local t={} for i=1,1e9 do t[i]={i} end");
+    assert_eq!(reply, "!ERR Error running script f_sha, not enough memory");
+    assert_eq!(bench.eval("return 1"), ":1");
+}
+
+#[test]
+fn a_panic_of_the_host_goes_past_the_script() {
+    let mut bench = Bench::new();
+    let handle = bench.engine.compile(b"pcall(redis.call, 'panic') return 1", "").unwrap();
+    let input = Invocation { keys: &[], args: &[] };
+    let mut bytes = Vec::new();
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut out = perilune_resp::RespWriter::new(&mut bytes, bench.client);
+        bench.engine.call(handle, input, &mut bench.host, &mut out)
+    }));
+    assert!(caught.is_err());
+    assert_eq!(bench.eval("return 1"), ":1");
+}
