@@ -17,6 +17,7 @@ use std::fmt;
 
 use crate::{
     Bytes, EncodingLimits, Entry, HashTable, Listpack, LpPos, LpValue, Rng, hashtable, listpack,
+    pick,
 };
 
 /// A map from byte strings to byte strings.
@@ -251,6 +252,41 @@ impl Hash {
         }
     }
 
+    /// Hands `count` different random fields with their values, or all if there are fewer, to
+    /// `visit`.
+    pub fn random_distinct(
+        &self,
+        count: usize,
+        rng: &mut Rng,
+        mut visit: impl FnMut((LpValue<'_>, LpValue<'_>)),
+    ) {
+        let len = self.len();
+        if count >= len {
+            self.iter().for_each(visit);
+        } else if matches!(self.0, Repr::Listpack(_)) {
+            pick::in_order(self.iter(), len, count, rng, visit, |_| {});
+        } else {
+            let random = |rng: &mut Rng| self.random(rng);
+            pick::distinct(len, count, rng, self.iter(), random, |field| field.0, &mut visit);
+        }
+    }
+
+    /// Hands `count` random fields with their values to `visit`; the same one may come again.
+    pub fn random_repeated(
+        &self,
+        count: usize,
+        rng: &mut Rng,
+        mut visit: impl FnMut((LpValue<'_>, LpValue<'_>)),
+    ) {
+        if matches!(self.0, Repr::Listpack(_)) && count > 1 {
+            pick::repeated(self.iter(), count, rng, visit);
+        } else {
+            for _ in 0..count {
+                self.random(rng).into_iter().for_each(&mut visit);
+            }
+        }
+    }
+
     /// The name of the encoding, as clients know it.
     pub fn encoding(&self) -> &'static str {
         match &self.0 {
@@ -455,5 +491,31 @@ mod tests {
         assert!(Hash::from_listpack(listpack(&["a", "1", "b", "1"])).is_some());
         assert!(Hash::from_listpack(listpack(&["a", "1", "b"])).is_none());
         assert!(Hash::from_listpack(listpack(&["a", "1", "a", "2"])).is_none());
+    }
+
+    #[test]
+    fn random_picks_are_fields_and_distinct_where_promised() {
+        let (wide, mut rng) = (EncodingLimits::default(), Rng::new(17));
+        for limits in [wide, tight()] {
+            let mut hash = Hash::new();
+            for number in 0..100_u32 {
+                let text = number.to_string();
+                hash.set(text.as_bytes(), format!("v{text}").as_bytes(), &limits);
+            }
+            let all = fields(&hash);
+            for count in [0, 1, 5, 40, 99, 100, 500] {
+                let (mut distinct, mut repeated) = (BTreeMap::new(), 0);
+                hash.random_distinct(count, &mut rng, |(name, value)| {
+                    assert!(distinct.insert(name.to_vec(), value.to_vec()).is_none());
+                });
+                assert_eq!(distinct.len(), count.min(100));
+                assert!(distinct.iter().all(|(name, value)| all.get(name) == Some(value)));
+                hash.random_repeated(count, &mut rng, |(name, value)| {
+                    assert_eq!(all.get(&name.to_vec()), Some(&value.to_vec()));
+                    repeated += 1;
+                });
+                assert_eq!(repeated, count);
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ mod limits;
 pub mod list;
 pub mod listpack;
 pub mod lzf;
+pub mod pick;
 mod rng;
 mod set;
 mod value;

@@ -54,7 +54,7 @@ pub struct Listpack {
 pub struct LpPos(usize);
 
 /// The value of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LpValue<'a> {
     /// A value stored as an integer.
     Int(i64),

@@ -15,11 +15,11 @@
 //! An empty set is a valid value; that a key with an empty set does not exist is the business of
 //! the database.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use crate::listpack::parse_int;
 use crate::{
-    Bytes, EncodingLimits, HashTable, Intset, Listpack, LpValue, Rng, hashtable, listpack,
+    Bytes, EncodingLimits, HashTable, Intset, Listpack, LpValue, Rng, hashtable, listpack, pick,
 };
 
 /// No setting allows an intset of more members.
@@ -27,6 +27,10 @@ const INTSET_MEMBERS_MAX: usize = 1 << 30;
 
 /// The longest decimal text of an `i64`.
 const INT_TEXT_MAX: usize = 20;
+
+/// Popping so many members that fewer than one for this many popped ones stay, moves those that
+/// stay instead.
+const POP_REBUILD_FACTOR: usize = 5;
 
 /// A set of byte strings.
 #[derive(Clone)]
@@ -152,20 +156,21 @@ impl Set {
         }
     }
 
+    /// Whether a member of another set is one of this set too.
+    pub fn contains_value(&self, member: LpValue<'_>) -> bool {
+        match (&self.0, member) {
+            (Repr::Intset(members), LpValue::Int(number)) => members.contains(number),
+            _ => self.contains(member.as_slice(&mut itoa::Buffer::new())),
+        }
+    }
+
     /// Adds `member`; returns whether it was new.
     pub fn add(&mut self, member: &[u8], limits: &EncodingLimits) -> bool {
         match &mut self.0 {
-            Repr::Intset(members) => {
-                let Some(number) = parse_int(member) else {
-                    return self.add_text_to_intset(member, limits);
-                };
-                let added = members.insert(number);
-                let limit = limits.set_max_intset_entries.min(INTSET_MEMBERS_MAX);
-                if added && members.len() > limit {
-                    self.become_table(0, None);
-                }
-                added
-            }
+            Repr::Intset(_) => match parse_int(member) {
+                Some(number) => self.add_int_to_intset(number, limits),
+                None => self.add_text_to_intset(member, limits),
+            },
             Repr::Listpack(members) => {
                 if members.find(member, 0).is_some() {
                     return false;
@@ -181,6 +186,22 @@ impl Set {
                 true
             }
             Repr::Table(members) => members.add(member),
+        }
+    }
+
+    /// Adds a member of another set; returns whether it was new.
+    pub fn add_value(&mut self, member: LpValue<'_>, limits: &EncodingLimits) -> bool {
+        match (&self.0, member) {
+            (Repr::Intset(_), LpValue::Int(number)) => self.add_int_to_intset(number, limits),
+            _ => self.add(member.as_slice(&mut itoa::Buffer::new()), limits),
+        }
+    }
+
+    /// Removes a member of another set; returns whether it was one of this set too.
+    pub fn remove_value(&mut self, member: LpValue<'_>) -> bool {
+        match (&mut self.0, member) {
+            (Repr::Intset(members), LpValue::Int(number)) => members.remove(number),
+            _ => self.remove(member.as_slice(&mut itoa::Buffer::new())),
         }
     }
 
@@ -256,6 +277,72 @@ impl Set {
                 members.forget(removed)
             }
         }
+    }
+
+    /// Hands `count` different random members, or all if there are fewer, to `visit`.
+    pub fn random_distinct(&self, count: usize, rng: &mut Rng, mut visit: impl FnMut(LpValue<'_>)) {
+        let len = self.len();
+        if count >= len {
+            self.iter().for_each(visit);
+        } else if matches!(self.0, Repr::Listpack(_)) {
+            pick::in_order(self.iter(), len, count, rng, visit, |_| {});
+        } else {
+            let random = |rng: &mut Rng| self.random(rng);
+            pick::distinct(len, count, rng, self.iter(), random, |member| *member, &mut visit);
+        }
+    }
+
+    /// Hands `count` random members to `visit`; the same one may come again.
+    pub fn random_repeated(&self, count: usize, rng: &mut Rng, mut visit: impl FnMut(LpValue<'_>)) {
+        if matches!(self.0, Repr::Listpack(_)) && count > 1 {
+            pick::repeated(self.iter(), count, rng, visit);
+        } else {
+            for _ in 0..count {
+                self.random(rng).into_iter().for_each(&mut visit);
+            }
+        }
+    }
+
+    /// Removes `count` random members, or all if there are fewer, and hands them to `visit`.
+    ///
+    /// When little stays, it moves to a fresh, compact set; what is left of the old one is
+    /// returned, to be freed when it suits.
+    pub fn pop_random_many(
+        &mut self,
+        count: usize,
+        rng: &mut Rng,
+        limits: &EncodingLimits,
+        mut visit: impl FnMut(LpValue<'_>),
+    ) -> Option<Set> {
+        let stay = self.len().saturating_sub(count);
+        let kept = if let Repr::Listpack(members) = &self.0 {
+            let mut kept = Listpack::with_capacity(members.byte_len());
+            let keep = |member: LpValue<'_>| match member {
+                LpValue::Int(number) => kept.push_back_int(number),
+                LpValue::Str(text) => kept.push_back(text),
+            };
+            pick::in_order(members.iter(), members.len(), count, rng, visit, keep);
+            kept.shrink_to_fit();
+            Set(Repr::Listpack(kept))
+        } else if stay.saturating_mul(POP_REBUILD_FACTOR) > count {
+            for _ in 0..count {
+                let Some(member) = self.pop_random(rng) else { break };
+                visit(LpValue::Str(&member));
+            }
+            return None;
+        } else {
+            let mut kept = Set::new(match self.kind() {
+                SetEncoding::Intset => SetEncoding::Intset,
+                _ => SetEncoding::Listpack,
+            });
+            for _ in 0..stay {
+                let Some(member) = self.pop_random(rng) else { break };
+                kept.add(&member, limits);
+            }
+            self.iter().for_each(visit);
+            kept
+        };
+        Some(mem::replace(self, kept))
     }
 
     /// Becomes an intset if every member is an integer and their number allows it, as the result
@@ -340,6 +427,16 @@ impl Set {
             Repr::Table(members) => members.table.rehash_step(buckets),
             _ => false,
         }
+    }
+
+    fn add_int_to_intset(&mut self, number: i64, limits: &EncodingLimits) -> bool {
+        let Repr::Intset(members) = &mut self.0 else { return false };
+        let added = members.insert(number);
+        let limit = limits.set_max_intset_entries.min(INTSET_MEMBERS_MAX);
+        if added && members.len() > limit {
+            self.become_table(0, None);
+        }
+        added
     }
 
     fn add_text_to_intset(&mut self, text: &[u8], limits: &EncodingLimits) -> bool {
@@ -541,5 +638,85 @@ mod tests {
         let listpack = |texts: &[&str]| texts.iter().collect::<Listpack>();
         assert!(Set::from_listpack(listpack(&["a", "1", "b"])).is_some());
         assert!(Set::from_listpack(listpack(&["a", "1", "a"])).is_none());
+    }
+
+    /// Sets of `len` members in each encoding.
+    fn of_every_encoding(len: usize) -> [(Set, EncodingLimits); 3] {
+        let wide = EncodingLimits { set_max_listpack_entries: 4096, ..EncodingLimits::default() };
+        let narrow = EncodingLimits { set_max_listpack_entries: 16, ..EncodingLimits::default() };
+        let filled = |prefix: &str, encoding, limits: EncodingLimits| {
+            let mut set = Set::new(encoding);
+            (0..len).for_each(|n| assert!(set.add(format!("{prefix}{n}").as_bytes(), &limits)));
+            assert_eq!(set.kind(), encoding);
+            (set, limits)
+        };
+        [
+            filled("", SetEncoding::Intset, wide),
+            filled("m", SetEncoding::Listpack, wide),
+            filled("m", SetEncoding::Table, narrow),
+        ]
+    }
+
+    #[test]
+    fn popped_and_kept_members_are_the_whole_set() {
+        let mut rng = Rng::new(3);
+        for count in [0, 1, 10, 60, 90, 95, 100, 1000] {
+            for (mut set, limits) in of_every_encoding(100) {
+                let (all, before) = (members(&set), set.kind());
+                let mut popped = BTreeSet::new();
+                set.pop_random_many(count, &mut rng, &limits, |member| {
+                    assert!(popped.insert(member.to_vec()));
+                });
+                set.check_invariants();
+                assert_eq!(popped.len(), count.min(100));
+                assert_eq!(set.len(), 100 - popped.len());
+                assert!(popped.is_disjoint(&members(&set)));
+                assert_eq!(&popped | &members(&set), all);
+                if before == SetEncoding::Table && count < 100 {
+                    let rebuilt = if count >= 90 { "listpack" } else { "hashtable" };
+                    assert_eq!(set.encoding(), rebuilt, "after {count} pops");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_picks_are_members_and_distinct_where_promised() {
+        let mut rng = Rng::new(11);
+        for count in [0, 1, 5, 40, 99, 100, 500] {
+            for (set, _) in of_every_encoding(100) {
+                let (all, mut distinct, mut repeated) = (members(&set), BTreeSet::new(), 0);
+                set.random_distinct(count, &mut rng, |member| {
+                    assert!(distinct.insert(member.to_vec()));
+                });
+                assert_eq!(distinct.len(), count.min(100));
+                assert!(distinct.is_subset(&all));
+                set.random_repeated(count, &mut rng, |member| {
+                    assert!(all.contains(&member.to_vec()));
+                    repeated += 1;
+                });
+                assert_eq!(repeated, count);
+            }
+        }
+    }
+
+    #[test]
+    fn members_move_between_encodings() {
+        let sets = of_every_encoding(20).map(|(set, _)| set);
+        let limits = EncodingLimits::default();
+        for from in &sets {
+            for to in &sets {
+                let (mut to, before) = (to.clone(), members(to));
+                for member in from.iter() {
+                    let known = before.contains(&member.to_vec());
+                    assert_eq!(to.contains_value(member), known);
+                    assert_eq!(to.add_value(member, &limits), !known);
+                }
+                to.check_invariants();
+                assert_eq!(members(&to), &before | &members(from));
+                assert!(from.iter().all(|member| to.remove_value(member)));
+                assert_eq!(members(&to), &before - &members(from));
+            }
+        }
     }
 }
