@@ -12,7 +12,7 @@ use crate::errors::{self, CommandError};
 use crate::owned_args::OwnedArgs;
 use crate::session::{ClientSlot, Session};
 use crate::table::CommandId;
-use perilune_keyspace::{Bytes, EncodingLimits, KeyEntry, Value, ValueType};
+use perilune_keyspace::{Bytes, EncodingLimits, KeyEntry, Rng, Value, ValueType};
 
 /// One run of a command.
 pub struct Ctx<'e> {
@@ -75,6 +75,12 @@ impl<'e> Ctx<'e> {
     #[inline]
     pub fn limits(&self) -> EncodingLimits {
         self.engine.limits
+    }
+
+    /// Random numbers for this command, which can be drawn while a value is borrowed.
+    #[inline]
+    pub fn fork_rng(&mut self) -> Rng {
+        Rng::new(self.engine.rng.next_u64())
     }
 
     /// Whether the command runs inside of `EXEC` or a script and so must not wait.
@@ -243,6 +249,14 @@ impl<'e> Ctx<'e> {
         self.touch(key);
         self.notify(class, event, key);
         self.engine.dirty += 1;
+    }
+
+    /// Like [`modified`](Self::modified) for a command that counts as several changes.
+    #[inline]
+    pub fn modified_times(&mut self, key: &[u8], class: NotifyFlags, event: &str, times: u64) {
+        self.touch(key);
+        self.notify(class, event, key);
+        self.engine.dirty += times;
     }
 
     /// The part of [`modified`](Self::modified) that concerns watches and waiters.

@@ -82,6 +82,10 @@ texts! {
     DB_OUT_OF_RANGE = "ERR DB index is out of range";
     /// A database index that is no integer.
     INVALID_DB_INDEX = "ERR invalid DB index";
+    /// An increment leaves the 64-bit integers.
+    INCREMENT_OVERFLOW = "ERR increment or decrement would overflow";
+    /// The number of random elements that were asked for has no negative.
+    RANDOM_COUNT_OUT_OF_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// The cursor of a SCAN command is no number.
     INVALID_CURSOR = "ERR invalid cursor";
 }
@@ -229,6 +233,20 @@ texts! {
     SCRIPT_NO_COMMANDS = "ERR redis.call/pcall can only be called inside a script invocation";
     /// A script asks for an engine that is running one.
     ENGINE_BUSY = "ERR the script engine is already running a script";
+}
+
+// Hashes.
+texts! {
+    /// `HINCRBY` of a field that is no integer.
+    HASH_VALUE_NOT_AN_INTEGER = "ERR hash value is not an integer";
+    /// `HINCRBYFLOAT` of a field that is no number.
+    HASH_VALUE_NOT_A_FLOAT = "ERR hash value is not a float";
+}
+
+// Sets.
+texts! {
+    /// `SINTERCARD ... LIMIT` below zero.
+    LIMIT_NEGATIVE = "ERR LIMIT can't be negative";
 }
 
 /// What a killed script ends with.

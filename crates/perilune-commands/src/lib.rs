@@ -26,6 +26,7 @@ pub mod keys;
 pub mod owned_args;
 pub mod pubsub;
 pub mod quote;
+mod reply;
 pub mod scripting;
 pub mod session;
 pub mod spec;

@@ -226,7 +226,11 @@ impl Hash {
 
     /// Hands the fields and values at `cursor` to `visit`; returns the next cursor, zero at the
     /// end. A compact hash is reported whole. See [`HashTable::scan`].
-    pub fn scan(&self, cursor: u64, visit: &mut impl FnMut(LpValue<'_>, LpValue<'_>)) -> u64 {
+    pub fn scan<'a>(
+        &'a self,
+        cursor: u64,
+        visit: &mut impl FnMut(LpValue<'a>, LpValue<'a>),
+    ) -> u64 {
         match &self.0 {
             Repr::Table(fields) => fields.table.scan(cursor, &mut |field| {
                 visit(LpValue::Str(&field.name), LpValue::Str(&field.value));

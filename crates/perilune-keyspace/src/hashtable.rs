@@ -258,11 +258,11 @@ impl<E: Entry> HashTable<E> {
 
     /// Hands the entries of the bucket at `cursor` to `visit`; returns the next cursor, zero when
     /// the scan is complete. It starts at zero; any value is a valid cursor.
-    pub fn scan(&self, cursor: u64, visit: &mut impl FnMut(&E)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, visit: &mut impl FnMut(&'a E)) -> u64 {
         if self.is_empty() {
             return 0;
         }
-        let mut report = |array: &Directory<E>, cursor: u64| {
+        let mut report = |array: &'a Directory<E>, cursor: u64| {
             if let Some(bucket) = array.get(array.index_of(cursor)) {
                 bucket.entries().for_each(&mut *visit);
             }

@@ -234,7 +234,7 @@ impl Set {
 
     /// Hands the members at `cursor` to `visit`; returns the next cursor, zero at the end. A
     /// compact set is reported whole. See [`HashTable::scan`].
-    pub fn scan(&self, cursor: u64, visit: &mut impl FnMut(LpValue<'_>)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, visit: &mut impl FnMut(LpValue<'a>)) -> u64 {
         match &self.0 {
             Repr::Table(members) => {
                 members.table.scan(cursor, &mut |member| visit(LpValue::Str(member)))

@@ -4,12 +4,15 @@ mod client;
 mod config;
 mod connection;
 mod debug;
+mod hash;
 mod help;
 mod info;
 mod latency;
 mod list;
 mod memory;
 mod pubsub;
+mod random_count;
+mod scan;
 mod server;
 mod slowlog;
 mod transactions;
@@ -21,6 +24,7 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     client::COMMANDS,
     connection::COMMANDS,
     config::COMMANDS,
+    hash::COMMANDS,
     info::COMMANDS,
     memory::COMMANDS,
     latency::COMMANDS,
