@@ -192,6 +192,30 @@ texts! {
     LPOS_MAXLEN_NEGATIVE = "ERR MAXLEN can't be negative";
 }
 
+// Strings.
+texts! {
+    /// A string would become longer than the protocol can carry.
+    STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// `SETRANGE` before the start.
+    OFFSET_OUT_OF_RANGE = "ERR offset is out of range";
+    /// The sum leaves 64 bits.
+    INCREMENT_OVERFLOW = "ERR increment or decrement would overflow";
+    /// The amount to subtract has no negative.
+    DECREMENT_OVERFLOW = "ERR decrement would overflow";
+    /// The sum is no finite number.
+    INCREMENT_NOT_FINITE = "ERR increment would produce NaN or Infinity";
+    /// `LCS` of other types.
+    LCS_NOT_STRINGS = "ERR The specified keys must contain string values";
+    /// `LCS` with two ways to answer.
+    LCS_LEN_AND_IDX = "ERR If you want both the length and indexes, please just use IDX.";
+    /// `LCS` of strings whose positions leave 32 bits.
+    LCS_TOO_LONG = "ERR String too long for LCS";
+    /// `LCS` of strings whose table is over the limit.
+    LCS_MEMORY_LIMIT = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+    /// `LCS` of strings whose table cannot be had.
+    LCS_NO_MEMORY = "ERR Insufficient memory, failed allocating transient memory for LCS";
+}
+
 // Clients.
 texts! {
     /// `CLIENT UNBLOCK ... ERROR`.

@@ -23,6 +23,7 @@ pub mod environment;
 pub mod errors;
 pub mod glob;
 pub mod keys;
+mod long_double;
 pub mod owned_args;
 pub mod pubsub;
 pub mod quote;

@@ -5,6 +5,7 @@ mod config;
 mod connection;
 mod debug;
 mod hash;
+mod expiry;
 mod help;
 mod info;
 mod latency;
@@ -15,6 +16,7 @@ mod random_count;
 mod scan;
 mod server;
 mod slowlog;
+mod string;
 mod transactions;
 
 use crate::spec::CommandSpec;
@@ -35,5 +37,9 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     server::COMMANDS,
     slowlog::COMMANDS,
     pubsub::COMMANDS,
+    string::counters::COMMANDS,
+    string::lcs::COMMANDS,
+    string::parts::COMMANDS,
+    string::whole::COMMANDS,
     transactions::COMMANDS,
 ];
