@@ -198,8 +198,6 @@ texts! {
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// `SETRANGE` before the start.
     OFFSET_OUT_OF_RANGE = "ERR offset is out of range";
-    /// The sum leaves 64 bits.
-    INCREMENT_OVERFLOW = "ERR increment or decrement would overflow";
     /// The amount to subtract has no negative.
     DECREMENT_OVERFLOW = "ERR decrement would overflow";
     /// The sum is no finite number.
