@@ -173,7 +173,7 @@ impl Engine {
             self.check_protected(client, name)?;
         }
         if self.config.maxmemory > 0 {
-            self.check_memory(client, flags, name)?;
+            self.check_memory(client, flags, name, args)?;
         }
         if let Some(error) = self.scripting.busy_error()
             && !flags.contains(CommandFlags::ALLOW_BUSY)
@@ -204,6 +204,7 @@ impl Engine {
         client: ClientSlot,
         flags: CommandFlags,
         name: &str,
+        args: Args<'_>,
     ) -> Result<(), CommandError> {
         let queueing =
             self.sessions.get(client).is_some_and(|session| session.transaction.is_some());
@@ -212,7 +213,11 @@ impl Engine {
             flags.contains(CommandFlags::DENYOOM) || (queueing && !runs_inside_multi(name));
         let over = self.over_memory_limit();
         self.scripting.note_memory(over);
-        if over && denied { Err(errors::OOM) } else { Ok(()) }
+        if over && (denied || self.scripting.denies_oom(name, args)) {
+            Err(errors::OOM)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the allocator holds more than `maxmemory`.
@@ -249,13 +254,14 @@ impl Engine {
             self.feed_monitors(client, args);
         }
         let started_us = self.mono_us;
-        let errors_before = self.stats.error_replies;
         let result = handler(&mut Ctx::new(self, client, id), args, out);
-        if let Err(error) = &result {
+        let failed = result.is_err();
+        if let Err(error) = &result
+            && !error.is_replied()
+        {
             self.stats.count_error(error.text().as_bytes());
             out.error(error.text().as_bytes());
         }
-        let failed = result.is_err() || self.stats.error_replies != errors_before;
         let mono_us = self.clock.monotonic_us();
         self.mono_us = mono_us;
         if !self.scripting.is_running() {
@@ -529,7 +535,7 @@ impl Engine {
     }
 
     /// Sends a command to the clients under `MONITOR`.
-    fn feed_monitors(&mut self, client: ClientSlot, args: Args<'_>) {
+    pub(crate) fn feed_monitors(&mut self, client: ClientSlot, args: Args<'_>) {
         let in_script = client == ClientSlot::SCRIPT;
         let Some(session) = self.sessions.get(client) else { return };
         let mut line = Vec::new();

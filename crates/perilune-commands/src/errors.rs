@@ -16,6 +16,14 @@ impl CommandError {
         CommandError(Cow::Borrowed(text))
     }
 
+    /// Stands for an error that its handler has written and counted itself.
+    pub const REPLIED: CommandError = CommandError::new("");
+
+    /// Whether this is [`REPLIED`](Self::REPLIED).
+    pub fn is_replied(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// An error whose text was built for the occasion.
     pub fn owned(text: String) -> Self {
         CommandError(Cow::Owned(text))
@@ -255,6 +263,32 @@ texts! {
     SCRIPT_NO_COMMANDS = "ERR redis.call/pcall can only be called inside a script invocation";
     /// A script asks for an engine that is running one.
     ENGINE_BUSY = "ERR the script engine is already running a script";
+    /// `EVALSHA` of a script that is not cached.
+    NOSCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
+    /// A read-only variant runs a script that may write.
+    SCRIPT_WRITES_IN_RO = "ERR Can not execute a script with write flag using *_ro command.";
+    /// A script that may write starts over the memory limit.
+    SCRIPT_DENIED_OOM = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+    /// `SCRIPT KILL` while nothing runs.
+    NOT_BUSY = "NOTBUSY No scripts in execution right now.";
+    /// `SCRIPT KILL` of a script that has written.
+    UNKILLABLE = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
+    /// `SCRIPT FLUSH` with another word.
+    SCRIPT_FLUSH_MODE = "ERR SCRIPT FLUSH only support SYNC|ASYNC option";
+    /// `SCRIPT DEBUG`.
+    SCRIPT_DEBUG_UNSUPPORTED = "ERR SCRIPT DEBUG is not supported by this build";
+    /// `FCALL` of a function that does not exist.
+    FUNCTION_NOT_FOUND = "ERR Function not found";
+    /// `FCALL` with a number of keys that is none.
+    BAD_KEY_COUNT = "ERR Bad number of keys provided";
+    /// `FUNCTION DELETE` of a library that does not exist.
+    LIBRARY_NOT_FOUND = "ERR Library not found";
+    /// `FUNCTION FLUSH` with another word.
+    FUNCTION_FLUSH_MODE = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option";
+    /// `FUNCTION RESTORE` with another word.
+    RESTORE_POLICY = "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.";
+    /// `FUNCTION LIST LIBRARYNAME` without a name.
+    LIBRARY_NAME_MISSING = "ERR library name argument was not given";
 }
 
 // Hashes.
@@ -272,7 +306,43 @@ texts! {
 }
 
 /// What a killed script ends with.
-pub const SCRIPT_KILLED: &str = "ERR Error running script: Script killed by user with SCRIPT KILL.";
+pub const SCRIPT_KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
+/// What library code that runs too long ends with.
+pub const LOAD_TIMEOUT: &str = "ERR FUNCTION LOAD timeout";
+/// A library cannot be loaded because its engine is running a script; without code.
+pub const ENGINE_BUSY_LOADING: &str = "the script engine is already running a script";
+
+/// An error of another crate, whose text has no code.
+pub fn plain(error: impl fmt::Display) -> CommandError {
+    CommandError::owned(format!("ERR {error}"))
+}
+
+/// A script that does not compile.
+pub fn script_compilation(error: perilune_script::CompileError) -> CommandError {
+    CommandError::owned(format!("ERR Error compiling script (new function): {error}"))
+}
+
+/// `FUNCTION LOAD` with an option it does not have.
+pub fn unknown_load_option(option: &[u8]) -> CommandError {
+    let option = String::from_utf8_lossy(option);
+    CommandError::owned(format!("ERR Unknown option given: {option}"))
+}
+
+/// `FUNCTION LIST` with an argument it does not have.
+pub fn unknown_list_argument(argument: &[u8]) -> CommandError {
+    let argument = String::from_utf8_lossy(argument);
+    CommandError::owned(format!("ERR Unknown argument {argument}"))
+}
+
+/// A subcommand with arguments it does not take.
+pub fn subcommand_syntax(args: crate::args::Args<'_>) -> CommandError {
+    let subcommand = args.get(1).unwrap_or_default();
+    CommandError::owned(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
+        String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)]),
+        String::from_utf8_lossy(args.name()).to_ascii_uppercase(),
+    ))
+}
 
 // Connections.
 texts! {

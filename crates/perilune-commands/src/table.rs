@@ -46,6 +46,15 @@ pub struct Command {
     pub stats: CommandStats,
 }
 
+impl Command {
+    /// Whether the command takes that many arguments, its name included.
+    #[inline]
+    pub fn takes(&self, arg_count: usize) -> bool {
+        let (arity, count) = (i64::from(self.spec.arity), arg_count as i64);
+        if arity > 0 { count == arity } else { count >= -arity }
+    }
+}
+
 /// All commands.
 pub struct CommandTable {
     commands: Vec<Command>,
@@ -145,10 +154,11 @@ impl CommandTable {
     pub fn resolve(&self, args: Args<'_>) -> Result<CommandId, CommandError> {
         let id = self.find(args)?;
         let command = self.get(id);
-        let arity = command.spec.arity;
-        let len = args.len() as i64;
-        let fits = if arity > 0 { len == i64::from(arity) } else { len >= -i64::from(arity) };
-        if fits { Ok(id) } else { Err(errors::wrong_arity(command.full_name.as_bytes())) }
+        if command.takes(args.len()) {
+            Ok(id)
+        } else {
+            Err(errors::wrong_arity(command.full_name.as_bytes()))
+        }
     }
 
     /// Resolves the command of an argument vector without looking at the number of arguments.

@@ -213,13 +213,22 @@ fn memory(engine: &mut Engine, text: &mut String) {
 }
 
 fn scripting_memory(engine: &mut Engine, text: &mut String) {
-    let vm = engine.scripting.engine_memory();
+    let figures = engine.scripting.figures();
+    let (vm, stored) = (figures.vm_bytes, figures.scripts_bytes + figures.functions_bytes);
     fields!(text,
         used_memory_lua: vm,
         used_memory_vm_eval: vm,
         used_memory_lua_human: human(vm),
+        used_memory_scripts_eval: figures.scripts_bytes,
+        number_of_cached_scripts: figures.scripts,
+        number_of_functions: figures.functions,
+        number_of_libraries: figures.libraries,
+        used_memory_vm_functions: 0,
         used_memory_vm_total: vm,
         used_memory_vm_total_human: human(vm),
+        used_memory_functions: figures.functions_bytes,
+        used_memory_scripts: stored,
+        used_memory_scripts_human: human(stored),
     );
 }
 

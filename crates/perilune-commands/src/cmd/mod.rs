@@ -14,6 +14,7 @@ mod memory;
 mod pubsub;
 mod random_count;
 mod scan;
+mod scripting;
 mod server;
 mod slowlog;
 mod string;
@@ -41,5 +42,9 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     string::lcs::COMMANDS,
     string::parts::COMMANDS,
     string::whole::COMMANDS,
+    scripting::eval::COMMANDS,
+    scripting::fcall::COMMANDS,
+    scripting::function::COMMANDS,
+    scripting::script::COMMANDS,
     transactions::COMMANDS,
 ];

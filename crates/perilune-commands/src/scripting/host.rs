@@ -4,6 +4,7 @@ use super::RunKind;
 use crate::args::Args;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
+use crate::owned_args::OwnedArgs;
 use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 use crate::table::CommandId;
@@ -16,25 +17,38 @@ const LOAD_TIME_US_MAX: u64 = 500_000;
 /// The engine, lent to a script.
 pub(super) struct Host<'e> {
     engine: &'e mut Engine,
+    /// The command that started the script.
+    command: &'e [&'e [u8]],
 }
 
 impl<'e> Host<'e> {
-    pub(super) fn new(engine: &'e mut Engine) -> Self {
-        Host { engine }
+    pub(super) fn new(engine: &'e mut Engine, command: &'e [&'e [u8]]) -> Self {
+        Host { engine, command }
     }
 
-    /// The checks that stand between a script and a command, in Redis' order.
+    /// The checks that stand between a script and a command. A command that exists and is refused
+    /// is counted as such.
+    #[inline]
     fn admit(&mut self, args: Args<'_>) -> Result<CommandId, CommandError> {
-        let commands = &self.engine.commands;
-        let id = commands.find(args).map_err(|_| errors::SCRIPT_UNKNOWN_COMMAND)?;
-        let id = match commands.resolve(args) {
-            Ok(id) => id,
-            Err(_) => {
-                let _ = id;
-                return Err(errors::SCRIPT_WRONG_ARITY);
+        let found = self.engine.commands.find(args);
+        let id = found.map_err(|_| errors::SCRIPT_UNKNOWN_COMMAND)?;
+        match self.check(id, args.len()) {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.engine.commands.get_mut(id).stats.rejected += 1;
+                Err(error)
             }
-        };
-        let flags = commands.get(id).flags;
+        }
+    }
+
+    /// The checks in Redis' order.
+    #[inline]
+    fn check(&mut self, id: CommandId, arg_count: usize) -> Result<(), CommandError> {
+        let command = self.engine.commands.get(id);
+        if !command.takes(arg_count) {
+            return Err(errors::SCRIPT_WRONG_ARITY);
+        }
+        let flags = command.flags;
         let Some(run) = self.engine.scripting.running_mut() else {
             return Err(errors::SCRIPT_NO_COMMANDS);
         };
@@ -44,16 +58,36 @@ impl<'e> Host<'e> {
         if flags.contains(CommandFlags::NOSCRIPT) && !self.engine.scripts_call_anything {
             return Err(errors::SCRIPT_NOT_ALLOWED);
         }
-        let writes = flags.contains(CommandFlags::WRITE);
         if run.read_only && flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE) {
             return Err(errors::SCRIPT_READ_ONLY);
         }
-        let forgiving = run.wrote || run.read_only || run.flags.contains(ScriptFlags::ALLOW_OOM);
+        // A script that has written must be able to finish what it began.
+        let forgiving = run.wrote || run.flags.contains(ScriptFlags::ALLOW_OOM);
         if run.over_memory && !forgiving && flags.contains(CommandFlags::DENYOOM) {
             return Err(errors::OOM);
         }
-        run.wrote |= writes;
-        Ok(id)
+        run.wrote |= flags.contains(CommandFlags::WRITE);
+        Ok(())
+    }
+
+    /// The first interrupt check past `busy-reply-threshold`: from now on others are served.
+    #[cold]
+    fn become_slow(&mut self, took_us: u64) {
+        let command = OwnedArgs::new(self.command);
+        let Some(run) = self.engine.scripting.running_mut() else { return };
+        run.slow = true;
+        run.command = command;
+        let message = format!(
+            "Slow script detected: still in execution after {} milliseconds. You can try killing \
+             the script using the {} command. Script name is: {}.",
+            took_us / 1000,
+            if run.kind == RunKind::Function { "FUNCTION KILL" } else { "SCRIPT KILL" },
+            String::from_utf8_lossy(run.name.as_bytes()),
+        );
+        self.engine.env.log(LogLevel::Warning, &message);
+        if let Some(port) = &mut self.engine.busy_port {
+            port.script_is_slow();
+        }
     }
 }
 
@@ -80,27 +114,19 @@ impl ScriptHost for Host<'_> {
         let took_us = mono_us.saturating_sub(run.started_us);
         if run.kind == RunKind::Load {
             return match took_us > LOAD_TIME_US_MAX {
-                true => Interrupt::Kill("ERR FUNCTION LOAD timeout"),
+                true => Interrupt::Kill(errors::LOAD_TIMEOUT),
                 false => Interrupt::Continue,
             };
         }
-        if !run.slow && took_us >= threshold_us && threshold_us > 0 {
-            run.slow = true;
-            let message = format!(
-                "Slow script detected: still in execution after {} milliseconds. You can try \
-                 killing the script using the {} command. Script name is: {}.",
-                took_us / 1000,
-                if run.kind == RunKind::Function { "FUNCTION KILL" } else { "SCRIPT KILL" },
-                String::from_utf8_lossy(&run.name),
-            );
-            engine.env.log(LogLevel::Warning, &message);
-            if let Some(port) = &mut engine.busy_port {
-                port.script_is_slow();
+        let slow = run.slow;
+        if !slow {
+            if threshold_us == 0 || took_us < threshold_us {
+                return Interrupt::Continue;
             }
+            self.become_slow(took_us);
         }
-        if engine.scripting.running().is_some_and(|run| run.slow)
-            && let Some(mut port) = engine.busy_port.take()
-        {
+        let engine = &mut *self.engine;
+        if let Some(mut port) = engine.busy_port.take() {
             port.serve(engine);
             engine.busy_port = Some(port);
         }
@@ -131,7 +157,7 @@ impl ScriptHost for Host<'_> {
     }
 
     fn acl_check(&mut self, argv: &[&[u8]]) -> Result<bool, AclCheckError> {
-        match self.engine.commands.resolve(Args::new(argv)) {
+        match self.engine.commands.find(Args::new(argv)) {
             Ok(_) => Ok(true),
             Err(_) => Err(AclCheckError::UnknownCommand),
         }

@@ -1,18 +1,30 @@
 //! Scripts and functions as the engine runs them.
 //!
-//! [`Scripting`] owns the script engines and knows what is running. While a script runs, its
-//! engine is taken out of its place and handed the rest of the [`Engine`] as a
-//! [`host::Host`], so a script's commands take the same road as everybody's, and the borrow
-//! checker sees that no script can reach its own engine.
+//! [`Scripting`] owns the script engines, the script cache and the libraries, and knows what is
+//! running. Beside it, methods of [`Engine`](crate::Engine):
+//!
+//! - `store`: scripts and libraries come and go;
+//! - `run`: a script runs. Meanwhile its engine is taken out of its place and handed the rest of
+//!   the [`Engine`](crate::Engine) as a [`host::Host`], so a script's commands take the same road
+//!   as everybody's, and the borrow checker sees that no script can reach its own engine.
+//!
+//! Nothing here allocates when a cached script runs and ends well.
 
 mod host;
+mod run;
+mod store;
+
+pub(crate) use run::RunRequest;
+pub(crate) use store::RestorePolicy;
 
 use crate::args::Args;
-use crate::engine::Engine;
 use crate::errors::{self, CommandError};
+use crate::owned_args::OwnedArgs;
 use crate::session::ClientSlot;
-use perilune_resp::{Protocol, ReplyWriter};
-use perilune_script::{Handle, Invocation, ReplFlags, ScriptEngine, ScriptError, ScriptFlags};
+use perilune_script::{
+    Digest, Libraries, ReplFlags, ScriptCache, ScriptEngine, ScriptFlags, parse_script_header,
+};
+use std::sync::Arc;
 
 /// How a script was called; decides error texts and who may kill it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +37,36 @@ pub enum RunKind {
     Load,
 }
 
+/// What a run is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunName {
+    /// A script, by digest.
+    Script(Digest),
+    /// A function, by name.
+    Function(Arc<[u8]>),
+    /// Code of a library.
+    Library,
+}
+
+impl RunName {
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            RunName::Script(digest) => digest.as_bytes(),
+            RunName::Function(name) => name,
+            RunName::Library => b"",
+        }
+    }
+
+    fn kind(&self) -> RunKind {
+        match self {
+            RunName::Script(_) => RunKind::Script,
+            RunName::Function(_) => RunKind::Function,
+            RunName::Library => RunKind::Load,
+        }
+    }
+}
+
 /// A script that is running.
 #[derive(Debug)]
 pub struct Run {
@@ -33,21 +75,20 @@ pub struct Run {
     /// How it was called.
     pub kind: RunKind,
     /// Name of the function, or the SHA-1 of the script.
-    pub name: Vec<u8>,
-    /// The command that started it, for `FUNCTION STATS`.
-    pub command: Vec<Vec<u8>>,
+    pub name: RunName,
+    /// The command that started it. Kept only once the run is [slow](Self::slow): before that
+    /// nobody can ask.
+    pub command: OwnedArgs,
     /// What the script declared.
     pub flags: ScriptFlags,
     /// Called by a read-only variant, or declared `no-writes`.
     pub read_only: bool,
     /// Monotonic time of its start, microseconds.
     pub started_us: u64,
-    /// It changed the data set.
+    /// It changed the data set, or was about to.
     pub wrote: bool,
     /// Somebody asked to kill it.
     pub kill: bool,
-    /// The server is to end now.
-    pub shutdown: bool,
     /// It crossed `busy-reply-threshold`.
     pub slow: bool,
     /// The server was over its memory limit when it started.
@@ -56,66 +97,88 @@ pub struct Run {
     pub repl: ReplFlags,
 }
 
+/// Figures for `INFO`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScriptingFigures {
+    /// Heaps of the engines, shared by scripts and functions; one that runs right now is missing.
+    pub vm_bytes: usize,
+    /// The script cache.
+    pub scripts_bytes: usize,
+    /// Scripts in the cache.
+    pub scripts: usize,
+    /// The libraries.
+    pub functions_bytes: usize,
+    /// Functions.
+    pub functions: usize,
+    /// Libraries.
+    pub libraries: usize,
+}
+
 /// All script engines and the state of scripting.
 pub struct Scripting {
     engines: Vec<EngineSlot>,
+    /// Names of the engines, in their order.
+    names: Vec<&'static str>,
+    cache: ScriptCache,
+    libraries: Libraries,
     run: Option<Run>,
     over_memory: bool,
 }
 
 struct EngineSlot {
-    name: &'static str,
     /// Absent while it runs a script.
     engine: Option<Box<dyn ScriptEngine>>,
 }
 
-/// What [`Engine::run_script`] is told about a run.
-pub struct RunRequest<'a> {
-    /// Index of the engine.
-    pub engine: usize,
-    /// What to call.
-    pub handle: Handle,
-    /// Keys and arguments.
-    pub input: Invocation<'a>,
-    /// How it was called.
-    pub kind: RunKind,
-    /// Name of the function, or the SHA-1 of the script.
-    pub name: &'a [u8],
-    /// The whole command.
-    pub command: &'a [&'a [u8]],
-    /// What it declared.
-    pub flags: ScriptFlags,
-    /// Whether writes are refused.
-    pub read_only: bool,
-}
-
 impl Scripting {
-    /// Takes the engines; refuses two of one name.
+    /// Takes the engines; refuses none at all and two of one name.
     pub fn new(engines: Vec<Box<dyn ScriptEngine>>) -> Result<Self, String> {
-        let mut slots: Vec<EngineSlot> = Vec::with_capacity(engines.len());
-        for engine in engines {
+        if engines.is_empty() {
+            return Err("a server needs at least one script engine".into());
+        }
+        let mut names: Vec<&'static str> = Vec::with_capacity(engines.len());
+        for engine in &engines {
             let name = engine.name();
-            if slots.iter().any(|slot| slot.name.eq_ignore_ascii_case(name)) {
+            if names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
                 return Err(format!("two script engines are called '{name}'"));
             }
-            slots.push(EngineSlot { name, engine: Some(engine) });
+            names.push(name);
         }
-        Ok(Scripting { engines: slots, run: None, over_memory: false })
+        Ok(Scripting {
+            engines: engines.into_iter().map(|e| EngineSlot { engine: Some(e) }).collect(),
+            names,
+            cache: ScriptCache::default(),
+            libraries: Libraries::default(),
+            run: None,
+            over_memory: false,
+        })
     }
 
     /// Names of the engines; the first is the default.
-    pub fn engine_names(&self) -> impl Iterator<Item = &'static str> {
-        self.engines.iter().map(|slot| slot.name)
+    pub fn engine_names(&self) -> &[&'static str] {
+        &self.names
     }
 
-    /// Index of the engine called `name`, in any letter case.
-    pub fn engine_by_name(&self, name: &[u8]) -> Option<usize> {
-        self.engines.iter().position(|slot| slot.name.as_bytes().eq_ignore_ascii_case(name))
+    /// The cached scripts.
+    pub fn cache(&self) -> &ScriptCache {
+        &self.cache
     }
 
-    /// The engine at `index`, unless it is running a script.
-    pub fn engine(&mut self, index: usize) -> Option<&mut (dyn ScriptEngine + 'static)> {
-        self.engines.get_mut(index)?.engine.as_deref_mut()
+    /// The loaded libraries.
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
+    }
+
+    /// Figures for `INFO`.
+    pub fn figures(&self) -> ScriptingFigures {
+        ScriptingFigures {
+            vm_bytes: self.engine_memory(),
+            scripts_bytes: self.cache.memory(),
+            scripts: self.cache.len(),
+            functions_bytes: self.libraries.memory(),
+            functions: self.libraries.functions_len(),
+            libraries: self.libraries.len(),
+        }
     }
 
     /// Bytes the engines' heaps use, not counting one that runs right now.
@@ -162,105 +225,35 @@ impl Scripting {
     /// For a command that runs a script: whether that script promises not to write. `None` for
     /// other commands.
     pub(crate) fn promises_read_only(&self, name: &str, args: Args<'_>) -> Option<bool> {
-        let _ = args;
-        match name {
-            "eval_ro" | "evalsha_ro" | "fcall_ro" => Some(true),
-            _ => None,
-        }
-    }
-}
-
-impl Engine {
-    /// Runs a script or function for a client. The reply goes to `out` unless it ends in error.
-    pub(crate) fn run_script(
-        &mut self,
-        client: ClientSlot,
-        request: RunRequest<'_>,
-        out: &mut dyn ReplyWriter,
-    ) -> Result<(), ScriptError> {
-        let slot = self.scripting.engines.get_mut(request.engine);
-        let Some(mut engine) = slot.and_then(|slot| slot.engine.take()) else {
-            return Err(ScriptError {
-                text: errors::ENGINE_BUSY.text().as_bytes().to_vec(),
-                ..ScriptError::default()
-            });
+        let read_only_variant = match name {
+            "eval" | "evalsha" | "fcall" => false,
+            "eval_ro" | "evalsha_ro" | "fcall_ro" => true,
+            _ => return None,
         };
-        self.begin_run(client, &request);
-        let result = engine.call(request.handle, request.input, &mut host::Host::new(self), out);
-        self.end_run();
-        if let Some(slot) = self.scripting.engines.get_mut(request.engine) {
-            slot.engine = Some(engine);
-        }
-        result
+        Some(match self.declared_flags(name, args) {
+            Some(flags) => flags.contains(ScriptFlags::NO_WRITES),
+            None => read_only_variant,
+        })
     }
 
-    /// Runs library code for `FUNCTION LOAD`.
-    pub(crate) fn load_library_code(
-        &mut self,
-        client: ClientSlot,
-        engine_index: usize,
-        code: &[u8],
-    ) -> Result<Vec<perilune_script::FunctionSpec>, perilune_script::CompileError> {
-        let slot = self.scripting.engines.get_mut(engine_index);
-        let Some(mut engine) = slot.and_then(|slot| slot.engine.take()) else {
-            let message = errors::ENGINE_BUSY.text().to_owned();
-            return Err(perilune_script::CompileError { message });
+    /// Whether a command runs a script that must not start while the server is over its memory
+    /// limit.
+    pub(crate) fn denies_oom(&self, name: &str, args: Args<'_>) -> bool {
+        self.declared_flags(name, args).is_some_and(run::needs_memory)
+    }
+
+    /// The flags of the script that a command runs, where it declares any.
+    fn declared_flags(&self, name: &str, args: Args<'_>) -> Option<ScriptFlags> {
+        let subject = args.get(1)?;
+        let flags = match name {
+            "eval" | "eval_ro" => match self.cache.peek(&Digest::of(subject)) {
+                Some(script) => script.flags,
+                None => parse_script_header(subject, &self.names).ok()?.flags,
+            },
+            "evalsha" | "evalsha_ro" => self.cache.peek(&Digest::parse(subject)?)?.flags,
+            "fcall" | "fcall_ro" => self.libraries.function(subject)?.script.flags,
+            _ => return None,
         };
-        let request = RunRequest {
-            engine: engine_index,
-            handle: Handle(0),
-            input: Invocation { keys: &[], args: &[] },
-            kind: RunKind::Load,
-            name: b"",
-            command: &[],
-            flags: ScriptFlags::NONE,
-            read_only: true,
-        };
-        self.begin_run(client, &request);
-        let result = engine.load_library(code, &mut host::Host::new(self));
-        self.end_run();
-        if let Some(slot) = self.scripting.engines.get_mut(engine_index) {
-            slot.engine = Some(engine);
-        }
-        result
-    }
-
-    fn begin_run(&mut self, client: ClientSlot, request: &RunRequest<'_>) {
-        let (db, authenticated) = self
-            .sessions
-            .get(client)
-            .map_or((0, true), |session| (session.db, session.authenticated));
-        if let Some(script) = self.sessions.get_mut(ClientSlot::SCRIPT) {
-            script.db = db;
-            script.authenticated = authenticated;
-            script.protocol = Protocol::Resp2;
-        }
-        self.scripting.run = Some(Run {
-            caller: client,
-            kind: request.kind,
-            name: request.name.to_vec(),
-            command: Vec::new(),
-            flags: request.flags,
-            read_only: request.read_only,
-            started_us: self.mono_us,
-            wrote: false,
-            kill: false,
-            shutdown: false,
-            slow: false,
-            over_memory: self.config.maxmemory > 0 && self.scripting.over_memory,
-            repl: ReplFlags::ALL,
-        });
-        if let Some(run) = &mut self.scripting.run {
-            run.command = request.command.iter().map(|arg| arg.to_vec()).collect();
-        }
-    }
-
-    fn end_run(&mut self) {
-        let run = self.scripting.run.take();
-        if run.is_some_and(|run| run.slow)
-            && let Some(port) = &mut self.busy_port
-        {
-            port.script_ended();
-        }
+        (!flags.contains(ScriptFlags::COMPAT)).then_some(flags)
     }
 }

@@ -1,0 +1,157 @@
+//! `SCRIPT`: the script cache.
+
+use super::lazy_flush;
+use crate::args::Args;
+use crate::cmd::help;
+use crate::ctx::Ctx;
+use crate::errors::{self, CommandError};
+use crate::scripting::RunKind;
+use crate::spec::CommandSpec;
+use perilune_resp::ReplyWriter;
+use perilune_script::Digest;
+
+pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "script",
+    arity: -2,
+    since: "2.6.0",
+    group: "scripting",
+    complexity: "depends on the subcommand",
+    summary: "Manages the script cache; see its subcommands.",
+    subcommands: &[
+        CommandSpec {
+            name: "debug",
+            arity: 3,
+            flags: "noscript",
+            acl: "scripting",
+            since: "3.2.0",
+            group: "scripting",
+            complexity: "O(1)",
+            summary: "Chooses how the next script of the connection is debugged.",
+            args: "mode=(YES|SYNC|NO)",
+            handler: debug,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "exists",
+            arity: -3,
+            flags: "noscript",
+            acl: "scripting",
+            since: "2.6.0",
+            group: "scripting",
+            complexity: "O(N) with N the number of digests",
+            summary: "Tells which scripts are in the cache.",
+            args: "sha1...",
+            tips: &["request_policy:all_shards", "response_policy:agg_logical_and"],
+            handler: exists,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "flush",
+            arity: -2,
+            flags: "noscript",
+            acl: "scripting",
+            since: "2.6.0",
+            group: "scripting",
+            complexity: "O(N) with N the number of cached scripts",
+            summary: "Empties the script cache.",
+            args: "[flush-type@6.2.0=(ASYNC|SYNC)]",
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            handler: flush,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "help",
+            arity: 2,
+            flags: "loading stale",
+            acl: "scripting",
+            since: "5.0.0",
+            group: "scripting",
+            complexity: "O(1)",
+            summary: "Explains the subcommands of SCRIPT.",
+            handler: help,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "kill",
+            arity: 2,
+            flags: "noscript allow_busy",
+            acl: "scripting",
+            since: "2.6.0",
+            group: "scripting",
+            complexity: "O(1)",
+            summary: "Stops the running script, if it has not written yet.",
+            tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
+            handler: kill,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "load",
+            arity: 3,
+            flags: "noscript stale",
+            acl: "scripting",
+            since: "2.6.0",
+            group: "scripting",
+            complexity: "O(N) with N the length of the source",
+            summary: "Puts a script into the cache and answers its digest.",
+            args: "script",
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            handler: load,
+            ..CommandSpec::EMPTY
+        },
+    ],
+    ..CommandSpec::EMPTY
+}];
+
+const HELP: &[&str] = &[
+    "EXISTS <sha1> [<sha1> ...]",
+    "    Tell for every digest whether its script is cached.",
+    "FLUSH [ASYNC|SYNC]",
+    "    Empty the script cache. Without a mode, lazyfree-lazy-user-flush decides:",
+    "    * ASYNC: free the memory in the background.",
+    "    * SYNC: free the memory before answering.",
+    "KILL",
+    "    Stop the running script, unless it has written.",
+    "LOAD <script>",
+    "    Compile a script and keep it in the cache without running it.",
+];
+
+fn load(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    let digest = Digest::of(args[2]);
+    ctx.engine.define_script(args[2], digest, true)?;
+    out.bulk(digest.as_bytes());
+    Ok(())
+}
+
+fn exists(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let cache = ctx.engine.scripting.cache();
+    out.array(args.len() - 2);
+    for text in args.from(2) {
+        let known = Digest::parse(text).is_some_and(|digest| cache.peek(&digest).is_some());
+        out.int(known.into());
+    }
+    Ok(())
+}
+
+fn flush(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    let lazy = lazy_flush(ctx, args, errors::SCRIPT_FLUSH_MODE)?;
+    ctx.engine.flush_scripts(lazy);
+    out.ok();
+    Ok(())
+}
+
+fn kill(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    super::kill(ctx, RunKind::Script, out)
+}
+
+fn debug(_: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    Err(errors::SCRIPT_DEBUG_UNSUPPORTED)
+}
+
+fn help(_: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    help::write(args, out, HELP);
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Running a script: what must hold before, what is remembered meanwhile, and how its error is
+//! told.
+
+use super::host::Host;
+use super::{Run, RunName, Scripting};
+use crate::engine::Engine;
+use crate::errors::{self, CommandError};
+use crate::owned_args::OwnedArgs;
+use crate::session::ClientSlot;
+use perilune_resp::{Protocol, ReplyWriter};
+use perilune_script::{
+    CompileError, FunctionSpec, Invocation, ReplFlags, ScriptEngine, ScriptError, ScriptFlags,
+    ScriptRef,
+};
+
+/// What [`Engine::run_script`] is told about a run.
+pub(crate) struct RunRequest<'a> {
+    /// What to call.
+    pub(crate) script: ScriptRef,
+    /// Keys and arguments.
+    pub(crate) input: Invocation<'a>,
+    /// Name of the function, or the SHA-1 of the script.
+    pub(crate) name: RunName,
+    /// The whole command.
+    pub(crate) command: &'a [&'a [u8]],
+    /// Called by a read-only variant.
+    pub(crate) read_only: bool,
+}
+
+/// Whether a script with these declared flags may write and so may need memory.
+pub(super) fn needs_memory(flags: ScriptFlags) -> bool {
+    !flags.contains(ScriptFlags::ALLOW_OOM) && !flags.contains(ScriptFlags::NO_WRITES)
+}
+
+impl Scripting {
+    /// The rules that a script's declared flags set for its start.
+    fn check_flags(&self, flags: ScriptFlags, read_only: bool) -> Result<(), CommandError> {
+        if flags.contains(ScriptFlags::COMPAT) {
+            return Ok(());
+        }
+        if read_only && !flags.contains(ScriptFlags::NO_WRITES) {
+            return Err(errors::SCRIPT_WRITES_IN_RO);
+        }
+        if self.over_memory && needs_memory(flags) {
+            return Err(errors::SCRIPT_DENIED_OOM);
+        }
+        Ok(())
+    }
+
+    /// Takes an engine out of its place.
+    fn lend(&mut self, index: usize) -> Option<Box<dyn ScriptEngine>> {
+        self.engines.get_mut(index)?.engine.take()
+    }
+
+    fn give_back(&mut self, index: usize, engine: Box<dyn ScriptEngine>) {
+        if let Some(slot) = self.engines.get_mut(index) {
+            slot.engine = Some(engine);
+        }
+    }
+}
+
+impl Engine {
+    /// Runs a script or function for a client and writes its reply, or its error if it has begun.
+    pub(crate) fn run_script(
+        &mut self,
+        client: ClientSlot,
+        request: &RunRequest<'_>,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), CommandError> {
+        let flags = request.script.flags;
+        if self.config.maxmemory == 0 {
+            self.scripting.over_memory = false;
+        }
+        self.scripting.check_flags(flags, request.read_only)?;
+        let index = request.script.engine;
+        let Some(mut engine) = self.scripting.lend(index) else { return Err(errors::ENGINE_BUSY) };
+        let read_only = request.read_only || flags.contains(ScriptFlags::NO_WRITES);
+        self.begin_run(client, request.name.clone(), flags, read_only);
+        let mut host = Host::new(self, request.command);
+        let result = engine.call(request.script.handle, request.input, &mut host, out);
+        self.end_run();
+        self.scripting.give_back(index, engine);
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.tell_script_error(&error, request.name.as_bytes(), out)),
+        }
+    }
+
+    /// Writes the error a script ended with, naming script and place.
+    #[cold]
+    fn tell_script_error(
+        &mut self,
+        error: &ScriptError,
+        name: &[u8],
+        out: &mut dyn ReplyWriter,
+    ) -> CommandError {
+        if !error.counted {
+            self.stats.count_error(&error.text);
+        }
+        match &error.place {
+            None => out.error(&error.text),
+            Some((chunk, line)) => {
+                let (text, name, chunk, line) = (&*error.text, name, &**chunk, &**line);
+                out.error(&[text, b" script: ", name, b", on ", chunk, b":", line, b"."].concat());
+            }
+        }
+        CommandError::REPLIED
+    }
+
+    /// Runs library code for `FUNCTION LOAD`.
+    pub(super) fn run_library_code(
+        &mut self,
+        client: ClientSlot,
+        index: usize,
+        code: &[u8],
+    ) -> Result<Vec<FunctionSpec>, CompileError> {
+        let Some(mut engine) = self.scripting.lend(index) else {
+            return Err(CompileError { message: errors::ENGINE_BUSY_LOADING.to_owned() });
+        };
+        self.mono_us = self.clock.monotonic_us();
+        self.begin_run(client, RunName::Library, ScriptFlags::NONE, true);
+        let result = engine.load_library(code, &mut Host::new(self, &[]));
+        self.end_run();
+        self.scripting.give_back(index, engine);
+        result
+    }
+
+    fn begin_run(&mut self, client: ClientSlot, name: RunName, flags: ScriptFlags, ro: bool) {
+        let Some(caller) = self.sessions.get(client) else { return };
+        let (db, authenticated, no_touch) = (caller.db, caller.authenticated, caller.no_touch);
+        if let Some(script) = self.sessions.get_mut(ClientSlot::SCRIPT) {
+            script.db = db;
+            script.authenticated = authenticated;
+            script.no_touch = no_touch;
+            script.protocol = Protocol::Resp2;
+        }
+        self.scripting.run = Some(Run {
+            caller: client,
+            kind: name.kind(),
+            name,
+            command: OwnedArgs::default(),
+            flags,
+            read_only: ro,
+            started_us: self.mono_us,
+            wrote: false,
+            kill: false,
+            slow: false,
+            over_memory: self.scripting.over_memory,
+            repl: ReplFlags::ALL,
+        });
+    }
+
+    fn end_run(&mut self) {
+        let run = self.scripting.run.take();
+        if run.is_some_and(|run| run.slow)
+            && let Some(port) = &mut self.busy_port
+        {
+            port.script_ended();
+        }
+    }
+}
