@@ -22,6 +22,7 @@ pub mod engine;
 pub mod environment;
 pub mod errors;
 pub mod glob;
+mod introspect;
 pub mod keys;
 mod long_double;
 pub mod owned_args;
@@ -37,3 +38,4 @@ pub mod table;
 
 pub use dispatch::Flow;
 pub use engine::{Engine, EngineBuilder};
+pub use introspect::command_reference;

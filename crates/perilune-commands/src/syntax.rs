@@ -18,8 +18,9 @@
 //! | `destination:key#1` | a key that the second key spec finds; without number the first |
 //! | `auth<password>` | shown to people as `password` |
 //! | `GET@6.2.0` | exists since that version |
+//! | `old!2.8.12` | out of use since that version |
 //!
-//! Marks of one argument stand in the order `name:type#spec<shown>@since=(...)`.
+//! Marks of one argument stand in the order `name:type#spec<shown>@since!until=(...)`.
 //!
 //! [`CommandSpec::args`]: crate::spec::CommandSpec::args
 
@@ -41,6 +42,8 @@ pub struct ArgSpec<'a> {
     pub display: Option<&'a str>,
     /// The version that introduced it, where the command is older.
     pub since: Option<&'a str>,
+    /// The version that put it out of use.
+    pub deprecated_since: Option<&'a str>,
     /// May be left out.
     pub optional: bool,
     /// May be repeated.
@@ -185,6 +188,7 @@ impl<'a> Parser<'a> {
             key_spec: None,
             display: None,
             since: None,
+            deprecated_since: None,
             optional: false,
             multiple: false,
             multiple_token: false,
@@ -198,7 +202,8 @@ impl<'a> Parser<'a> {
             if !named {
                 arg.name = Cow::Owned(token.to_ascii_lowercase());
                 arg.kind = ArgKind::PureToken;
-                arg.since = self.since()?;
+                arg.since = self.version("@")?;
+                arg.deprecated_since = self.version("!")?;
                 return Ok(arg);
             }
             self.at += 1;
@@ -232,7 +237,8 @@ impl<'a> Parser<'a> {
         if self.eat("<") {
             arg.display = Some(self.until(">")?);
         }
-        arg.since = self.since()?;
+        arg.since = self.version("@")?;
+        arg.deprecated_since = self.version("!")?;
         if self.eat("=(") {
             arg.kind = ArgKind::OneOf(self.list('|')?);
             self.expect(")")?;
@@ -243,9 +249,9 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// A version behind `@`. Dots belong to it only between digits: `...` may follow.
-    fn since(&mut self) -> Result<Option<&'a str>, String> {
-        if !self.eat("@") {
+    /// A version behind `mark`. Dots belong to it only between digits: `...` may follow.
+    fn version(&mut self, mark: &str) -> Result<Option<&'a str>, String> {
+        if !self.eat(mark) {
             return Ok(None);
         }
         let from = self.at;

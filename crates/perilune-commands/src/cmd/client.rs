@@ -77,7 +77,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "connection",
             complexity: "O(N) with N the number of connections",
             summary: "Closes connections chosen by address or by other properties.",
-            args: "filter=(old-format<ip:port>|new-format=([ID client-id:int@2.8.12]|[TYPE client-type@2.8.12=(NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB)]|[USER username]|[ADDR addr<ip:port>]|[LADDR laddr<ip:port>@6.2.0]|[SKIPME skipme=(YES|NO)])...)",
+            args: "filter=(old-format<ip:port>!2.8.12|new-format=([ID client-id:int@2.8.12]|[TYPE client-type@2.8.12=(NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB)]|[USER username]|[ADDR addr<ip:port>]|[LADDR laddr<ip:port>@6.2.0]|[SKIPME skipme=(YES|NO)])...)",
             handler: client_kill,
             ..CommandSpec::EMPTY
         },

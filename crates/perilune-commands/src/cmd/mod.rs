@@ -1,6 +1,7 @@
 //! The commands, a file per group: each row of the table beside its handler.
 
 mod client;
+mod command;
 mod config;
 mod connection;
 mod debug;
@@ -25,6 +26,7 @@ use crate::spec::CommandSpec;
 /// All rows. A new group of commands is added here, a new command in its group's file.
 pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     client::COMMANDS,
+    command::COMMANDS,
     connection::COMMANDS,
     config::COMMANDS,
     hash::COMMANDS,

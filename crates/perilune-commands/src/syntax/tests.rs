@@ -58,6 +58,8 @@ fn all_marks_together() {
     let arg = one("[KEYS keys:key#1<key>@3.0.6...]");
     assert_eq!((arg.since, arg.display, arg.key_spec), (Some("3.0.6"), Some("key"), Some(1)));
     assert!(arg.multiple && arg.optional);
+    let old = one("old-format<ip:port>@1.0.0!2.8.12");
+    assert_eq!((old.since, old.deprecated_since), (Some("1.0.0"), Some("2.8.12")));
 }
 
 #[test]
