@@ -220,7 +220,7 @@ impl Walk<'_> {
             if push_field(lua, b"ok", LUA_TSTRING) {
                 // Redis reads a C string here.
                 let text = CStr::from_ptr(lua_tolstring(lua, -1, std::ptr::null_mut()));
-                self.out.status(&without_line_ends(text.to_bytes()));
+                self.out.status(text.to_bytes());
                 return true;
             }
             if push_field(lua, b"double", LUA_TNUMBER) {

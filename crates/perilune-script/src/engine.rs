@@ -102,7 +102,9 @@ impl std::error::Error for CompileError {}
 pub struct ScriptError {
     /// The error text with its code first (`ERR ...`, `WRONGTYPE ...`), not yet naming the script.
     pub text: Vec<u8>,
-    /// Chunk and line where it was raised (`@user_script`, `12`), where the engine knows.
+    /// Chunk and line where it was raised (`@user_script`, `12`), where the engine knows. Without a
+    /// place the text is complete: the script returned an error as its reply, or the engine has
+    /// named the script already.
     pub place: Option<(Vec<u8>, Vec<u8>)>,
     /// The error came out of a command that has counted it already.
     pub counted: bool,

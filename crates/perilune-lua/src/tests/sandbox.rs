@@ -219,11 +219,11 @@ fn bytecode_and_finalizers_are_refused() {
         ),
         (
             "rawset(getmetatable(newproxy(true)),'__gc',1)",
-            "!ERR finalizers are not available on @user_script:1",
+            "!ERR user_script:1: finalizers are not available on @user_script:1",
         ),
         (
             "setmetatable(getmetatable(newproxy(true)),nil)",
-            "!ERR cannot change a protected metatable on @user_script:1",
+            "!ERR user_script:1: cannot change a protected metatable on @user_script:1",
         ),
     ]);
 }
