@@ -17,6 +17,7 @@ mod random_count;
 mod scan;
 mod scripting;
 mod server;
+mod set;
 mod slowlog;
 mod string;
 mod transactions;
@@ -38,6 +39,9 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     list::ends::COMMANDS,
     list::waiting::COMMANDS,
     server::COMMANDS,
+    set::algebra::COMMANDS,
+    set::members::COMMANDS,
+    set::random::COMMANDS,
     slowlog::COMMANDS,
     pubsub::COMMANDS,
     string::counters::COMMANDS,

@@ -1,0 +1,127 @@
+//! Random members of a set: `SPOP`, `SRANDMEMBER`.
+
+use crate::args::Args;
+use crate::cmd::random_count::RandomCount;
+use crate::config::NotifyFlags;
+use crate::ctx::Ctx;
+use crate::errors::{self, CommandError};
+use crate::reply::{bulk_value, bulk_value_or_null};
+use crate::spec::{CommandSpec, KeySpec};
+use perilune_keyspace::{LpValue, Set, ValueType};
+use perilune_resp::ReplyWriter;
+
+pub(crate) const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "spop",
+        arity: -2,
+        flags: "write fast",
+        acl: "set",
+        keys: &[KeySpec::one("RW access delete", 1)],
+        group: "set",
+        complexity: "O(N) with N the number of members returned",
+        summary: "Takes random members out of a set.",
+        args: "key:key [count:int@3.2.0]",
+        tips: &["nondeterministic_output"],
+        handler: spop,
+        ..CommandSpec::EMPTY
+    },
+    CommandSpec {
+        name: "srandmember",
+        arity: -2,
+        flags: "readonly",
+        acl: "set",
+        keys: &[KeySpec::one("RO access", 1)],
+        group: "set",
+        complexity: "O(N) with N the number of members returned",
+        summary: "Picks members of a set at random.",
+        args: "key:key [count:int@2.6.0]",
+        tips: &["nondeterministic_output"],
+        handler: srandmember,
+        ..CommandSpec::EMPTY
+    },
+];
+
+fn spop(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    match args.len() {
+        2 => spop_one(ctx, args[1], out),
+        3 => spop_many(ctx, args, out),
+        _ => Err(errors::SYNTAX),
+    }
+}
+
+fn spop_one(ctx: &mut Ctx<'_>, key: &[u8], out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    let mut rng = ctx.fork_rng();
+    let Some(set) = ctx.write_as::<Set>(key)? else {
+        out.null();
+        return Ok(());
+    };
+    let popped = set.pop_random(&mut rng);
+    let emptied = set.is_empty();
+    ctx.modified(key, NotifyFlags::SET, "spop");
+    if emptied {
+        ctx.remove_emptied(key);
+    }
+    bulk_value_or_null(out, popped.as_deref().map(LpValue::Str));
+    Ok(())
+}
+
+fn spop_many(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let key = args[1];
+    let count = args.int(2).ok().and_then(|count| usize::try_from(count).ok());
+    let count = count.ok_or(errors::NOT_POSITIVE)?;
+    let limits = ctx.limits();
+    let mut rng = ctx.fork_rng();
+    let Some(set) = ctx.write_as::<Set>(key)? else {
+        out.set(0);
+        return Ok(());
+    };
+    let count = count.min(set.len());
+    out.set(count);
+    if count == 0 {
+        return Ok(());
+    }
+    let rest = set.pop_random_many(count, &mut rng, &limits, |member| bulk_value(out, member));
+    let emptied = set.is_empty();
+    if let Some(rest) = rest {
+        let lazy = ctx.engine.config.lazyfree_lazy_server_del;
+        ctx.engine.dispose_value(rest.into_value(), lazy);
+    }
+    ctx.modified_times(key, NotifyFlags::SET, "spop", count as u64);
+    if emptied {
+        ctx.remove_emptied(key);
+    }
+    Ok(())
+}
+
+fn srandmember(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let mut rng = ctx.fork_rng();
+    if args.len() == 2 {
+        let set = ctx.read_as::<Set>(args[1])?;
+        bulk_value_or_null(out, set.and_then(|set| set.random(&mut rng)));
+        return Ok(());
+    }
+    if args.len() > 3 {
+        return Err(errors::SYNTAX);
+    }
+    let count = RandomCount::parse(args, 2)?;
+    let Some(set) = ctx.read_as::<Set>(args[1])? else {
+        out.array(0);
+        return Ok(());
+    };
+    let picks = count.of(set.len())?;
+    out.array(picks);
+    let reply = |member: LpValue<'_>| bulk_value(out, member);
+    match count {
+        RandomCount::Distinct(_) => set.random_distinct(picks, &mut rng, reply),
+        RandomCount::Repeated(_) => set.random_repeated(picks, &mut rng, reply),
+    }
+    Ok(())
+}
