@@ -297,6 +297,8 @@ texts! {
     HASH_VALUE_NOT_AN_INTEGER = "ERR hash value is not an integer";
     /// `HINCRBYFLOAT` of a field that is no number.
     HASH_VALUE_NOT_A_FLOAT = "ERR hash value is not a float";
+    /// `HINCRBYFLOAT` by infinity.
+    INCREMENT_INFINITE = "ERR value is NaN or Infinity";
 }
 
 // Sets.

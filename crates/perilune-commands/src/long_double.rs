@@ -47,6 +47,14 @@ impl From<AddError> for CommandError {
     }
 }
 
+/// Tells whether [`add`] takes a text as its second number.
+pub(crate) fn check_second(text: &[u8]) -> Result<(), AddError> {
+    match Number::parse(text).ok_or(AddError::Second)? {
+        Number::Infinite => Err(AddError::SecondInfinite),
+        Number::Finite(_) => Ok(()),
+    }
+}
+
 /// Adds two numbers given as text and returns the sum as Redis shows it: plain decimal, up to 17
 /// digits behind the point, without trailing zeros.
 pub(crate) fn add(first: &[u8], second: &[u8]) -> Result<Vec<u8>, AddError> {

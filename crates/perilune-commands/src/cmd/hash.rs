@@ -9,6 +9,7 @@ use crate::args::Args;
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
+use crate::long_double::{self, AddError};
 use crate::reply::{bulk_value, bulk_value_or_null};
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_keyspace::{Hash, LpValue};
@@ -84,6 +85,20 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         summary: "Raises an integer field by the given amount; a missing one counts as 0.",
         args: "key:key field increment:int",
         handler: hincrby,
+        ..CommandSpec::EMPTY
+    },
+    CommandSpec {
+        name: "hincrbyfloat",
+        arity: 4,
+        flags: "write denyoom fast",
+        acl: "hash",
+        keys: &[KeySpec::one("RW access update", 1)],
+        since: "2.6.0",
+        group: "hash",
+        complexity: "O(1)",
+        summary: "Raises a floating point field by the given amount; a missing one counts as 0.",
+        args: "key:key field increment:double",
+        handler: hincrbyfloat,
         ..CommandSpec::EMPTY
     },
     CommandSpec {
@@ -313,6 +328,34 @@ fn hincrby(
     ctx.modified(key, NotifyFlags::HASH, "hincrby");
     out.int(new);
     Ok(())
+}
+
+fn hincrbyfloat(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let (key, field, increment) = (args[1], args[2], args[3]);
+    // Before a hash is made: a fresh one must get its field.
+    long_double::check_second(increment).map_err(float_error)?;
+    let limits = ctx.limits();
+    let hash = ctx.write_or_create(key, Hash::new)?;
+    let mut digits = itoa::Buffer::new();
+    let old = hash.get(field).unwrap_or(LpValue::Int(0));
+    let new = long_double::add(old.as_slice(&mut digits), increment).map_err(float_error)?;
+    hash.set(field, &new, &limits);
+    ctx.modified(key, NotifyFlags::HASH, "hincrbyfloat");
+    out.bulk(&new);
+    Ok(())
+}
+
+fn float_error(error: AddError) -> CommandError {
+    match error {
+        AddError::First => errors::HASH_VALUE_NOT_A_FLOAT,
+        AddError::Second => errors::NOT_A_FLOAT,
+        AddError::SecondInfinite => errors::INCREMENT_INFINITE,
+        AddError::NotFinite => errors::INCREMENT_NOT_FINITE,
+    }
 }
 
 fn hget(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
