@@ -69,6 +69,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         group: "connection",
         complexity: "O(1)",
         summary: "Closes the connection.",
+        deprecated: Some(("7.2.0", "just closing the connection")),
         handler: quit,
         ..CommandSpec::EMPTY
     },

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     name: "debug",
     arity: -2,
-    flags: "admin noscript loading stale protected",
+    flags: "admin noscript loading stale protected syscmd",
     group: "server",
     complexity: "depends on the subcommand",
     summary: "Tools for testing the server itself.",

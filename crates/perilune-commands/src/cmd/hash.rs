@@ -155,6 +155,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         complexity: "O(N) with N the number of fields",
         summary: "Writes several fields of a hash.",
         args: "key:key data={field value}...",
+        deprecated: Some(("4.0.0", "`HSET` with multiple field-value pairs")),
         handler: hmset,
         ..CommandSpec::EMPTY
     },

@@ -26,7 +26,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "publish",
         arity: 3,
-        flags: "pubsub loading stale fast",
+        flags: "pubsub loading stale fast may_replicate",
         since: "2.0.0",
         group: "pubsub",
         complexity: "O(N+M) with N the subscribers of the channel and M the number of patterns",
@@ -130,7 +130,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "spublish",
         arity: 3,
-        flags: "pubsub loading stale fast",
+        flags: "pubsub loading stale fast may_replicate",
         keys: &[KeySpec::one("not_key", 1)],
         since: "7.0.0",
         group: "pubsub",

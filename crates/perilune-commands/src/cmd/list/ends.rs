@@ -102,6 +102,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         complexity: "O(1)",
         summary: "Moves the tail of a list to the head of another.",
         args: "source:key destination:key#1",
+        deprecated: Some(("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments")),
         handler: rpoplpush,
         ..CommandSpec::EMPTY
     },

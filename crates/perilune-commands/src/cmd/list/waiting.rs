@@ -81,6 +81,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         complexity: "O(1)",
         summary: "Moves the tail of a list to the head of another, waiting for one to arrive.",
         args: "source:key destination:key#1 timeout:double",
+        deprecated: Some(("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments")),
         handler: brpoplpush,
         ..CommandSpec::EMPTY
     },
