@@ -12,7 +12,7 @@ use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::owned_args::OwnedArgs;
-use crate::session::{ClientSlot, ReplyMode};
+use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 use crate::table::CommandId;
 use perilune_keyspace::Value;
@@ -70,16 +70,7 @@ impl Engine {
     /// Applies `CLIENT REPLY` to what was written since `start` and appends the outbox.
     fn settle(&mut self, client: ClientSlot, start: usize, out: &mut Vec<u8>) -> Flow {
         let Some(session) = self.sessions.get_mut(client) else { return Flow::Close };
-        if session.reply_mode != ReplyMode::On {
-            match session.reply_mode {
-                ReplyMode::Off => out.truncate(start),
-                ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
-                _ => {
-                    out.truncate(start);
-                    session.reply_mode = ReplyMode::On;
-                }
-            }
-        }
+        session.apply_reply_mode(start, out);
         if !session.outbox.is_empty() {
             out.append(&mut session.outbox);
         }
@@ -249,8 +240,8 @@ impl Engine {
     ) -> bool {
         let command = self.commands.get(id);
         let (handler, flags) = (command.spec.handler, command.flags);
-        if self.monitors > 0 && !flags.intersects(CommandFlags::SKIP_MONITOR | CommandFlags::ADMIN)
-        {
+        let hidden = CommandFlags::SKIP_MONITOR | CommandFlags::ADMIN;
+        if self.monitors > 0 && !flags.intersects(hidden) && !self.runs_again(client, flags) {
             self.feed_monitors(client, args);
         }
         let started_us = self.mono_us;
@@ -268,16 +259,58 @@ impl Engine {
             self.now_us = mono_us as i64 + self.wall_offset_us;
         }
         let took_us = mono_us.saturating_sub(started_us);
-        let stats = &mut self.commands.get_mut(id).stats;
-        stats.calls += 1;
-        stats.usec += took_us;
-        stats.failed += u64::from(failed);
+        if let Some(took_us) = self.finished_after(client, flags, took_us) {
+            self.count_call(client, id, args, took_us, failed);
+        }
+        !failed
+    }
+
+    /// Whether this run is not the first attempt of a command that waited.
+    fn runs_again(&self, client: ClientSlot, flags: CommandFlags) -> bool {
+        flags.contains(CommandFlags::BLOCKING)
+            && self.sessions.get(client).is_some_and(|session| session.reexecuting)
+    }
+
+    /// The duration of all attempts of a command, the last of which took `last_us`. None if there
+    /// will be another one: a command that waits counts once, when it is over.
+    #[inline]
+    fn finished_after(
+        &mut self,
+        client: ClientSlot,
+        flags: CommandFlags,
+        last_us: u64,
+    ) -> Option<u64> {
+        if !flags.contains(CommandFlags::BLOCKING) {
+            return Some(last_us);
+        }
+        let Some(session) = self.sessions.get_mut(client) else { return Some(last_us) };
+        session.attempts_us += last_us;
+        match session.blocked {
+            Some(_) => None,
+            None => Some(std::mem::take(&mut session.attempts_us)),
+        }
+    }
+
+    /// Enters a finished command into the books.
+    #[inline]
+    fn count_call(
+        &mut self,
+        client: ClientSlot,
+        id: CommandId,
+        args: Args<'_>,
+        took_us: u64,
+        failed: bool,
+    ) {
+        let command = self.commands.get_mut(id);
+        let flags = command.flags;
+        command.stats.calls += 1;
+        command.stats.usec += took_us;
+        command.stats.failed += u64::from(failed);
         self.stats.commands_processed += 1;
         if let Some(session) = self.sessions.get_mut(client) {
             session.commands += 1;
         }
         self.note_duration(client, flags, args, took_us);
-        !failed
     }
 
     /// Records a slow command in the slow log and the latency monitor.
@@ -304,9 +337,7 @@ impl Engine {
         }
         if slow && !flags.contains(CommandFlags::SKIP_SLOWLOG) {
             let who = self.scripting.caller().unwrap_or(client);
-            if let Some(session) = self.sessions.get(who)
-                && session.blocked.is_none()
-            {
+            if let Some(session) = self.sessions.get(who) {
                 let max_len = self.config.slowlog_max_len as usize;
                 let args = args.all();
                 self.slowlog.add(max_len, now_s, took_us, args, &session.peer, &session.name);
@@ -358,9 +389,9 @@ impl Engine {
     fn run_again(&mut self, client: ClientSlot) {
         let Some(blocked) = self.take_blocked(client) else { return };
         let Some(session) = self.sessions.get_mut(client) else { return };
-        session.reexecuting = true;
-        let kept_deadline = blocked.deadline_ms;
+        session.reexecuting = blocked.kind != WaitKind::Pause;
         let mut out = std::mem::take(&mut session.outbox);
+        let start = out.len();
         let protocol = session.protocol;
         let view = blocked.argv.view();
         let args = Args::new(&view);
@@ -368,20 +399,44 @@ impl Engine {
         let mut writer = RespWriter::new(&mut out, protocol);
         if blocked.kind == WaitKind::Pause {
             self.process(client, &view, &mut writer);
-        } else if let Ok(id) = self.commands.resolve(args) {
-            self.call(client, id, args, &mut writer);
+        } else {
+            self.attempt_again(client, args, &blocked, &mut writer);
         }
         self.current_client = before;
         if let Some(session) = self.sessions.get_mut(client) {
             session.reexecuting = false;
+            session.apply_reply_mode(start, &mut out);
             let pushed = std::mem::replace(&mut session.outbox, out);
             session.outbox.extend_from_slice(&pushed);
-            if let Some(again) = &mut session.blocked
-                && again.kind != WaitKind::Pause
-            {
-                again.deadline_ms = kept_deadline;
-            }
             session.wake();
+        }
+    }
+
+    /// Runs the command of a client that waited for keys. The checks are made again, because
+    /// things may have changed (memory); the deadline stays what it was if it waits again.
+    fn attempt_again(
+        &mut self,
+        client: ClientSlot,
+        args: Args<'_>,
+        blocked: &Blocked,
+        out: &mut dyn ReplyWriter,
+    ) {
+        match self.admit(client, args) {
+            Ok(Admission::Run(id)) => {
+                self.call(client, id, args, out);
+            }
+            Ok(Admission::Queue) => self.queue(client, args, out),
+            Ok(Admission::Postpone) => self.postpone(client, args),
+            Err(error) => {
+                self.stats.count_error(error.text().as_bytes());
+                out.error(error.text().as_bytes());
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(client)
+            && let Some(again) = &mut session.blocked
+            && again.kind != WaitKind::Pause
+        {
+            again.deadline_ms = blocked.deadline_ms;
         }
     }
 
@@ -418,14 +473,25 @@ impl Engine {
         if !waits {
             return false;
         }
-        self.take_blocked(client);
-        if reason == UnblockReason::Error {
+        let Some(blocked) = self.take_blocked(client) else { return false };
+        let failed = reason == UnblockReason::Error;
+        if failed {
             self.stats.count_error(errors::UNBLOCKED.text().as_bytes());
         }
-        self.push(client, |out| match reason {
-            UnblockReason::Timeout => out.null_array(),
-            UnblockReason::Error => out.error(errors::UNBLOCKED.text().as_bytes()),
-        });
+        let view = blocked.argv.view();
+        let args = Args::new(&view);
+        if let Ok(id) = self.commands.resolve(args)
+            && let Some(took_us) = self.finished_after(client, CommandFlags::BLOCKING, 0)
+        {
+            self.count_call(client, id, args, took_us, failed);
+        }
+        let Some(session) = self.sessions.get_mut(client) else { return false };
+        if session.takes_reply() {
+            self.push(client, |out| match reason {
+                UnblockReason::Timeout => out.null_array(),
+                UnblockReason::Error => out.error(errors::UNBLOCKED.text().as_bytes()),
+            });
+        }
         if let Some(session) = self.sessions.get(client) {
             session.wake();
         }

@@ -130,6 +130,8 @@ pub struct Session {
     pub blocked: Option<Box<Blocked>>,
     /// Runs its blocked command again.
     pub reexecuting: bool,
+    /// Microseconds that the attempts of a command that waits took so far.
+    pub attempts_us: u64,
     /// Receives `MONITOR` lines.
     pub monitor: bool,
     /// `CLIENT REPLY`.
@@ -178,6 +180,7 @@ impl Session {
             shard_channels: BTreeSet::new(),
             blocked: None,
             reexecuting: false,
+            attempts_us: 0,
             monitor: false,
             reply_mode: ReplyMode::On,
             no_evict: false,
@@ -200,6 +203,28 @@ impl Session {
     /// Whether only the subscription commands may run: subscribed and speaking RESP2.
     pub fn subscriber_only(&self) -> bool {
         self.protocol == Protocol::Resp2 && self.subscriptions() > 0
+    }
+
+    /// Applies `CLIENT REPLY` to the reply that a command wrote to `out` from `start` on. A command
+    /// that waits has written none yet and is left to the time when it does.
+    pub(crate) fn apply_reply_mode(&mut self, start: usize, out: &mut Vec<u8>) {
+        if self.reply_mode == ReplyMode::On || self.blocked.is_some() {
+            return;
+        }
+        if self.reply_mode == ReplyMode::SkipNext {
+            self.reply_mode = ReplyMode::Skip;
+        } else if !self.takes_reply() {
+            out.truncate(start);
+        }
+    }
+
+    /// Whether `CLIENT REPLY` lets the reply pass of the command that is over now.
+    pub(crate) fn takes_reply(&mut self) -> bool {
+        let takes = self.reply_mode == ReplyMode::On;
+        if self.reply_mode == ReplyMode::Skip {
+            self.reply_mode = ReplyMode::On;
+        }
+        takes
     }
 
     /// Tells the connection to look at its session.
