@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::convert::{LuaReplyWriter, Outcome};
 use crate::errors::{self, push_error};
+use crate::interrupt::{BUDGET_UNITS, tick};
 use crate::raise::{LuaError, native, push_bytes};
 use crate::register::c_register_function;
 use crate::state::{context, with_host};
@@ -26,18 +27,16 @@ const VERSION_NUMBER: f64 = 0x0007_0204 as f64;
 const LEVELS: [LogLevel; 4] =
     [LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice, LogLevel::Warning];
 
-/// Arguments of a command, borrowed from the Lua stack. Numbers are written into `numbers`.
-struct Arguments<'a> {
-    slices: SmallVec<[&'a [u8]; 8]>,
-}
+/// Work units of one command: a thousand of them take about a millisecond.
+const COMMAND_COST: u64 = BUDGET_UNITS as u64 / 1000;
 
 /// Hands the arguments on the stack to `action`.
 ///
-/// Strings are not copied: they stay on the stack, below whatever `action` pushes.
+/// Strings are not copied and numbers are written into a buffer of their own: strings stay on the stack, below whatever `action` pushes.
 unsafe fn with_arguments<T>(lua: State, action: impl FnOnce(&[&[u8]]) -> T) -> Result<T, LuaError> {
     let mut numbers = Vec::new();
     let mut ranges: SmallVec<[(usize, usize, usize); 4]> = SmallVec::new();
-    let mut arguments = Arguments { slices: SmallVec::new() };
+    let mut slices: SmallVec<[&[u8]; 8]> = SmallVec::new();
     // SAFETY: a C function's own frame. The type is looked at first, so nothing is converted in
     // place; slices live as long as the frame does.
     unsafe {
@@ -50,24 +49,24 @@ unsafe fn with_arguments<T>(lua: State, action: impl FnOnce(&[&[u8]]) -> T) -> R
                 LUA_TSTRING => {
                     let mut len = 0;
                     let start = lua_tolstring(lua, index, &mut len);
-                    arguments.slices.push(std::slice::from_raw_parts(start.cast(), len));
+                    slices.push(std::slice::from_raw_parts(start.cast(), len));
                 }
                 LUA_TNUMBER => {
                     let start = numbers.len();
                     format_double(lua_tonumber(lua, index), &mut numbers);
-                    ranges.push((arguments.slices.len(), start, numbers.len()));
-                    arguments.slices.push(&[]);
+                    ranges.push((slices.len(), start, numbers.len()));
+                    slices.push(&[]);
                 }
                 _ => return Err(push_error(lua, errors::BAD_ARGUMENTS)),
             }
         }
     }
     for (at, start, end) in ranges {
-        if let (Some(slice), Some(text)) = (arguments.slices.get_mut(at), numbers.get(start..end)) {
+        if let (Some(slice), Some(text)) = (slices.get_mut(at), numbers.get(start..end)) {
             *slice = text;
         }
     }
-    Ok(action(&arguments.slices))
+    Ok(action(&slices))
 }
 
 /// Runs a command and leaves its reply on the stack.
@@ -75,6 +74,7 @@ unsafe fn command(lua: State) -> Result<Outcome, LuaError> {
     // SAFETY: host mode is on and the host runs no Lua code, so the writer has the stack alone.
     unsafe {
         errors::check_killed(lua)?;
+        tick(lua, COMMAND_COST)?;
         let answer = with_arguments(lua, |argv| {
             with_host(lua, |host| {
                 let mut writer = LuaReplyWriter::new(lua, host.protocol());
@@ -204,7 +204,7 @@ unsafe fn sha1hex(lua: State) -> Result<c_int, LuaError> {
             return Err(push_error(lua, b"wrong number of arguments"));
         }
         let text = text_at(lua, 1).unwrap_or_default();
-        crate::interrupt::tick(lua, text.len() as u64 / 16)?;
+        tick(lua, text.len() as u64 / 16)?;
         let mut hex = [0; 40];
         for (pair, byte) in hex.chunks_exact_mut(2).zip(Sha1::digest(text)) {
             pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);

@@ -178,6 +178,10 @@ pub(crate) unsafe fn script_error(lua: *mut lua_State, name: &[u8]) -> ScriptErr
     unsafe {
         let index = lua_gettop(lua);
         if lua_type(lua, index) != LUA_TTABLE {
+            if let Some(text) = context(lua).killed.get() {
+                let text = text.as_bytes().to_vec();
+                return ScriptError { text, place: None, counted: false };
+            }
             let message = plain_text(lua, -1);
             let shown = &message[..message.len().min(MESSAGE_BYTES_MAX)];
             let text = [b"ERR Error running script ", name, b", ", shown].concat();

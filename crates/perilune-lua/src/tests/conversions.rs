@@ -1,7 +1,108 @@
 //! Values in both directions.
 
 use super::{Bench, check};
-use perilune_resp::Protocol;
+use perilune_resp::{DeferredKind, Protocol, ReplyWriter, RespWriter};
+use perilune_script::ScriptEngine;
+use proptest::prelude::*;
+
+/// A reply that scripts can hand on unchanged.
+#[derive(Debug, Clone)]
+pub(crate) enum Tree {
+    Int(i32),
+    Bulk(Vec<u8>),
+    Status(Vec<u8>),
+    Null,
+    Double(f64),
+    Array(Vec<Tree>),
+    Deferred(Vec<Tree>),
+    Map(i32, Box<Tree>),
+    Set(Vec<u8>),
+}
+
+impl Tree {
+    pub(crate) fn write(&self, out: &mut dyn ReplyWriter) {
+        match self {
+            Tree::Int(value) => out.int((*value).into()),
+            Tree::Bulk(text) => out.bulk(text),
+            Tree::Status(text) => out.status(text),
+            Tree::Null => out.null(),
+            Tree::Double(value) => out.double(*value),
+            Tree::Array(items) => {
+                out.array(items.len());
+                items.iter().for_each(|item| item.write(out));
+            }
+            Tree::Deferred(items) => {
+                let at = out.begin_deferred(DeferredKind::Array);
+                items.iter().for_each(|item| item.write(out));
+                out.end_deferred(at, items.len());
+            }
+            Tree::Map(key, value) => {
+                out.map(1);
+                out.int((*key).into());
+                value.write(out);
+            }
+            Tree::Set(member) => {
+                out.set(1);
+                out.bulk(member);
+            }
+        }
+    }
+}
+
+/// Without nulls, which end arrays in Lua when they are nil.
+fn tree() -> impl Strategy<Value = Tree> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..20);
+    let leaf = prop_oneof![
+        any::<i32>().prop_map(Tree::Int),
+        bytes().prop_map(Tree::Bulk),
+        prop::collection::vec(b'a'..b'z', 0..9).prop_map(Tree::Status),
+        any::<i32>().prop_map(|value| Tree::Double(f64::from(value) / 8.0)),
+        bytes().prop_map(Tree::Set),
+    ];
+    leaf.prop_recursive(6, 60, 8, |inner| {
+        let items = || prop::collection::vec(inner.clone(), 0..8);
+        prop_oneof![
+            items().prop_map(Tree::Array),
+            items().prop_map(Tree::Deferred),
+            (any::<i32>(), inner.clone()).prop_map(|(key, value)| Tree::Map(key, value.into())),
+        ]
+    })
+}
+
+fn handed_on(tree: &Tree, protocol: Protocol) -> (Vec<u8>, Vec<u8>) {
+    let mut bench = Bench::new();
+    bench.client = protocol;
+    bench.host.tree = tree.clone();
+    let (mut direct, mut through) = (Vec::new(), Vec::new());
+    tree.write(&mut RespWriter::new(&mut direct, protocol));
+    let source = match protocol {
+        Protocol::Resp2 => "return redis.call('tree')",
+        Protocol::Resp3 => "redis.setresp(3) return redis.call('tree')",
+    };
+    let handle = bench.engine.compile(source.as_bytes(), "").unwrap();
+    let input = perilune_script::Invocation { keys: &[], args: &[] };
+    let mut out = RespWriter::new(&mut through, protocol);
+    bench.engine.call(handle, input, &mut bench.host, &mut out).unwrap();
+    (direct, through)
+}
+
+proptest! {
+    #[test]
+    fn replies_pass_through_scripts(tree in tree()) {
+        for protocol in [Protocol::Resp2, Protocol::Resp3] {
+            let (direct, through) = handed_on(&tree, protocol);
+            prop_assert_eq!(direct, through);
+        }
+    }
+}
+
+#[test]
+fn null_passes_through_scripts() {
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        let (direct, through) = handed_on(&Tree::Null, protocol);
+        assert_eq!(direct, through);
+    }
+}
 
 #[test]
 fn scripts_return_values() {

@@ -20,6 +20,8 @@ pub(super) struct FakeHost {
     pub(super) protocol: Protocol,
     pub(super) interrupts: u32,
     pub(super) interrupts_max: u32,
+    /// What `tree` answers.
+    pub(super) tree: conversions::Tree,
 }
 
 impl FakeHost {
@@ -31,6 +33,7 @@ impl FakeHost {
             protocol: Protocol::Resp2,
             interrupts: 0,
             interrupts_max: u32::MAX,
+            tree: conversions::Tree::Int(0),
         }
     }
 }
@@ -107,6 +110,7 @@ impl ScriptHost for FakeHost {
                     out.int(index as i64);
                 }
             }
+            b"tree" => self.tree.write(out),
             b"panic" => panic!("the host is broken"),
             _ => out.error(b"ERR Unknown Redis command called from script"),
         }
