@@ -69,7 +69,7 @@ fn worker_threads() -> usize {
 }
 
 fn script_engines() -> Vec<Box<dyn perilune_script::ScriptEngine>> {
-    vec![]
+    vec![Box::new(perilune_lua::LuaEngine::new())]
 }
 
 fn write_pid_file(config: &Config) {
