@@ -43,9 +43,9 @@ impl ListenerChange {
                 Err(error) => {
                     let words = crate::config_file::system_words(&error);
                     return Err(format!(
-                        "Warning: Could not create server TCP listening socket {host}:{}: bind: \
-                         {words}",
-                        config.port
+                        "Could not create server TCP listening socket {host}:{port}: bind: {words}\n\
+                         Failed listening on port {port} (tcp), aborting.",
+                        port = config.port
                     ));
                 }
             }

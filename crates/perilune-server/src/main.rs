@@ -55,6 +55,8 @@ fn serve(sources: &ConfigSources) -> Result<(), String> {
             log::write(LogLevel::Warning, error);
         })?;
         log::write(LogLevel::Notice, &format!("Running mode=standalone, port={}.", config.port));
+        // Tools recognise a started server by this line and the next.
+        log::write(LogLevel::Notice, &format!("Port: {} PID: {pid}", config.port));
         write_pid_file(&config);
         server.run().await.map_err(|error| error.to_string())
     });
