@@ -13,7 +13,7 @@ use crate::raise::push_bytes;
 use crate::register::{LibraryDraft, Registered};
 use crate::reply::write_reply;
 use crate::sandbox::{build, set_argument_tables, show_to_functions, use_globals};
-use crate::state::{State, load_text, slot};
+use crate::state::{State, load_text, pace_collector, slot};
 use crate::stdlib::reset_cjson;
 
 const SCRIPT_CHUNK: &CStr = c"@user_script";
@@ -193,6 +193,7 @@ impl LuaEngine {
                 return;
             }
             self.runs_until_fresh = REUSED_RUNS_MAX;
+            pace_collector(lua);
             for slot in [slot::KEYS, slot::ARGV] {
                 lua_createtable(lua, 0, 0);
                 lua_replace(lua, slot);

@@ -51,6 +51,26 @@ pub(crate) const SOURCE_BYTES_MAX: usize = 512 << 20;
 /// Bytecode instructions between two questions to the host: well under a millisecond.
 const HOOK_INSTRUCTIONS: c_int = 100_000;
 
+/// A heap below this size is collected seldom: a full cycle over the libraries alone costs as much
+/// as a hundred short scripts, while its garbage is small change.
+const SMALL_HEAP_BYTES: usize = 1 << 20;
+/// How far a small heap may grow before the next cycle, percent.
+const SMALL_HEAP_PAUSE: c_int = 1000;
+/// The same for others; Lua's default.
+const PAUSE: c_int = 200;
+
+/// Sets the collector's pace by the size of the heap.
+///
+/// # Safety
+/// `lua` belongs to a live [`State`].
+pub(crate) unsafe fn pace_collector(lua: *mut lua_State) {
+    // SAFETY: only a number is set.
+    unsafe {
+        let is_small = context(lua).heap.used_bytes.get() < SMALL_HEAP_BYTES;
+        lua_gc(lua, LUA_GCSETPAUSE, if is_small { SMALL_HEAP_PAUSE } else { PAUSE });
+    }
+}
+
 /// What every `lua_State` of an engine can reach: the allocator's user data.
 ///
 /// Only ever shared, through [`context`]; all fields that change are cells.
@@ -148,6 +168,7 @@ unsafe extern "C-unwind" fn on_count(lua: *mut lua_State, _record: *mut lua_Debu
     unsafe {
         let hooks = &context(lua).base.hooks;
         hooks.in_host.set(true);
+        pace_collector(lua);
         let answer = ask_host(lua).is_ok();
         hooks.in_host.set(false);
         if !answer {
@@ -182,6 +203,7 @@ impl State {
         // `running` unset memory is never refused, so the state is never null.
         let lua = unsafe {
             let lua = lua_newstate(allocate, data);
+            pace_collector(lua);
             lua_sethook(lua, Some(on_count), LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
             lua
         };

@@ -55,7 +55,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         any::<i32>().prop_map(Tree::Int),
         bytes().prop_map(Tree::Bulk),
-        prop::collection::vec(b'a'..b'z', 0..9).prop_map(Tree::Status),
+        prop::collection::vec(b'a'..=b'z', 0..9).prop_map(Tree::Status),
         any::<i32>().prop_map(|value| Tree::Double(f64::from(value) / 8.0)),
         bytes().prop_map(Tree::Set),
     ];
