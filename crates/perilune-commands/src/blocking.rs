@@ -11,6 +11,7 @@ use crate::owned_args::OwnedArgs;
 use crate::session::ClientSlot;
 use ahash::AHashMap;
 use perilune_keyspace::Bytes;
+use perilune_resp::ReplyWriter;
 use std::collections::VecDeque;
 
 /// What a waiting client waits for.
@@ -22,6 +23,25 @@ pub enum WaitKind {
     SortedSet,
     /// The end of `CLIENT PAUSE`.
     Pause,
+    /// Replicas to confirm writes (`WAIT`), which never happens.
+    Replicas,
+    /// Disks of replicas to confirm writes (`WAITAOF`), which never happens.
+    Fsync,
+}
+
+impl WaitKind {
+    /// What a client gets that has waited in vain.
+    pub(crate) fn reply_timeout(self, out: &mut dyn ReplyWriter) {
+        match self {
+            WaitKind::Replicas => out.int(0),
+            WaitKind::Fsync => {
+                out.array(2);
+                out.int(0);
+                out.int(0);
+            }
+            WaitKind::List | WaitKind::SortedSet | WaitKind::Pause => out.null_array(),
+        }
+    }
 }
 
 /// How a client that waits too long, or is unblocked, is answered.

@@ -135,6 +135,17 @@ impl<'e> Ctx<'e> {
         Some(entry)
     }
 
+    /// The entry of a key for commands that read about it and not its value: counts hit or miss,
+    /// leaves its age alone.
+    pub fn inspect(&mut self, key: &[u8]) -> Option<&KeyEntry> {
+        if self.exists(key) {
+            self.engine.stats.keyspace_hits += 1;
+        } else {
+            self.count_miss(key);
+        }
+        self.engine.keyspace.db(self.db).get(key)
+    }
+
     #[cold]
     fn count_miss(&mut self, key: &[u8]) {
         self.engine.stats.keyspace_misses += 1;

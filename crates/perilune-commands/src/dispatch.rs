@@ -377,7 +377,7 @@ impl Engine {
                 && match blocked.kind {
                     WaitKind::List => matches!(entry.value(), Value::List(_)),
                     WaitKind::SortedSet => matches!(entry.value(), Value::ZSet(_)),
-                    WaitKind::Pause => false,
+                    WaitKind::Pause | WaitKind::Replicas | WaitKind::Fsync => false,
                 }
         });
         if fits {
@@ -488,7 +488,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(client) else { return false };
         if session.takes_reply() {
             self.push(client, |out| match reason {
-                UnblockReason::Timeout => out.null_array(),
+                UnblockReason::Timeout => blocked.kind.reply_timeout(out),
                 UnblockReason::Error => out.error(errors::UNBLOCKED.text().as_bytes()),
             });
         }

@@ -222,6 +222,35 @@ texts! {
     LCS_NO_MEMORY = "ERR Insufficient memory, failed allocating transient memory for LCS";
 }
 
+// Keys and databases.
+texts! {
+    /// A number that should fit 32 bits.
+    OUTSIDE_32_BITS = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    /// A number that should be 0 or 1.
+    OUTSIDE_0_1 = "ERR value is out of range, value must between 0 and 1";
+    /// `SWAPDB` with something else than a number first.
+    INVALID_FIRST_DB_INDEX = "ERR invalid first DB index";
+    /// `SWAPDB` with something else than a number second.
+    INVALID_SECOND_DB_INDEX = "ERR invalid second DB index";
+    /// `EXPIRE ... NX` with another condition.
+    NX_WITH_OTHERS = "ERR NX and XX, GT or LT options at the same time are not compatible";
+    /// `EXPIRE ... GT LT`.
+    GT_WITH_LT = "ERR GT and LT options at the same time are not compatible";
+    /// `OBJECT IDLETIME` under a policy that counts accesses.
+    IDLE_TIME_NOT_TRACKED = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    /// `OBJECT FREQ` under a policy that does not count accesses.
+    FREQUENCY_NOT_TRACKED = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    /// `SORT` by numbers of something that is none.
+    SORT_NOT_A_NUMBER = "ERR One or more scores can't be converted into double";
+    /// `WAITAOF` for the file of a server that writes none.
+    WAITAOF_WITHOUT_AOF = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+}
+
+/// `EXPIRE` with an option it does not have.
+pub fn unsupported_option(option: &[u8]) -> CommandError {
+    CommandError::owned(format!("ERR Unsupported option {}", String::from_utf8_lossy(option)))
+}
+
 // Clients.
 texts! {
     /// `CLIENT UNBLOCK ... ERROR`.

@@ -310,7 +310,7 @@ impl Big {
         if self.is_zero() || bits == 0 {
             return;
         }
-        if bits % 32 != 0 {
+        if !bits.is_multiple_of(32) {
             self.multiply_add(1 << (bits % 32), 0);
         }
         self.0.splice(0..0, std::iter::repeat_n(0, bits / 32));

@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod debug;
 mod expiry;
+mod generic;
 mod hash;
 mod help;
 mod info;
@@ -44,6 +45,13 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     set::random::COMMANDS,
     slowlog::COMMANDS,
     pubsub::COMMANDS,
+    generic::databases::COMMANDS,
+    generic::expire::COMMANDS,
+    generic::iterate::COMMANDS,
+    generic::keys::COMMANDS,
+    generic::object::COMMANDS,
+    generic::sort::COMMANDS,
+    generic::wait::COMMANDS,
     string::counters::COMMANDS,
     string::lcs::COMMANDS,
     string::parts::COMMANDS,

@@ -226,7 +226,7 @@ fn msetnx(
     let taken = args.from(1).iter().step_by(2).any(|key| ctx.exists(key));
     if !taken {
         store_pairs(ctx, args)?;
-    } else if args.len() % 2 == 0 {
+    } else if args.len().is_multiple_of(2) {
         return Err(errors::wrong_arity(args.name()));
     }
     out.int(i64::from(!taken));
@@ -235,7 +235,7 @@ fn msetnx(
 
 /// Stores the pairs of key and value that follow the command name.
 fn store_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(errors::wrong_arity(args.name()));
     }
     for pair in args.from(1).chunks_exact(2) {
@@ -434,11 +434,11 @@ fn getex(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
             ctx.set_expire(key, Some(at));
             ctx.modified(key, NotifyFlags::GENERIC, "expire");
         }
-        None if expiration == Expiration::Persist => {
-            if ctx.peek(key).is_some_and(|entry| entry.expire_at().is_some()) {
-                ctx.set_expire(key, None);
-                ctx.modified(key, NotifyFlags::GENERIC, "persist");
-            }
+        None if expiration == Expiration::Persist
+            && ctx.peek(key).is_some_and(|entry| entry.expire_at().is_some()) =>
+        {
+            ctx.set_expire(key, None);
+            ctx.modified(key, NotifyFlags::GENERIC, "persist");
         }
         None => {}
     }

@@ -1,0 +1,178 @@
+//! How a value is stored.
+
+use crate::args::Args;
+use crate::cmd::help as help_reply;
+use crate::config::MaxmemoryPolicy;
+use crate::ctx::Ctx;
+use crate::errors::{self, CommandError};
+use crate::spec::{CommandSpec, KeySpec};
+use perilune_keyspace::{KeyEntry, Value};
+use perilune_resp::ReplyWriter;
+
+pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "object",
+    arity: -2,
+    since: "2.2.3",
+    complexity: "O(1)",
+    summary: "Looks inside the value of a key; see its subcommands.",
+    subcommands: &[
+        CommandSpec {
+            name: "encoding",
+            arity: 3,
+            flags: "readonly",
+            acl: "keyspace",
+            keys: &[KeySpec::one("RO", 2)],
+            since: "2.2.3",
+            complexity: "O(1)",
+            summary: "Names the internal representation of a value.",
+            args: "key:key",
+            tips: &["nondeterministic_output"],
+            handler: object_encoding,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "freq",
+            arity: 3,
+            flags: "readonly",
+            acl: "keyspace",
+            keys: &[KeySpec::one("RO", 2)],
+            since: "4.0.0",
+            complexity: "O(1)",
+            summary: "Tells how often a key is used, on the logarithmic LFU scale.",
+            args: "key:key",
+            tips: &["nondeterministic_output"],
+            handler: object_freq,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "help",
+            arity: 2,
+            flags: "loading stale",
+            acl: "keyspace",
+            since: "6.2.0",
+            complexity: "O(1)",
+            summary: "Explains the subcommands of OBJECT.",
+            handler: object_help,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "idletime",
+            arity: 3,
+            flags: "readonly",
+            acl: "keyspace",
+            keys: &[KeySpec::one("RO", 2)],
+            since: "2.2.3",
+            complexity: "O(1)",
+            summary: "Tells for how many seconds a key was not used.",
+            args: "key:key",
+            tips: &["nondeterministic_output"],
+            handler: object_idletime,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "refcount",
+            arity: 3,
+            flags: "readonly",
+            acl: "keyspace",
+            keys: &[KeySpec::one("RO", 2)],
+            since: "2.2.3",
+            complexity: "O(1)",
+            summary: "Tells how many references a value has.",
+            args: "key:key",
+            tips: &["nondeterministic_output"],
+            handler: object_refcount,
+            ..CommandSpec::EMPTY
+        },
+    ],
+    ..CommandSpec::EMPTY
+}];
+
+/// Integers below this are one shared object each in Redis, which says so by [`SHARED`].
+const SHARED_INTEGERS: i64 = 10_000;
+/// The reference count of a shared object.
+const SHARED: i64 = i32::MAX as i64;
+
+/// Writes what `show` says about a key, or null.
+fn reply_about(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+    show: impl FnOnce(&KeyEntry, &mut dyn ReplyWriter),
+) {
+    match ctx.peek(args[2]) {
+        None => out.null(),
+        Some(entry) => show(entry, out),
+    }
+}
+
+fn object_encoding(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    reply_about(ctx, args, out, |entry, out| out.bulk(entry.value().encoding().as_bytes()));
+    Ok(())
+}
+
+fn object_refcount(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    reply_about(ctx, args, out, |entry, out| match entry.value() {
+        Value::Int(0..SHARED_INTEGERS) => out.int(SHARED),
+        _ => out.int(1),
+    });
+    Ok(())
+}
+
+fn object_idletime(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    if counts_frequency(ctx) && ctx.exists(args[2]) {
+        return Err(errors::IDLE_TIME_NOT_TRACKED);
+    }
+    let now_s = (ctx.engine.now_us / 1_000_000) as u32;
+    reply_about(ctx, args, out, |entry, out| {
+        out.int(i64::from(now_s.saturating_sub(entry.last_access_s)));
+    });
+    Ok(())
+}
+
+fn object_freq(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    if !counts_frequency(ctx) && ctx.exists(args[2]) {
+        return Err(errors::FREQUENCY_NOT_TRACKED);
+    }
+    reply_about(ctx, args, out, |entry, out| out.int(i64::from(entry.access_frequency)));
+    Ok(())
+}
+
+fn counts_frequency(ctx: &Ctx<'_>) -> bool {
+    let policy = ctx.engine.config.maxmemory_policy;
+    matches!(policy, MaxmemoryPolicy::AllKeysLfu | MaxmemoryPolicy::VolatileLfu)
+}
+
+fn object_help(
+    _: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let lines = [
+        "ENCODING <key>",
+        "    Name the encoding that the value of a key has.",
+        "FREQ <key>",
+        "    Show the logarithmic access counter of a key.",
+        "IDLETIME <key>",
+        "    Show for how many seconds a key was not accessed.",
+        "REFCOUNT <key>",
+        "    Show how many references the value of a key has.",
+    ];
+    help_reply::write(args, out, &lines);
+    Ok(())
+}
