@@ -35,6 +35,8 @@ pub mod spec;
 pub mod stats;
 pub mod syntax;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod test_support;
 
 pub use dispatch::Flow;
 pub use engine::{Engine, EngineBuilder};

@@ -1,0 +1,156 @@
+//! An engine in a test's hands: no sockets, no scripts, and a clock that the test moves.
+
+use crate::clock::Clock;
+use crate::config::{Config, ParamId};
+use crate::engine::{Engine, EngineBuilder};
+use crate::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
+use crate::session::{ClientSlot, PeerInfo};
+use perilune_resp::ReplyWriter;
+use perilune_script::{
+    CompileError, FunctionSpec, Handle, Invocation, LogLevel, ScriptEngine, ScriptError, ScriptHost,
+};
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An engine with its clock.
+pub(crate) struct TestEngine {
+    pub(crate) engine: Engine,
+    clock: Arc<HandClock>,
+}
+
+impl TestEngine {
+    /// An empty engine with the default configuration.
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(HandClock(AtomicU64::new(1_000_000_000_000)));
+        let builder =
+            EngineBuilder::new(Config::default(), Arc::clone(&clock) as _, Box::new(NoProcess));
+        let engine = builder.script_engine(Box::new(NoScripts)).build();
+        TestEngine { engine: engine.expect("the table of commands is consistent"), clock }
+    }
+
+    /// A new client.
+    pub(crate) fn client(&mut self) -> ClientSlot {
+        self.engine.connect(PeerInfo::default(), None)
+    }
+
+    /// Runs a command, its words separated by single spaces; what the client sees at once.
+    pub(crate) fn run(&mut self, client: ClientSlot, command: &str) -> String {
+        let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+        let mut out = Vec::new();
+        self.engine.refresh_clock();
+        self.engine.execute(client, &words, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// What a client got since it was last asked, without asking for it.
+    pub(crate) fn late(&mut self, client: ClientSlot) -> String {
+        let mut out = Vec::new();
+        self.engine.visit(client, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Lets time pass and deadlines with it.
+    pub(crate) fn pass_ms(&mut self, ms: u64) {
+        self.clock.0.fetch_add(ms * 1000, Ordering::Relaxed);
+        let clients: Vec<ClientSlot> = self.engine.sessions.iter().map(|(slot, _)| slot).collect();
+        for client in clients {
+            self.engine.check_deadline(client);
+        }
+    }
+}
+
+/// Stands still until it is moved; microseconds.
+struct HandClock(AtomicU64);
+
+impl Clock for HandClock {
+    fn unix_us(&self) -> i64 {
+        self.0.load(Ordering::Relaxed) as i64
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A process of which nothing is known.
+struct NoProcess;
+
+impl Environment for NoProcess {
+    fn log(&mut self, _: LogLevel, _: &str) {}
+
+    fn memory(&self) -> MemoryFigures {
+        MemoryFigures { allocated: 1 << 20, ..MemoryFigures::default() }
+    }
+
+    fn cpu(&self) -> CpuFigures {
+        CpuFigures::default()
+    }
+
+    fn dispose(&mut self, _: Box<dyn Any + Send>) {}
+
+    fn pending_disposals(&self) -> usize {
+        0
+    }
+
+    fn apply_config(&mut self, _: &Config, _: &[ParamId]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn rewrite_config_file(&mut self, _: &dyn Fn(&str) -> String) -> Result<(), String> {
+        Err("there is no file".into())
+    }
+
+    fn config_file(&self) -> Option<String> {
+        None
+    }
+
+    fn executable(&self) -> String {
+        String::new()
+    }
+
+    fn shutdown(&mut self, _: ShutdownRequest) {}
+}
+
+/// A language without a single valid script.
+struct NoScripts;
+
+impl NoScripts {
+    fn refuse<T>() -> Result<T, CompileError> {
+        Err(CompileError { message: "there is no such language".into() })
+    }
+}
+
+impl ScriptEngine for NoScripts {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn compile(&mut self, _: &[u8], _: &str) -> Result<Handle, CompileError> {
+        Self::refuse()
+    }
+
+    fn call(
+        &mut self,
+        _: Handle,
+        _: Invocation<'_>,
+        _: &mut dyn ScriptHost,
+        _: &mut dyn ReplyWriter,
+    ) -> Result<(), ScriptError> {
+        Err(ScriptError::default())
+    }
+
+    fn load_library(
+        &mut self,
+        _: &[u8],
+        _: &mut dyn ScriptHost,
+    ) -> Result<Vec<FunctionSpec>, CompileError> {
+        Self::refuse()
+    }
+
+    fn forget(&mut self, _: Handle) {}
+
+    fn memory_used(&self) -> usize {
+        0
+    }
+}
