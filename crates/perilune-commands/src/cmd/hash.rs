@@ -497,3 +497,85 @@ fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::test_support::TestEngine;
+
+    fn check(cases: &[(&str, &str)]) {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        for (command, reply) in cases {
+            assert_eq!(test.run(client, command), reply.replace(' ', "\r\n") + "\r\n", "{command}");
+        }
+    }
+
+    #[test]
+    fn a_hash_lives_as_long_as_it_has_fields() {
+        check(&[
+            ("HSET h a 1 b 2", ":2"),
+            ("HSET h a 3 c 4", ":1"),
+            ("HSETNX h a 9", ":0"),
+            ("HDEL h a b x", ":2"),
+            ("HDEL h c c", ":1"),
+            ("EXISTS h", ":0"),
+            ("HGETALL h", "*0"),
+            ("HMGET h a b", "*2 $-1 $-1"),
+        ]);
+    }
+
+    #[test]
+    fn a_refused_increment_makes_no_hash() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        for (command, error) in [
+            ("HINCRBY h f x", "-ERR value is not an integer or out of range\r\n"),
+            ("HINCRBYFLOAT h f x", "-ERR value is not a valid float\r\n"),
+            ("HINCRBYFLOAT h f inf", "-ERR value is NaN or Infinity\r\n"),
+        ] {
+            assert_eq!(test.run(client, command), error);
+        }
+        assert_eq!(test.run(client, "EXISTS h"), ":0\r\n");
+        assert_eq!(test.run(client, "HSET h f text"), ":1\r\n");
+        for (command, error) in [
+            ("HINCRBY h f 1", "-ERR hash value is not an integer\r\n"),
+            ("HINCRBYFLOAT h f 1", "-ERR hash value is not a float\r\n"),
+            ("HSET h f", "-ERR wrong number of arguments for 'hset' command\r\n"),
+            ("HMSET h f 1 g", "-ERR wrong number of arguments for 'hmset' command\r\n"),
+        ] {
+            assert_eq!(test.run(client, command), error);
+        }
+    }
+
+    #[test]
+    fn random_fields_pair_up_in_resp3_only() {
+        check(&[("HSET h f v", ":1"), ("HRANDFIELD h -2 WITHVALUES", "*4 $1 f $1 v $1 f $1 v")]);
+        let mut test = TestEngine::new();
+        let client = test.client();
+        test.run(client, "HELLO 3");
+        test.run(client, "HSET h f v");
+        let reply = test.run(client, "HRANDFIELD h 5 WITHVALUES");
+        assert_eq!(reply, "*1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
+        assert_eq!(test.run(client, "HRANDFIELD none"), "_\r\n");
+    }
+
+    #[test]
+    fn a_scan_sees_every_field_of_a_table() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        for number in 0..600 {
+            test.run(client, &format!("HSET h f{number} v"));
+        }
+        let (mut cursor, mut seen) = ("0".to_owned(), std::collections::BTreeSet::new());
+        loop {
+            let reply = test.run(client, &format!("HSCAN h {cursor} MATCH f*"));
+            let lines: Vec<&str> = reply.split("\r\n").collect();
+            seen.extend(lines.iter().filter(|line| line.starts_with('f')).map(|s| s.to_string()));
+            cursor = lines[2].to_owned();
+            if cursor == "0" {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 600);
+    }
+}

@@ -6,3 +6,5 @@
 pub(crate) mod algebra;
 pub(crate) mod members;
 pub(crate) mod random;
+#[cfg(test)]
+mod tests;
