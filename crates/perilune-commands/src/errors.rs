@@ -336,6 +336,34 @@ texts! {
     LIMIT_NEGATIVE = "ERR LIMIT can't be negative";
 }
 
+// Sorted sets.
+texts! {
+    /// A score that bounds a range is no number.
+    RANGE_NOT_A_FLOAT = "ERR min or max is not a float";
+    /// A name that bounds a range has no mark.
+    RANGE_NOT_A_STRING = "ERR min or max not valid string range item";
+    /// `LIMIT` of a range by rank.
+    RANGE_LIMIT_OF_RANKS = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+    /// `WITHSCORES` of a range by name.
+    RANGE_SCORES_OF_NAMES = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
+    /// `ZADD` with options of which nothing would be added.
+    ZADD_XX_AND_NX = "ERR XX and NX options at the same time are not compatible";
+    /// `ZADD` with options that contradict each other.
+    ZADD_GT_LT_AND_NX = "ERR GT, LT, and/or NX options at the same time are not compatible";
+    /// `ZADD ... INCR` of several members.
+    ZADD_INCR_PAIRS = "ERR INCR option supports a single increment-element pair";
+    /// An increment by the opposite infinity.
+    SCORE_NOT_A_NUMBER = "ERR resulting score is not a number (NaN)";
+    /// A weight of a union or intersection is no number.
+    WEIGHT_NOT_A_FLOAT = "ERR weight value is not a float";
+}
+
+/// A union, intersection or difference of nothing.
+pub fn no_input_key(command: &[u8]) -> CommandError {
+    let name = String::from_utf8_lossy(command).to_ascii_lowercase();
+    CommandError::owned(format!("ERR at least 1 input key is needed for '{name}' command"))
+}
+
 /// What a killed script ends with.
 pub const SCRIPT_KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
 /// What library code that runs too long ends with.

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::hashtable::{HashTable, hash_bytes};
 use crate::listpack::{Listpack, LpPos, LpValue};
-use crate::{Bytes, EncodingLimits, Rng};
+use crate::{Bytes, EncodingLimits, Rng, pick};
 pub use range::{LexBound, LexRange, ScoreRange};
 use tree::{Member, Tree, TreeIter};
 
@@ -97,6 +97,23 @@ impl ZSet {
         } else {
             Repr::Indexed(Box::new(Indexed::from_listpack(&lp, 0)))
         }))
+    }
+
+    /// A set of members with distinct names that ascend by score and then by name, in the smallest
+    /// encoding that takes them: the result of a set operation.
+    pub fn from_sorted(members: &[(Bytes, f64)], limits: &EncodingLimits) -> Self {
+        let fits = members.len() <= limits.zset_max_listpack_entries
+            && members.iter().all(|(name, _)| name.len() <= limits.zset_max_listpack_value);
+        let mut lp = Listpack::new();
+        if fits && lp.can_take(members.iter().map(|(name, _)| name.len()).sum()) {
+            members.iter().for_each(|(name, score)| compact::push(&mut lp, name, *score));
+            return ZSet(Repr::Listpack(lp));
+        }
+        let mut set = Indexed::with_capacity(members.len());
+        for (name, score) in members {
+            set.add(name, *score);
+        }
+        ZSet(Repr::Indexed(Box::new(set)))
     }
 
     /// The listpack, if that is the encoding.
@@ -376,9 +393,33 @@ impl ZSet {
         self.at(rng.below(self.len()))
     }
 
+    /// Hands `count` different random members to `visit`, or all, descending, if there are not more.
+    pub fn random_distinct(&self, count: usize, rng: &mut Rng, mut visit: impl FnMut(Scored<'_>)) {
+        let len = self.len();
+        if count >= len {
+            self.range(0..len, true).for_each(visit);
+        } else if matches!(self.0, Repr::Listpack(_)) {
+            pick::in_order(self.iter(), len, count, rng, visit, |_| {});
+        } else {
+            let random = |rng: &mut Rng| self.random(rng);
+            pick::distinct(len, count, rng, self.iter(), random, |pair| pair.member, &mut visit);
+        }
+    }
+
+    /// Hands `count` random members to `visit`; the same one may come again.
+    pub fn random_repeated(&self, count: usize, rng: &mut Rng, mut visit: impl FnMut(Scored<'_>)) {
+        if matches!(self.0, Repr::Listpack(_)) && count > 1 {
+            pick::repeated(self.iter(), count, rng, visit);
+        } else {
+            for _ in 0..count {
+                self.random(rng).into_iter().for_each(&mut visit);
+            }
+        }
+    }
+
     /// Hands some members to `visit` and returns where to go on: start with zero, zero ends. A
     /// member that stays from start to end is visited at least once. A listpack is visited whole.
-    pub fn scan(&self, cursor: u64, visit: &mut impl FnMut(Scored<'_>)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, visit: &mut impl FnMut(Scored<'a>)) -> u64 {
         match &self.0 {
             Repr::Listpack(_) => {
                 self.iter().for_each(visit);

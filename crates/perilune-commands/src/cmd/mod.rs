@@ -22,6 +22,7 @@ mod set;
 mod slowlog;
 mod string;
 mod transactions;
+mod zset;
 
 use crate::spec::CommandSpec;
 
@@ -61,4 +62,10 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     scripting::function::COMMANDS,
     scripting::script::COMMANDS,
     transactions::COMMANDS,
+    zset::algebra::COMMANDS,
+    zset::bounded::COMMANDS,
+    zset::members::COMMANDS,
+    zset::pop::COMMANDS,
+    zset::ranges::COMMANDS,
+    zset::visit::COMMANDS,
 ];

@@ -46,6 +46,45 @@ fn leaves_the_listpack_beyond_its_limits() {
 }
 
 #[test]
+fn a_sorted_result_takes_the_smallest_encoding() {
+    let limits = limits(3);
+    let mut members: Vec<(Bytes, f64)> =
+        (0..3).map(|i| (Bytes::new(format!("m{i}").as_bytes()), f64::from(i))).collect();
+    assert_eq!(ZSet::from_sorted(&members, &limits).encoding(), "listpack");
+    members.push((Bytes::new(b"last"), 3.0));
+    let set = ZSet::from_sorted(&members, &limits);
+    set.check_invariants();
+    assert_eq!((set.encoding(), set.len()), ("skiplist", 4));
+    let set = ZSet::from_sorted(&[(Bytes::new(&[b'x'; 65]), 1.0)], &limits);
+    assert_eq!(set.encoding(), "skiplist");
+}
+
+#[test]
+fn random_picks_are_members_and_as_many_as_asked_for() {
+    for limits in [limits(128), limits(0)] {
+        let mut set = ZSet::new();
+        for i in 0..20 {
+            set.add(format!("m{i}").as_bytes(), f64::from(i), &limits);
+        }
+        let mut rng = Rng::new(3);
+        for count in [0, 1, 2, 12, 20, 30] {
+            let mut picked = BTreeMap::new();
+            set.random_distinct(count, &mut rng, |pair| {
+                assert_eq!(set.score(&pair.member.to_vec()), Some(pair.score));
+                picked.insert(pair.member.to_vec(), ());
+            });
+            assert_eq!(picked.len(), count.min(20));
+            let mut repeated = 0;
+            set.random_repeated(count, &mut rng, |pair| {
+                assert_eq!(set.score(&pair.member.to_vec()), Some(pair.score));
+                repeated += 1;
+            });
+            assert_eq!(repeated, count);
+        }
+    }
+}
+
+#[test]
 fn equal_scores_are_ordered_by_bytes_and_zeros_are_equal() {
     for limits in [limits(128), limits(0)] {
         let mut set = ZSet::new();
