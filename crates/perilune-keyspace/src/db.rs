@@ -165,7 +165,8 @@ impl Db {
     pub fn set_expire(&mut self, key: &[u8], at: Option<i64>) -> bool {
         let hash = hash_bytes(key);
         let Some(entry) = self.table.get_mut_hashed(hash, key) else { return false };
-        let (old, new) = (entry.expire_at, at.unwrap_or(FOREVER));
+        // The end of time is one millisecond early: its place is taken by no deadline.
+        let (old, new) = (entry.expire_at, at.map_or(FOREVER, |at| at.min(FOREVER - 1)));
         if old == new {
             return true;
         }

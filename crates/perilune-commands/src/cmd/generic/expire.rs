@@ -273,7 +273,7 @@ fn pexpiretime(
 
 /// Milliseconds as seconds, to the nearest.
 fn to_seconds(millis: i64) -> i64 {
-    millis.saturating_add(500) / 1000
+    millis / 1000 + i64::from(millis % 1000 >= 500)
 }
 
 /// Answers with the deadline of a key as `shown`, -1 for none, -2 for no key.

@@ -136,6 +136,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
             notes: "RW and ACCESS due to the optional `GET` argument",
             ..KeySpec::one("RW access update variable_flags", 1)
         }],
+        key_finder: Some(crate::keys::set_keys),
         group: "string",
         complexity: "O(1)",
         summary: "Writes a string, whatever the key held before, with optional conditions and expiry.",
