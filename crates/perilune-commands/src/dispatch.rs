@@ -338,7 +338,7 @@ impl Engine {
         if slow && !flags.contains(CommandFlags::SKIP_SLOWLOG) {
             let who = self.scripting.caller().unwrap_or(client);
             if let Some(session) = self.sessions.get(who) {
-                let max_len = self.config.slowlog_max_len as usize;
+                let max_len = self.config.slowlog_max_len;
                 let args = args.all();
                 self.slowlog.add(max_len, now_s, took_us, args, &session.peer, &session.name);
             }

@@ -189,7 +189,7 @@ impl State {
             query_free: self.input.capacity() - self.input.len(),
             output: self.output.len() - self.written,
         };
-        self.query_limit = engine.config.client_query_buffer_limit as usize;
+        self.query_limit = engine.config.client_query_buffer_limit;
         let bulk_bytes_max = engine.config.proto_max_bulk_len as i64;
         if let Some(session) = engine.sessions.get_mut(self.slot) {
             session.buffers = figures;
@@ -231,8 +231,8 @@ impl State {
 }
 
 /// Serves a client until either side ends it. The engine has been told of it already.
-pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: State, bell: Arc<Bell>) {
-    let mut state = run(&mut socket, &gate, Box::new(state), &bell).await;
+pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: Box<State>, bell: Arc<Bell>) {
+    let mut state = run(&mut socket, &gate, state, &bell).await;
     if !state.kill {
         let last = flush_all(&mut socket, &mut state);
         let _ = tokio::time::timeout(LINGER, last).await;

@@ -19,8 +19,8 @@ use tokio::sync::mpsc::UnboundedSender;
 /// What the server is asked to do by the engine.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// End.
-    Shutdown(ShutdownRequest),
+    /// End. There is nothing to save yet, so how does not matter.
+    Shutdown,
     /// Serve these sockets instead.
     Listen(ListenerChange),
 }
@@ -180,8 +180,8 @@ impl Environment for ProcessEnvironment {
         path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    fn shutdown(&mut self, request: ShutdownRequest) {
-        let _ = self.requests.send(Request::Shutdown(request));
+    fn shutdown(&mut self, _: ShutdownRequest) {
+        let _ = self.requests.send(Request::Shutdown);
     }
 }
 

@@ -54,12 +54,12 @@ pub struct Gate {
 }
 
 /// The script's end of the gate, to be given to the engine's builder.
-pub struct Port {
+pub(crate) struct Port {
     queue: Arc<Queue>,
 }
 
 /// A gate is made in two steps because the engine holds the [`Port`].
-pub struct GateBuilder {
+pub(crate) struct GateBuilder {
     queue: Arc<Queue>,
 }
 
@@ -71,12 +71,12 @@ impl Default for GateBuilder {
 
 impl GateBuilder {
     /// The end that the engine serves slow scripts' waiters from.
-    pub fn port(&self) -> Port {
+    pub(crate) fn port(&self) -> Port {
         Port { queue: Arc::clone(&self.queue) }
     }
 
     /// Puts the engine behind the gate.
-    pub fn build(self, engine: Engine) -> Gate {
+    pub(crate) fn build(self, engine: Engine) -> Gate {
         Gate { engine: Arc::new(Mutex::new(engine)), queue: self.queue }
     }
 }

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config_file;
 mod connection;
 mod env;
+pub mod eval;
 mod gate;
 mod listen;
 pub mod log;

@@ -37,7 +37,7 @@ impl ListenerChange {
                 Some(host) => (true, host),
                 None => (false, written.as_str()),
             };
-            match bind(host, config.port as u16, config.tcp_backlog) {
+            match bind(host, config.port, config.tcp_backlog) {
                 Ok(listener) => tcp.push(listener),
                 Err(error) if optional && unavailable(&error) => {}
                 Err(error) => {
@@ -181,7 +181,7 @@ fn accept_tcp(stream: TcpStream, peer: SocketAddr, gate: &Gate) {
 
 /// What stands at the door.
 enum Admission {
-    Welcome(State),
+    Welcome(Box<State>),
     Refused(&'static str),
 }
 
@@ -224,9 +224,9 @@ impl Visitor {
             bulk_bytes_max: engine.config.proto_max_bulk_len as i64,
             auth_required: !engine.config.requirepass.is_empty(),
         };
-        let query_limit = engine.config.client_query_buffer_limit as usize;
+        let query_limit = engine.config.client_query_buffer_limit;
         let slot = engine.connect(peer, Some(Arc::clone(&self.bell) as _));
-        self.admission = Some(Admission::Welcome(State::new(slot, limits, query_limit)));
+        self.admission = Some(Admission::Welcome(Box::new(State::new(slot, limits, query_limit))));
     }
 }
 

@@ -1,11 +1,13 @@
 //! The `perilune` binary: reads the command line, builds what it asks for, and runs it.
 
 use perilune_commands::config::Config;
+use perilune_resp::{Value, format_cli};
 use perilune_script::LogLevel;
 use perilune_server::cli::{self, Command};
 use perilune_server::config_file::{self, ConfigSources};
 use perilune_server::log;
 use perilune_server::server::{Server, log_threshold};
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
                 return fail(&error);
             }
         }
+        Command::Eval { script, keys, args } => return eval(&script, &keys, &args),
         _ => return fail("this form of the command line is not supported by this build"),
     }
     ExitCode::SUCCESS
@@ -32,6 +35,27 @@ fn main() -> ExitCode {
 fn fail(message: &str) -> ExitCode {
     eprintln!("{message}");
     ExitCode::FAILURE
+}
+
+/// Runs one script and prints its reply as `redis-cli` would; an error reply is a failure.
+fn eval(script: &OsStr, keys: &[Vec<u8>], args: &[Vec<u8>]) -> ExitCode {
+    if let Err(error) = log::start("", Some(LogLevel::Warning)) {
+        return fail(&error.to_string());
+    }
+    let text = match cli::script_text(script, &mut std::io::stdin().lock()) {
+        Ok(text) => text,
+        Err(error) => return fail(&format!("Can't read {}: {error}", script.display())),
+    };
+    match perilune_server::eval::eval(&text, keys, args, script_engines()) {
+        Ok(reply) => {
+            print!("{}", format_cli(&reply));
+            match reply {
+                Value::Error(_) => ExitCode::FAILURE,
+                _ => ExitCode::SUCCESS,
+            }
+        }
+        Err(error) => fail(&error),
+    }
 }
 
 fn serve(sources: &ConfigSources) -> Result<(), String> {

@@ -95,7 +95,7 @@ impl Server {
                         self.addresses = change.addresses();
                         self.acceptors.listen_tcp(change, &self.gate)?;
                     }
-                    Some(Request::Shutdown(_)) | None => break,
+                    Some(Request::Shutdown) | None => break,
                 },
             }
         }

@@ -1,7 +1,7 @@
 //! `CONFIG`: reads and changes the configuration of the running server.
 
 use crate::args::Args;
-use crate::config::{Config, ConfigError, ParamFlags, ParamId, SetContext};
+use crate::config::{Config, ConfigError, ParamId, SetContext};
 use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
@@ -190,10 +190,5 @@ impl Engine {
                 session.authenticated = true;
             }
         }
-    }
-
-    /// Whether the value of a parameter must not appear in logs.
-    pub(crate) fn is_sensitive_parameter(name: &[u8]) -> bool {
-        ParamId::from_name(name).is_some_and(|id| id.flags().contains(ParamFlags::SENSITIVE))
     }
 }
