@@ -10,6 +10,9 @@ pub(super) mod object;
 pub(super) mod sort;
 pub(super) mod wait;
 
+#[cfg(test)]
+mod tests;
+
 use crate::args::Args;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};

@@ -6,6 +6,9 @@ pub(super) mod lcs;
 pub(super) mod parts;
 pub(super) mod whole;
 
+#[cfg(test)]
+mod tests;
+
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use perilune_keyspace::Value;
