@@ -498,3 +498,11 @@ pub fn no_latency_samples(event: &[u8]) -> CommandError {
     let event = String::from_utf8_lossy(event);
     CommandError::owned(format!("ERR No samples available for event '{event}'"))
 }
+
+// Bits.
+texts! {
+    /// A bit offset that is no integer or beyond the longest string.
+    BIT_OFFSET = "ERR bit offset is not an integer or out of range";
+    /// A bit that is neither 0 nor 1.
+    BIT_VALUE = "ERR bit is not an integer or out of range";
+}

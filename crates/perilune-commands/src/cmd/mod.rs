@@ -1,5 +1,6 @@
 //! The commands, a file per group: each row of the table beside its handler.
 
+mod bitmap;
 mod client;
 mod command;
 mod config;
@@ -28,6 +29,7 @@ use crate::spec::CommandSpec;
 
 /// All rows. A new group of commands is added here, a new command in its group's file.
 pub(crate) const GROUPS: &[&[CommandSpec]] = &[
+    bitmap::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     connection::COMMANDS,
