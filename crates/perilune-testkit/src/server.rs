@@ -1,0 +1,120 @@
+//! An engine with clients and no sockets: [`TestServer`].
+
+use crate::process::{FakeProcess, ManualClock, Observed};
+use perilune_commands::config::Config;
+use perilune_commands::environment::BusyPort;
+use perilune_commands::session::{ClientSlot, PeerInfo};
+use perilune_commands::{Engine, EngineBuilder};
+use perilune_resp::{Value, parse_reply};
+use perilune_script::ScriptEngine;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A client of a [`TestServer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client(ClientSlot);
+
+/// Commands that wait for a script to become slow, with their client; and the replies they got.
+type Visits = Arc<Mutex<(Vec<(ClientSlot, Vec<Vec<u8>>)>, Vec<Value>)>>;
+
+/// A server in the test's own thread.
+pub struct TestServer {
+    /// The engine, to look at.
+    pub engine: Engine,
+    /// Its time.
+    pub clock: Arc<ManualClock>,
+    /// The process around it.
+    pub observed: Arc<Observed>,
+    visits: Visits,
+}
+
+impl TestServer {
+    /// A server with the default configuration and these script engines.
+    ///
+    /// # Panics
+    /// When the engine refuses to be built of them.
+    pub fn new(engines: Vec<Box<dyn ScriptEngine>>) -> TestServer {
+        Self::build(engines).unwrap_or_else(|error| panic!("no engine: {error}"))
+    }
+
+    /// As [`new`](Self::new), for engines that may not go together.
+    pub fn build(engines: Vec<Box<dyn ScriptEngine>>) -> Result<TestServer, String> {
+        let (clock, observed) = (Arc::new(ManualClock::default()), Arc::new(Observed::default()));
+        let process = Box::new(FakeProcess::new(Arc::clone(&observed)));
+        let visits = Visits::default();
+        let port = Box::new(Port { visits: Arc::clone(&visits) });
+        let clock_of_engine = Arc::clone(&clock);
+        let builder = EngineBuilder::new(Config::default(), clock_of_engine, process);
+        let builder = engines
+            .into_iter()
+            .fold(builder.busy_port(port), |builder, engine| builder.script_engine(engine));
+        Ok(TestServer { engine: builder.build()?, clock, observed, visits })
+    }
+
+    /// A new client.
+    pub fn connect(&mut self) -> Client {
+        Client(self.engine.connect(PeerInfo::default(), None))
+    }
+
+    /// Runs a command and answers its reply, or `None` when the client waits.
+    ///
+    /// # Panics
+    /// When more or less than one reply comes, or one that breaks the protocol.
+    pub fn run<A: AsRef<[u8]>>(&mut self, client: Client, argv: &[A]) -> Option<Value> {
+        let argv: Vec<&[u8]> = argv.iter().map(AsRef::as_ref).collect();
+        let mut out = Vec::new();
+        self.engine.refresh_clock();
+        self.engine.execute(client.0, &argv, &mut out);
+        one_reply(&out)
+    }
+
+    /// [`run`](Self::run) for commands that always reply.
+    ///
+    /// # Panics
+    /// As there, and when the client waits.
+    pub fn reply<A: AsRef<[u8]>>(&mut self, client: Client, argv: &[A]) -> Value {
+        self.run(client, argv).unwrap_or_else(|| panic!("the client waits"))
+    }
+
+    /// Has a command run as soon as a script is slow, one at each of its interrupt checks.
+    pub fn while_slow<A: AsRef<[u8]>>(&mut self, client: Client, argv: &[A]) {
+        let argv = argv.iter().map(|arg| arg.as_ref().to_vec()).collect();
+        self.visits.lock().unwrap_or_else(PoisonError::into_inner).0.push((client.0, argv));
+    }
+
+    /// Replies to the commands of [`while_slow`](Self::while_slow) since last asked.
+    pub fn replies_while_slow(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.visits.lock().unwrap_or_else(PoisonError::into_inner).1)
+    }
+}
+
+fn one_reply(bytes: &[u8]) -> Option<Value> {
+    if bytes.is_empty() {
+        return None;
+    }
+    match parse_reply(bytes) {
+        Ok(Some((value, len))) if len == bytes.len() => Some(value),
+        other => panic!("not one reply but {other:?}: {}", bytes.escape_ascii()),
+    }
+}
+
+struct Port {
+    visits: Visits,
+}
+
+impl BusyPort for Port {
+    fn script_is_slow(&mut self) {}
+
+    fn serve(&mut self, engine: &mut Engine) {
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        if visits.0.is_empty() {
+            return;
+        }
+        let (client, argv) = visits.0.remove(0);
+        let argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+        let mut out = Vec::new();
+        engine.execute(client, &argv, &mut out);
+        visits.1.extend(one_reply(&out));
+    }
+
+    fn script_ended(&mut self) {}
+}
