@@ -1,6 +1,6 @@
 //! The bounds of a range: two ranks, two scores or two names.
 
-use crate::args::{self};
+use crate::args;
 use crate::errors::{self, CommandError};
 use perilune_keyspace::ZSet;
 use perilune_keyspace::zset::{LexBound, LexRange, ScoreRange};

@@ -241,7 +241,7 @@ fn add_members(
         first += 1;
     }
     let pairs = args.from(first);
-    if pairs.is_empty() || pairs.len() % 2 != 0 {
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(errors::SYNTAX);
     }
     options.check(pairs.len() / 2)?;
