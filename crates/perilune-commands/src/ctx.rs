@@ -9,6 +9,7 @@ use crate::blocking::{Blocked, WaitKind};
 use crate::config::NotifyFlags;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
+use crate::frequency;
 use crate::owned_args::OwnedArgs;
 use crate::session::{ClientSlot, Session};
 use crate::table::CommandId;
@@ -128,9 +129,15 @@ impl<'e> Ctx<'e> {
             return None;
         }
         self.engine.stats.keyspace_hits += 1;
-        let entry = self.engine.keyspace.db_mut(self.db).get_mut(key)?;
+        let engine = &mut *self.engine;
+        let entry = engine.keyspace.db_mut(self.db).get_mut(key)?;
         if !no_touch {
             entry.last_access_s = now_s;
+            if frequency::is_counted(&engine.config) {
+                let stored = entry.access_frequency;
+                entry.access_frequency =
+                    frequency::accessed(stored, now_s, &engine.config, &mut engine.rng);
+            }
         }
         Some(entry)
     }
@@ -173,8 +180,14 @@ impl<'e> Ctx<'e> {
     pub fn write(&mut self, key: &[u8]) -> Option<&mut Value> {
         self.expire_if_needed(key);
         let now_s = (self.engine.now_us / 1_000_000) as u32;
-        let entry = self.engine.keyspace.db_mut(self.db).get_mut(key)?;
+        let engine = &mut *self.engine;
+        let entry = engine.keyspace.db_mut(self.db).get_mut(key)?;
         entry.last_access_s = now_s;
+        if frequency::is_counted(&engine.config) {
+            let stored = entry.access_frequency;
+            entry.access_frequency =
+                frequency::accessed(stored, now_s, &engine.config, &mut engine.rng);
+        }
         Some(entry.value_mut())
     }
 

@@ -21,6 +21,7 @@ mod dispatch;
 pub mod engine;
 pub mod environment;
 pub mod errors;
+mod frequency;
 pub mod glob;
 mod introspect;
 pub mod keys;

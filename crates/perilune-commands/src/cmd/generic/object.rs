@@ -2,9 +2,9 @@
 
 use crate::args::Args;
 use crate::cmd::help as help_reply;
-use crate::config::MaxmemoryPolicy;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
+use crate::frequency;
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_keyspace::{KeyEntry, Value};
 use perilune_resp::ReplyWriter;
@@ -131,7 +131,7 @@ fn object_idletime(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    if counts_frequency(ctx) && ctx.exists(args[2]) {
+    if frequency::is_counted(&ctx.engine.config) && ctx.exists(args[2]) {
         return Err(errors::IDLE_TIME_NOT_TRACKED);
     }
     let now_s = (ctx.engine.now_us / 1_000_000) as u32;
@@ -146,16 +146,17 @@ fn object_freq(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    if !counts_frequency(ctx) && ctx.exists(args[2]) {
+    if !frequency::is_counted(&ctx.engine.config) && ctx.exists(args[2]) {
         return Err(errors::FREQUENCY_NOT_TRACKED);
     }
-    reply_about(ctx, args, out, |entry, out| out.int(i64::from(entry.access_frequency)));
+    let now_s = (ctx.engine.now_us / 1_000_000) as u32;
+    match ctx.peek(args[2]).map(|entry| entry.access_frequency) {
+        Some(stored) => {
+            out.int(i64::from(frequency::counter(stored, now_s, &ctx.engine.config)));
+        }
+        None => out.null(),
+    }
     Ok(())
-}
-
-fn counts_frequency(ctx: &Ctx<'_>) -> bool {
-    let policy = ctx.engine.config.maxmemory_policy;
-    matches!(policy, MaxmemoryPolicy::AllKeysLfu | MaxmemoryPolicy::VolatileLfu)
 }
 
 fn object_help(
