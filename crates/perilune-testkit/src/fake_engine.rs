@@ -83,13 +83,25 @@ impl Program {
             let place = Some((self.chunk.as_bytes().to_vec(), line.to_string().into_bytes()));
             let fail = |text: &[u8], counted| ScriptError { text: text.to_vec(), place, counted };
             match step {
-                Step::Return(number) => return Ok(out.int(*number)),
-                Step::EchoKeys => return Ok(echo(input.keys, out)),
-                Step::EchoArgs => return Ok(echo(input.args, out)),
+                Step::Return(number) => {
+                    out.int(*number);
+                    return Ok(());
+                }
+                Step::EchoKeys => {
+                    echo(input.keys, out);
+                    return Ok(());
+                }
+                Step::EchoArgs => {
+                    echo(input.args, out);
+                    return Ok(());
+                }
                 Step::Call(words) => {
                     return match call(words, input, host) {
                         Value::Error(text) => Err(fail(&text, true)),
-                        reply => Ok(reply.write(out)),
+                        reply => {
+                            reply.write(out);
+                            Ok(())
+                        }
                     };
                 }
                 Step::Try(words) => drop(call(words, input, host)),
