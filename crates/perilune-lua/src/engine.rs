@@ -363,6 +363,11 @@ impl ScriptEngine for LuaEngine {
         }
     }
 
+    fn trim(&mut self) {
+        // SAFETY: nothing is running, and there are no finalizers that could raise.
+        unsafe { lua_gc(self.state.lua(), LUA_GCCOLLECT, 0) };
+    }
+
     fn memory_used(&self) -> usize {
         self.state.context().heap.used_bytes.get()
     }

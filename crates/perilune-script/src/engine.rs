@@ -144,6 +144,10 @@ pub trait ScriptEngine: Send {
     /// Lets go of a script or function. Unknown handles are ignored.
     fn forget(&mut self, handle: Handle);
 
+    /// Gives memory back that nothing needs any more. Called when all scripts or all libraries were
+    /// forgotten, never while a script runs.
+    fn trim(&mut self) {}
+
     /// Bytes the engine's heap uses.
     fn memory_used(&self) -> usize;
 

@@ -41,6 +41,11 @@ impl Scripting {
         }
     }
 
+    /// Has the engines clean up after much was forgotten.
+    fn trim_engines(&mut self) {
+        self.engines.iter_mut().filter_map(|slot| slot.engine.as_mut()).for_each(|e| e.trim());
+    }
+
     fn forget_libraries<'a>(&mut self, libraries: impl Iterator<Item = &'a Library>) {
         self.forget(libraries.flat_map(Library::handles));
     }
@@ -81,6 +86,7 @@ impl Engine {
     pub(crate) fn flush_scripts(&mut self, lazy: bool) {
         let emptied = self.scripting.cache.empty();
         self.scripting.forget(emptied.handles.into_iter());
+        self.scripting.trim_engines();
         if lazy {
             self.env.dispose(Box::new(emptied.sources));
         }
@@ -123,6 +129,7 @@ impl Engine {
     pub(crate) fn flush_libraries(&mut self, lazy: bool) {
         let old = self.scripting.libraries.empty();
         self.scripting.forget_libraries(old.iter());
+        self.scripting.trim_engines();
         self.dirty += 1;
         if lazy {
             self.env.dispose(Box::new(old));
