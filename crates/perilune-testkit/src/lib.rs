@@ -4,15 +4,21 @@
 //! - [`FakeEngine`] runs a language of a few words; it proves that the scripting seam names none.
 //! - [`ManualClock`] stands still until it is moved; [`FakeProcess`] keeps what is logged.
 //! - [`TestServer`] is an engine with clients and no sockets.
+//! - [`Connection`] is a client of a server behind a real socket.
+//! - [`Transcript`] is a conversation written down as text, played with either of them.
 //! - [`conformance`] runs the same cases of scripting against every script engine.
 //!
 //! Panics are how helpers here report a broken test.
 
 pub mod conformance;
+mod connection;
 mod fake_engine;
 mod process;
 mod server;
+mod transcript;
 
+pub use connection::{Address, Connection, SocketClients};
 pub use fake_engine::FakeEngine;
 pub use process::{FakeProcess, ManualClock, Observed};
-pub use server::{Client, TestServer};
+pub use server::{Client, LocalClients, TestServer};
+pub use transcript::{Clients, Mismatch, Transcript};

@@ -1,12 +1,15 @@
 //! An engine with clients and no sockets: [`TestServer`].
 
 use crate::process::{FakeProcess, ManualClock, Observed};
+use crate::transcript::Clients;
 use perilune_commands::config::Config;
 use perilune_commands::environment::BusyPort;
 use perilune_commands::session::{ClientSlot, PeerInfo};
 use perilune_commands::{Engine, EngineBuilder};
 use perilune_resp::{Value, parse_reply};
 use perilune_script::ScriptEngine;
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A client of a [`TestServer`].
@@ -75,6 +78,17 @@ impl TestServer {
         self.run(client, argv).unwrap_or_else(|| panic!("the client waits"))
     }
 
+    /// Lets time pass: waits that are over end, keys that are due expire.
+    pub fn advance_ms(&mut self, ms: u64) {
+        self.clock.advance_us(ms * 1000);
+        self.engine.refresh_clock();
+        let clients: Vec<ClientSlot> = self.engine.sessions.iter().map(|(slot, _)| slot).collect();
+        for client in clients {
+            self.engine.check_deadline(client);
+        }
+        while self.engine.expire_cycle(u64::MAX) {}
+    }
+
     /// Has a command run as soon as a script is slow, one at each of its interrupt checks.
     pub fn while_slow<A: AsRef<[u8]>>(&mut self, client: Client, argv: &[A]) {
         let argv = argv.iter().map(|arg| arg.as_ref().to_vec()).collect();
@@ -84,6 +98,57 @@ impl TestServer {
     /// Replies to the commands of [`while_slow`](Self::while_slow) since last asked.
     pub fn replies_while_slow(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.visits.lock().unwrap_or_else(PoisonError::into_inner).1)
+    }
+}
+
+/// Clients of a [`TestServer`] by name, each with the bytes that it was sent and did not take yet.
+pub struct LocalClients {
+    server: TestServer,
+    clients: BTreeMap<String, (Client, Vec<u8>)>,
+}
+
+impl LocalClients {
+    /// No client yet.
+    pub fn new(server: TestServer) -> Self {
+        LocalClients { server, clients: BTreeMap::new() }
+    }
+
+    fn client(&mut self, name: &str) -> Client {
+        if let Some((client, _)) = self.clients.get(name) {
+            return *client;
+        }
+        let client = self.server.connect();
+        self.clients.insert(name.to_owned(), (client, Vec::new()));
+        client
+    }
+}
+
+impl Clients for LocalClients {
+    fn send(&mut self, name: &str, words: &[Vec<u8>]) -> io::Result<()> {
+        let client = self.client(name);
+        let argv: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let engine = &mut self.server.engine;
+        engine.refresh_clock();
+        if let Some((_, received)) = self.clients.get_mut(name) {
+            engine.execute(client.0, &argv, received);
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, name: &str) -> io::Result<Value> {
+        let client = self.client(name);
+        let nothing = || io::Error::other("the client was sent nothing");
+        let (_, received) = self.clients.get_mut(name).ok_or_else(nothing)?;
+        self.server.engine.visit(client.0, received);
+        let reply = parse_reply(received).map_err(|error| io::Error::other(error.to_string()))?;
+        let (value, len) = reply.ok_or_else(nothing)?;
+        received.drain(..len);
+        Ok(value)
+    }
+
+    fn advance_ms(&mut self, ms: u64) -> io::Result<()> {
+        self.server.advance_ms(ms);
+        Ok(())
     }
 }
 
@@ -117,4 +182,41 @@ impl BusyPort for Port {
     }
 
     fn script_ended(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FakeEngine;
+
+    fn server() -> TestServer {
+        TestServer::new(vec![Box::new(FakeEngine::new())])
+    }
+
+    #[test]
+    fn time_ends_keys() {
+        let mut server = server();
+        let client = server.connect();
+        server.reply(client, &["SET", "k", "v", "PX", "100"]);
+        server.advance_ms(99);
+        assert_eq!(server.reply(client, &["PTTL", "k"]), Value::Int(1));
+        server.advance_ms(2);
+        assert_eq!(server.reply(client, &["DBSIZE"]), Value::Int(0));
+    }
+
+    #[test]
+    fn clients_wait_wake_each_other_and_lose_patience() {
+        let mut clients = LocalClients::new(server());
+        let words = |line: &str| -> Vec<Vec<u8>> {
+            line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+        };
+        clients.send("first", &words("BLPOP queue 0.1")).expect("sent");
+        clients.send("second", &words("BLPOP queue 0")).expect("sent");
+        clients.advance_ms(101).expect("time is virtual");
+        assert_eq!(clients.receive("first").expect("a reply"), Value::NullArray);
+        assert!(clients.receive("second").is_err());
+        clients.send("", &words("RPUSH queue job")).expect("sent");
+        let popped = Value::Array(vec![Value::bulk("queue"), Value::bulk("job")]);
+        assert_eq!(clients.receive("second").expect("a reply"), popped);
+    }
 }
