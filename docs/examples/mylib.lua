@@ -134,11 +134,12 @@ end
 -- The Lua libraries that scripts may use.
 local function libs()
   local names = {}
-  for _, name in ipairs({ 'bit', 'cjson', 'cmsgpack', 'math', 'os', 'string', 'struct', 'table' }) do
-    if type(_G[name]) == 'table' then
+  for name, value in pairs(_G) do
+    if type(value) == 'table' and name ~= '_G' and name ~= 'redis' and name ~= 'server' then
       names[#names + 1] = name
     end
   end
+  table.sort(names)
   return names
 end
 

@@ -1,5 +1,5 @@
--- Pushes random numbers. Every run of a script starts from the same seed, so the same call pushes
--- the same numbers on every machine; a caller who wants others sends a seed.
+-- Pushes random numbers. With a seed the same call pushes the same numbers, on every machine.
+-- Without one the numbers go on where the server's generator stands.
 -- KEYS[1]  the list
 -- ARGV[1]  how many numbers
 -- ARGV[2]  the seed, if one is wanted
