@@ -43,7 +43,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
 fn bit_position(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(usize, u8), CommandError> {
     let offset = args.int(2).map_err(|_| errors::BIT_OFFSET)?;
     let byte = u64::try_from(offset).map_err(|_| errors::BIT_OFFSET)? / 8;
-    if byte >= ctx.engine.config.proto_max_bulk_len as u64 {
+    if byte >= ctx.engine.config.proto_max_bulk_len {
         return Err(errors::BIT_OFFSET);
     }
     Ok((byte as usize, 7 - (offset % 8) as u8))
