@@ -62,7 +62,7 @@ impl Engine {
 
     /// Samples rates and peaks, and closes clients that were idle for `timeout` seconds.
     pub fn sample_cycle(&mut self) {
-        self.refresh_clock();
+        self.follow_wall_clock();
         let totals = [
             self.stats.commands_processed,
             self.stats.net_input_bytes,

@@ -140,7 +140,7 @@ impl EngineBuilder {
         Ok(Engine {
             now_us: self.clock.unix_us(),
             mono_us,
-            wall_offset_us: 0,
+            wall_offset_us: self.clock.unix_us() - mono_us as i64,
             started_us: mono_us,
             limits: self.config.encoding_limits(),
             keyspace: Keyspace::new(self.config.databases as usize),
@@ -171,14 +171,22 @@ impl EngineBuilder {
 }
 
 impl Engine {
-    /// Reads the clocks; once per batch. Within a script the wall clock stands still, because its
-    /// commands must all see the same time.
+    /// Reads the clock; once per batch. Within a script Unix time stands still, because its commands
+    /// must all see the same time.
+    #[inline]
     pub fn refresh_clock(&mut self) {
         self.mono_us = self.clock.monotonic_us();
         if !self.scripting.is_running() {
-            self.now_us = self.clock.unix_us();
-            self.wall_offset_us = self.now_us - self.mono_us as i64;
+            self.now_us = self.mono_us as i64 + self.wall_offset_us;
         }
+    }
+
+    /// Follows the wall clock. [`refresh_clock`](Self::refresh_clock) derives Unix time from the
+    /// monotonic clock, so this must be called regularly, or whenever a test moves its clock.
+    pub fn follow_wall_clock(&mut self) {
+        self.mono_us = self.clock.monotonic_us();
+        self.wall_offset_us = self.clock.unix_us() - self.mono_us as i64;
+        self.refresh_clock();
     }
 
     /// Unix time of the current command, milliseconds.

@@ -11,16 +11,18 @@
 //! Invariant: `input[..decoded]` holds the requests in `requests`; `executed` of them have run.
 
 use crate::gate::Gate;
+use crate::input::Input;
 use crate::socket::Socket;
+use parking_lot::Mutex;
 use perilune_commands::owned_args::ArgVec;
 use perilune_commands::session::{BufferFigures, ClientSlot, Waker};
 use perilune_commands::{Engine, Flow};
 use perilune_resp::{ArgRange, Decoder, DecoderLimits};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker as TaskWaker};
 use tokio::io::ReadBuf;
-use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 /// Bytes read at once, at least.
@@ -34,13 +36,37 @@ const BATCH_OUTPUT_MAX: usize = 256 * 1024;
 /// How long the last replies may take to leave after the connection is to close.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Wakes the connection's task.
+/// Wakes the connection's task. One listener; a ring before it listens is kept.
 #[derive(Default)]
-pub(crate) struct Bell(Notify);
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    listener: Mutex<Option<TaskWaker>>,
+}
 
 impl Waker for Bell {
     fn wake(&self) {
-        self.0.notify_one();
+        self.rung.store(true, Ordering::Release);
+        if let Some(listener) = self.listener.lock().take() {
+            listener.wake();
+        }
+    }
+}
+
+impl Bell {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.rung.swap(false, Ordering::AcqRel) {
+            return Poll::Ready(Event::Bell);
+        }
+        let mut listener = self.listener.lock();
+        if !listener.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *listener = Some(cx.waker().clone());
+        }
+        drop(listener);
+        // A ring between the look and the registration found nobody to wake.
+        match self.rung.swap(false, Ordering::AcqRel) {
+            true => Poll::Ready(Event::Bell),
+            false => Poll::Pending,
+        }
     }
 }
 
@@ -55,7 +81,7 @@ enum Request {
 pub(crate) struct State {
     slot: ClientSlot,
     decoder: Decoder,
-    input: Vec<u8>,
+    input: Input,
     decoded: usize,
     ranges: Vec<ArgRange>,
     requests: Vec<Request>,
@@ -78,7 +104,7 @@ impl State {
         State {
             slot,
             decoder: Decoder::new(limits),
-            input: Vec::new(),
+            input: Input::default(),
             decoded: 0,
             ranges: Vec::new(),
             requests: Vec::new(),
@@ -102,7 +128,7 @@ impl State {
     fn decode(&mut self) {
         let max = if self.authenticated { BATCH_REQUESTS_MAX } else { 1 };
         while self.requests.len() < max && !self.protocol_error && self.decoded < self.input.len() {
-            let rest = &self.input[self.decoded..];
+            let rest = &self.input.filled()[self.decoded..];
             match self.decoder.decode(rest) {
                 Ok(Some(consumed)) => {
                     let count = self.decoder.arg_count();
@@ -172,7 +198,7 @@ impl State {
             let argv: ArgVec<'_> = match &self.requests[at] {
                 Request::Ranges { first, count } => self.ranges[*first..first + count]
                     .iter()
-                    .map(|range| range.of(&self.input))
+                    .map(|range| range.of(self.input.filled()))
                     .collect(),
                 Request::Unescaped(args) => args.iter().map(Vec::as_slice).collect(),
             };
@@ -186,7 +212,7 @@ impl State {
         self.now_ms = engine.now_ms();
         let figures = BufferFigures {
             query: self.input.len() - self.decoded,
-            query_free: self.input.capacity() - self.input.len(),
+            query_free: self.input.spare_len(),
             output: self.output.len() - self.written,
         };
         self.query_limit = engine.config.client_query_buffer_limit;
@@ -214,14 +240,7 @@ impl State {
         self.requests.clear();
         self.ranges.clear();
         self.executed = 0;
-        if self.decoded == self.input.len() {
-            self.input.clear();
-            if self.input.capacity() > BUFFER_KEEP {
-                self.input = Vec::new();
-            }
-        } else if self.decoded > 0 {
-            self.input.drain(..self.decoded);
-        }
+        self.input.consume(self.decoded);
         self.decoded = 0;
     }
 
@@ -304,7 +323,7 @@ async fn wait(socket: &mut Socket, state: &mut State, bell: &Bell) -> Event {
         // One more, so that the clock has passed the deadline when the timer fires.
         Instant::now() + Duration::from_millis(left_ms + 1)
     });
-    let io = poll_fn(|cx| {
+    let event = poll_fn(|cx| {
         if state.written < state.output.len() {
             match socket.poll_write(cx, &state.output[state.written..]) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
@@ -315,20 +334,15 @@ async fn wait(socket: &mut Socket, state: &mut State, bell: &Bell) -> Event {
                 Poll::Pending => {}
             }
         }
-        poll_input(socket, state, cx)
+        match poll_input(socket, state, cx) {
+            Poll::Pending => bell.poll(cx),
+            event => event,
+        }
     });
     match deadline {
-        None => tokio::select! {
-            biased;
-            event = io => event,
-            () = bell.0.notified() => Event::Bell,
-        },
-        Some(deadline) => tokio::select! {
-            biased;
-            event = io => event,
-            () = bell.0.notified() => Event::Bell,
-            () = tokio::time::sleep_until(deadline) => Event::Bell,
-        },
+        None => event.await,
+        // The time being up is news like any other.
+        Some(deadline) => tokio::time::timeout_at(deadline, event).await.unwrap_or(Event::Bell),
     }
 }
 
@@ -340,12 +354,10 @@ fn poll_input(
 ) -> Poll<Event> {
     // While the client is blocked its input piles up here, as far as the limit allows.
     let wanted = state.decoder.bytes_missing().clamp(READ_CHUNK, BATCH_OUTPUT_MAX * 4);
-    let filled = state.input.len();
-    state.input.resize(filled + wanted, 0);
-    let mut buf = ReadBuf::new(&mut state.input[filled..]);
+    let mut buf = ReadBuf::new(state.input.spare(wanted));
     let polled = socket.poll_read(cx, &mut buf);
     let n = buf.filled().len();
-    state.input.truncate(filled + n);
+    state.input.advance(n);
     match polled {
         Poll::Pending => Poll::Pending,
         Poll::Ready(Ok(())) if n > 0 => {

@@ -11,6 +11,7 @@ mod connection;
 mod env;
 pub mod eval;
 mod gate;
+mod input;
 mod listen;
 pub mod log;
 pub mod server;

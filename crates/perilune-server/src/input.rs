@@ -1,0 +1,79 @@
+//! The read buffer of a connection.
+//!
+//! ```text
+//! | filled ................ | spare, of any content |
+//! ```
+//!
+//! All of it is initialised memory, so that reading into the spare part neither zeroes it every
+//! time nor needs unsafe code.
+
+/// An empty buffer above this size is given back.
+const KEEP: usize = 64 * 1024;
+
+/// Bytes received and not yet used up.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Input {
+    /// What was received.
+    #[inline]
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    /// Number of bytes received.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// Bytes allocated beyond those received.
+    pub(crate) fn spare_len(&self) -> usize {
+        self.bytes.len() - self.filled
+    }
+
+    /// Room for at least `wanted` more bytes. Grows by doubling, so that a long request is not
+    /// copied over and over.
+    pub(crate) fn spare(&mut self, wanted: usize) -> &mut [u8] {
+        if self.bytes.len() - self.filled < wanted {
+            let size = (self.filled + wanted).max(self.bytes.len() * 2);
+            self.bytes.resize(size, 0);
+        }
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Takes `n` bytes of the spare part as received.
+    pub(crate) fn advance(&mut self, n: usize) {
+        self.filled = (self.filled + n).min(self.bytes.len());
+    }
+
+    /// Forgets the first `n` bytes received.
+    pub(crate) fn consume(&mut self, n: usize) {
+        let n = n.min(self.filled);
+        self.bytes.copy_within(n..self.filled, 0);
+        self.filled -= n;
+        if self.filled == 0 && self.bytes.len() > KEEP {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_back_what_came_in_and_lets_go_of_big_buffers() {
+        let mut input = Input::default();
+        input.spare(5)[..5].copy_from_slice(b"hello");
+        input.advance(5);
+        input.consume(2);
+        assert_eq!((input.filled(), input.len()), (&b"llo"[..], 3));
+        input.spare(KEEP + 1);
+        input.consume(3);
+        assert_eq!((input.len(), input.spare_len()), (0, 0));
+    }
+}
