@@ -2,17 +2,37 @@
 //! call does a bounded amount and says whether there is more.
 
 use crate::engine::Engine;
+use crate::session::{ClientSlot, Tidy};
 
 /// Keys expired between two looks at the clock.
 const EXPIRE_BATCH: usize = 32;
 /// Buckets moved per table between two looks at the clock.
 const REHASH_BATCH: usize = 256;
+/// Clients looked after per tick, at least.
+const CLIENTS_MIN: usize = 5;
+/// Unused bytes of a read buffer that are not worth a visit.
+const SPARE_BYTES_MAX: usize = 4 * 1024;
+/// A read buffer up to this size is kept while its client is busy.
+const QUERY_BUFFER_BYTES: usize = 32 * 1024;
+/// How long a client must be idle before it loses its buffers, milliseconds.
+const BUFFER_IDLE_MS: i64 = 2000;
 
 impl Engine {
     /// Removes expired keys, oldest first, for at most `budget_us`. True when more are due.
     pub fn expire_cycle(&mut self, budget_us: u64) -> bool {
         self.refresh_clock();
-        if !self.active_expire || self.pause_holds_expiry() {
+        let start_us = self.mono_us;
+        let more = self.expire_some(budget_us);
+        let took_us = self.clock.monotonic_us().saturating_sub(start_us);
+        let threshold_ms = self.config.latency_monitor_threshold;
+        if threshold_ms > 0 && took_us / 1000 >= threshold_ms {
+            self.latency.add("expire-cycle", self.now_us / 1_000_000, took_us / 1000);
+        }
+        more
+    }
+
+    fn expire_some(&mut self, budget_us: u64) -> bool {
+        if !self.active_expire || self.cron_paused || self.pause_holds_expiry() {
             return false;
         }
         let (start_us, now_ms) = (self.mono_us, self.now_ms());
@@ -60,43 +80,69 @@ impl Engine {
         false
     }
 
-    /// Samples rates and peaks, and closes clients that were idle for `timeout` seconds.
+    /// Samples rates and peaks, and looks after some of the clients.
     pub fn sample_cycle(&mut self) {
         self.follow_wall_clock();
+        let start_us = self.mono_us;
+        let loops = self.stats.loops;
         let totals = [
             self.stats.commands_processed,
             self.stats.net_input_bytes,
             self.stats.net_output_bytes,
+            loops.cycles,
+            loops.commands_us + loops.timers_us,
         ];
         self.stats.ops_samples.sample(self.mono_us, totals);
         let allocated = self.env.used_memory();
         self.stats.peak_memory = self.stats.peak_memory.max(allocated);
-        self.close_idle_clients();
+        if !self.cron_paused {
+            self.look_after_clients();
+        }
+        self.stats.loops.tick(self.clock.monotonic_us().saturating_sub(start_us));
     }
 
-    fn close_idle_clients(&mut self) {
+    /// Looks after so many clients that each has its turn once a second.
+    fn look_after_clients(&mut self) {
+        let slots = self.sessions.slot_count();
+        let share = slots.div_ceil(self.config.hz.max(1) as usize).max(CLIENTS_MIN).min(slots);
+        for _ in 0..share {
+            self.client_cursor = (self.client_cursor + 1) % slots;
+            self.look_after(ClientSlot(self.client_cursor as u32));
+        }
+    }
+
+    /// Closes a client that has been idle for `timeout` seconds or has not taken its replies for
+    /// too long; asks its connection to give back memory that it does not use.
+    fn look_after(&mut self, client: ClientSlot) {
         let timeout_ms = i64::from(self.config.timeout) * 1000;
         let now_ms = self.now_ms();
-        let mut idle = Vec::new();
-        for (slot, session) in self.sessions.iter() {
-            let waits = session.blocked.is_some() || session.subscriptions() > 0;
-            let idle_ms = now_ms - session.last_command_ms;
-            if timeout_ms > 0 && !waits && !session.monitor && idle_ms > timeout_ms {
-                idle.push(slot);
-            }
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        if client == ClientSlot::SCRIPT || session.killed {
+            return;
         }
-        for slot in idle {
+        let exempt = session.blocked.is_some() || session.subscriptions() > 0 || session.monitor;
+        let idle_ms = now_ms - session.last_command_ms;
+        if timeout_ms > 0 && !exempt && idle_ms > timeout_ms {
             self.env.log(perilune_script::LogLevel::Verbose, "Closing idle client");
-            self.kill(slot);
+            self.kill(client);
+            return;
         }
-        let over_soft: Vec<_> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.soft_limit_since_ms.is_some())
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in over_soft {
-            self.enforce_output_limit(slot);
+        let buffers = session.buffers;
+        let wanted = if buffers.query_free <= SPARE_BYTES_MAX {
+            None
+        } else if idle_ms > BUFFER_IDLE_MS {
+            Some(Tidy::Idle)
+        } else if buffers.query + buffers.query_free > QUERY_BUFFER_BYTES {
+            Some(Tidy::Oversized)
+        } else {
+            None
+        };
+        if wanted.is_some() {
+            session.tidy = wanted;
+            session.wake();
+        }
+        if session.soft_limit_since_ms.is_some() {
+            self.enforce_output_limit(client);
         }
     }
 }

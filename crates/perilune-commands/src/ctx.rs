@@ -340,6 +340,20 @@ impl Engine {
         }
     }
 
+    /// Breaks watches of a key that is removed because its time is up. For a client that found it
+    /// past its time already when it began to watch, nothing changes.
+    fn break_watches_of_expired(&mut self, db: usize, key: &[u8]) {
+        let Some(clients) = self.watchers.get(&(db, Bytes::new(key))) else { return };
+        for client in clients {
+            let Some(session) = self.sessions.get_mut(*client) else { continue };
+            let watched = session.watched.iter_mut().find(|w| w.db == db && *w.key == *key);
+            match watched {
+                Some(watched) if watched.expired => watched.expired = false,
+                _ => session.watch_broken = true,
+            }
+        }
+    }
+
     /// Publishes a keyspace event if its class is switched on.
     #[inline]
     pub fn notify(&mut self, db: usize, class: NotifyFlags, event: &str, key: &[u8]) {
@@ -369,7 +383,8 @@ impl Engine {
             let lazy = self.config.lazyfree_lazy_expire;
             self.dispose_value(entry.into_value(), lazy);
             self.stats.expired_keys += 1;
-            self.touch(db, key);
+            self.break_watches_of_expired(db, key);
+            self.waiters.key_changed(db, key);
             self.notify(db, NotifyFlags::EXPIRED, "expired", key);
             self.dirty += 1;
         }

@@ -12,9 +12,10 @@ use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::owned_args::OwnedArgs;
+use crate::redact::redacted;
 use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
-use crate::table::CommandId;
+use crate::table::{Command, CommandId};
 use perilune_keyspace::Value;
 use perilune_resp::{ReplyWriter, RespWriter};
 
@@ -104,13 +105,7 @@ impl Engine {
 
     /// All checks between knowing the arguments and running the command.
     fn admit(&mut self, client: ClientSlot, args: Args<'_>) -> Result<Admission, CommandError> {
-        let checked = self.commands.resolve(args).and_then(|id| {
-            let verdict = self.check(client, id, args);
-            if verdict.is_err() {
-                self.commands.get_mut(id).stats.rejected += 1;
-            }
-            verdict
-        });
+        let checked = self.commands.resolve(args).and_then(|id| self.check(client, id, args));
         match checked {
             Err(error) => Err(self.reject(client, args, error)),
             admission => admission,
@@ -118,7 +113,11 @@ impl Engine {
     }
 
     /// A refused command spoils an open transaction; a refused `EXEC` ends it.
+    #[cold]
     fn reject(&mut self, client: ClientSlot, args: Args<'_>, error: CommandError) -> CommandError {
+        if let Ok(id) = self.commands.find(args) {
+            self.commands.get_mut(id).stats.rejected += 1;
+        }
         let Some(session) = self.sessions.get_mut(client) else { return error };
         let Some(transaction) = &mut session.transaction else { return error };
         transaction.aborted = true;
@@ -166,6 +165,9 @@ impl Engine {
         if self.config.maxmemory > 0 {
             self.check_memory(client, flags, name, args)?;
         }
+        if self.config.min_replicas_to_write > 0 {
+            self.check_replicas(client, id, flags)?;
+        }
         if let Some(error) = self.scripting.busy_error()
             && !flags.contains(CommandFlags::ALLOW_BUSY)
         {
@@ -200,8 +202,9 @@ impl Engine {
         let queueing =
             self.sessions.get(client).is_some_and(|session| session.transaction.is_some());
         // Queued commands count as growing, because the queue itself grows.
-        let denied =
-            flags.contains(CommandFlags::DENYOOM) || (queueing && !runs_inside_multi(name));
+        let denied = flags.contains(CommandFlags::DENYOOM)
+            || (queueing && !runs_inside_multi(name))
+            || (name == "exec" && self.queue_contains(client, CommandFlags::DENYOOM));
         let over = self.over_memory_limit();
         self.scripting.note_memory(over);
         if over && (denied || self.scripting.denies_oom(name, args)) {
@@ -209,6 +212,39 @@ impl Engine {
         } else {
             Ok(())
         }
+    }
+
+    /// Refuses writes while fewer replicas are attached than the configuration asks for. There is no
+    /// replication, so there is none.
+    fn check_replicas(
+        &self,
+        client: ClientSlot,
+        id: CommandId,
+        flags: CommandFlags,
+    ) -> Result<(), CommandError> {
+        let writes = flags.contains(CommandFlags::WRITE)
+            || (self.commands.get(id).full_name == "exec"
+                && self.queue_contains(client, CommandFlags::WRITE));
+        match writes && self.lacks_replicas() {
+            true => Err(errors::NOREPLICAS),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the configuration asks for more replicas than there are.
+    pub(crate) fn lacks_replicas(&self) -> bool {
+        self.config.min_replicas_to_write > 0 && self.config.min_replicas_max_lag > 0
+    }
+
+    /// Whether a command with one of these flags waits in the client's transaction.
+    fn queue_contains(&self, client: ClientSlot, flags: CommandFlags) -> bool {
+        let transaction = self.sessions.get(client).and_then(|s| s.transaction.as_ref());
+        transaction.is_some_and(|transaction| {
+            transaction.queue.iter().any(|queued| {
+                let id = self.commands.find(Args::new(&queued.view()));
+                id.is_ok_and(|id| self.commands.get(id).flags.intersects(flags))
+            })
+        })
     }
 
     /// Whether the allocator holds more than `maxmemory`.
@@ -240,10 +276,6 @@ impl Engine {
     ) -> bool {
         let command = self.commands.get(id);
         let (handler, flags) = (command.spec.handler, command.flags);
-        let hidden = CommandFlags::SKIP_MONITOR | CommandFlags::ADMIN;
-        if self.monitors > 0 && !flags.intersects(hidden) && !self.runs_again(client, flags) {
-            self.feed_monitors(client, args);
-        }
         let started_us = self.mono_us;
         let result = handler(&mut Ctx::new(self, client, id), args, out);
         let failed = result.is_err();
@@ -257,6 +289,10 @@ impl Engine {
         self.mono_us = mono_us;
         if !self.scripting.is_running() {
             self.now_us = mono_us as i64 + self.wall_offset_us;
+        }
+        let hidden = CommandFlags::SKIP_MONITOR | CommandFlags::ADMIN;
+        if self.monitors > 0 && !flags.intersects(hidden) && !self.runs_again(client, flags) {
+            self.feed_monitors(client, id, args);
         }
         let took_us = mono_us.saturating_sub(started_us);
         if let Some(took_us) = self.finished_after(client, flags, took_us) {
@@ -302,26 +338,22 @@ impl Engine {
         failed: bool,
     ) {
         let command = self.commands.get_mut(id);
-        let flags = command.flags;
         command.stats.calls += 1;
         command.stats.usec += took_us;
         command.stats.failed += u64::from(failed);
+        if self.config.latency_tracking {
+            command.latency.record(took_us * 1000);
+        }
         self.stats.commands_processed += 1;
         if let Some(session) = self.sessions.get_mut(client) {
             session.commands += 1;
         }
-        self.note_duration(client, flags, args, took_us);
+        self.note_duration(client, id, args, took_us);
     }
 
     /// Records a slow command in the slow log and the latency monitor.
     #[inline]
-    fn note_duration(
-        &mut self,
-        client: ClientSlot,
-        flags: CommandFlags,
-        args: Args<'_>,
-        took_us: u64,
-    ) {
+    fn note_duration(&mut self, client: ClientSlot, id: CommandId, args: Args<'_>, took_us: u64) {
         let slower_than = self.config.slowlog_log_slower_than;
         let slow = slower_than >= 0 && took_us >= slower_than as u64;
         let threshold_ms = self.config.latency_monitor_threshold;
@@ -329,6 +361,7 @@ impl Engine {
         if !slow && !spike {
             return;
         }
+        let Command { flags, full_name, .. } = *self.commands.get(id);
         let now_s = self.now_us / 1_000_000;
         if spike {
             let fast = flags.contains(CommandFlags::FAST);
@@ -339,8 +372,8 @@ impl Engine {
             let who = self.scripting.caller().unwrap_or(client);
             if let Some(session) = self.sessions.get(who) {
                 let max_len = self.config.slowlog_max_len;
-                let args = args.all();
-                self.slowlog.add(max_len, now_s, took_us, args, &session.peer, &session.name);
+                let args = redacted(full_name, args);
+                self.slowlog.add(max_len, now_s, took_us, &args, &session.peer, &session.name);
             }
         }
     }
@@ -601,7 +634,7 @@ impl Engine {
     }
 
     /// Sends a command to the clients under `MONITOR`.
-    pub(crate) fn feed_monitors(&mut self, client: ClientSlot, args: Args<'_>) {
+    pub(crate) fn feed_monitors(&mut self, client: ClientSlot, id: CommandId, args: Args<'_>) {
         let in_script = client == ClientSlot::SCRIPT;
         let Some(session) = self.sessions.get(client) else { return };
         let mut line = Vec::new();
@@ -617,7 +650,7 @@ impl Engine {
         };
         line.extend_from_slice(from.as_bytes());
         line.push(b']');
-        for arg in args.iter() {
+        for arg in redacted(self.commands.get(id).full_name, args) {
             line.push(b' ');
             crate::quote::append_quoted(&mut line, arg);
         }

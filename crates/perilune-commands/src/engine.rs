@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::environment::{BusyPort, Environment};
 use crate::pubsub::PubSub;
 use crate::scripting::Scripting;
-use crate::session::{ClientSlot, PeerInfo, Sessions, Waker};
+use crate::session::{BufferFigures, ClientSlot, PeerInfo, Sessions, Waker};
 use crate::stats::{LatencyMonitor, ServerStats, SlowLog};
 use crate::table::CommandTable;
 use ahash::AHashMap;
@@ -43,6 +43,8 @@ pub struct Engine {
     pub mono_us: u64,
     /// What turns `mono_us` into Unix time; renewed with every batch.
     pub(crate) wall_offset_us: i64,
+    /// Monotonic time of the running batch's start, microseconds.
+    pub(crate) batch_started_us: u64,
     /// Monotonic time of the engine's start, microseconds.
     pub started_us: u64,
     /// Configuration.
@@ -87,6 +89,10 @@ pub struct Engine {
     pub scripts_call_anything: bool,
     /// Whether the active expiry has work; index of the database where it goes on.
     pub expire_cursor: usize,
+    /// Slot of the client that the next tick looks at first.
+    pub(crate) client_cursor: usize,
+    /// `DEBUG PAUSE-CRON`.
+    pub cron_paused: bool,
     /// The process around.
     pub env: Box<dyn Environment>,
     /// Serves others while a script is slow.
@@ -141,6 +147,7 @@ impl EngineBuilder {
             now_us: self.clock.unix_us(),
             mono_us,
             wall_offset_us: self.clock.unix_us() - mono_us as i64,
+            batch_started_us: mono_us,
             started_us: mono_us,
             limits: self.config.encoding_limits(),
             keyspace: Keyspace::new(self.config.databases as usize),
@@ -162,6 +169,8 @@ impl EngineBuilder {
             active_expire: true,
             scripts_call_anything: false,
             expire_cursor: 0,
+            client_cursor: 0,
+            cron_paused: false,
             env: self.env,
             busy_port: self.busy_port,
             clock: self.clock,
@@ -228,10 +237,12 @@ impl Engine {
 
     /// Closes a client's connection as soon as it notices.
     pub fn kill(&mut self, client: ClientSlot) {
-        if let Some(session) = self.sessions.get_mut(client) {
-            session.killed = true;
-            session.outbox = Vec::new();
-            session.wake();
+        if self.sessions.kill(client) {
+            // What it held is free at once, not only when its connection has noticed.
+            self.unsubscribe_all(client);
+            self.unwatch_all(client);
+            self.stop_waiting(client);
+            self.stop_monitoring(client);
         }
     }
 
@@ -267,6 +278,30 @@ impl Engine {
             let message = format!("Client id={id} closed for overcoming of output buffer limits.");
             self.env.log(perilune_script::LogLevel::Warning, &message);
         }
+    }
+
+    /// Begins a batch of a client's commands: the clock, what the connection knows, what waits for
+    /// it. Tells what the connection does next.
+    pub fn begin_batch(
+        &mut self,
+        client: ClientSlot,
+        buffers: BufferFigures,
+        out: &mut Vec<u8>,
+    ) -> crate::Flow {
+        self.refresh_clock();
+        self.batch_started_us = self.mono_us;
+        let Some(session) = self.sessions.get_mut(client) else { return crate::Flow::Close };
+        session.buffers = buffers;
+        if session.blocked.is_some() {
+            self.check_deadline(client);
+        }
+        self.visit(client, out)
+    }
+
+    /// Ends a batch of so many commands.
+    pub fn end_batch(&mut self, commands: usize) {
+        let took_us = self.mono_us.saturating_sub(self.batch_started_us);
+        self.stats.loops.batch(took_us, commands as u64);
     }
 
     /// Appends what waits in a client's outbox to `out` and tells what the connection does next.

@@ -419,6 +419,8 @@ texts! {
     CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
     /// `CLIENT LIST ID` with something that is no number.
     INVALID_CLIENT_ID = "ERR Invalid client ID";
+    /// A write while too few replicas are attached.
+    NOREPLICAS = "NOREPLICAS Not enough good replicas to write.";
     /// `CLIENT KILL ID` with a number below 1.
     CLIENT_ID_NOT_POSITIVE = "ERR client-id should be greater than 0";
     /// `CLIENT KILL addr` that matches nobody.

@@ -88,6 +88,15 @@ pub struct BufferFigures {
     pub output: usize,
 }
 
+/// Why a connection should give memory of its buffers back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tidy {
+    /// It has been idle for a while: all that is unused can go.
+    Idle,
+    /// Its read buffer is large: what was not used lately can go.
+    Oversized,
+}
+
 /// One client.
 pub struct Session {
     /// Number that no other client of this server's life has.
@@ -148,6 +157,8 @@ pub struct Session {
     pub outbox: Vec<u8>,
     /// Figures of the connection's buffers, as of its last visit.
     pub buffers: BufferFigures,
+    /// Asks the connection to give memory back.
+    pub tidy: Option<Tidy>,
     /// Commands run.
     pub commands: u64,
     /// Since when the output is over its soft limit, milliseconds.
@@ -189,6 +200,7 @@ impl Session {
             killed: false,
             outbox: Vec::new(),
             buffers: BufferFigures::default(),
+            tidy: None,
             commands: 0,
             soft_limit_since_ms: None,
             waker,
@@ -281,8 +293,25 @@ impl Sessions {
         }
         let session = self.slots.get_mut(slot.0 as usize)?.take()?;
         self.free.push(slot.0);
-        self.connected -= 1;
+        self.connected -= usize::from(!session.killed);
         Some(session)
+    }
+
+    /// Marks a client as killed: it no longer counts. False when it was, or there is none.
+    pub(crate) fn kill(&mut self, slot: ClientSlot) -> bool {
+        let Some(session) = self.get_mut(slot).filter(|session| !session.killed) else {
+            return false;
+        };
+        session.killed = true;
+        session.outbox = Vec::new();
+        session.wake();
+        self.connected -= 1;
+        true
+    }
+
+    /// Slots in use or free; every session's slot is below this.
+    pub(crate) fn slot_count(&self) -> usize {
+        self.slots.len()
     }
 
     /// The client at `slot`.
@@ -320,7 +349,7 @@ impl Sessions {
             .filter_map(|(slot, session)| Some((ClientSlot(slot as u32), session.as_deref_mut()?)))
     }
 
-    /// Number of connected clients.
+    /// Number of connected clients, killed ones left out.
     pub fn connected(&self) -> usize {
         self.connected
     }

@@ -44,8 +44,42 @@ pub struct ServerStats {
     pub auth_denied: u64,
     /// Highest memory use seen, bytes. Not reset with the rest.
     pub peak_memory: usize,
+    /// Turns of work under the engine.
+    pub loops: LoopStats,
     /// Samples of commands per second, newest last.
     pub ops_samples: OpsSamples,
+}
+
+/// How often the engine was taken, and for how long.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoopStats {
+    /// Batches of commands, and ticks of the timer.
+    pub cycles: u64,
+    /// Microseconds spent in batches.
+    pub commands_us: u64,
+    /// Microseconds spent in ticks.
+    pub timers_us: u64,
+    /// Longest batch or tick, microseconds.
+    pub longest_us: u64,
+    /// Most commands in one batch.
+    pub commands_max: u64,
+}
+
+impl LoopStats {
+    /// Counts a batch.
+    pub fn batch(&mut self, took_us: u64, commands: u64) {
+        self.cycles += 1;
+        self.commands_us += took_us;
+        self.longest_us = self.longest_us.max(took_us);
+        self.commands_max = self.commands_max.max(commands);
+    }
+
+    /// Counts a tick.
+    pub fn tick(&mut self, took_us: u64) {
+        self.cycles += 1;
+        self.timers_us += took_us;
+        self.longest_us = self.longest_us.max(took_us);
+    }
 }
 
 /// Most error codes that are counted apart; a script can invent codes without end.
@@ -73,21 +107,24 @@ impl ServerStats {
 /// A short history of rates, for the `instantaneous_*` fields of `INFO`.
 #[derive(Debug, Clone, Default)]
 pub struct OpsSamples {
-    last: Option<(u64, [u64; 3])>,
-    rates: VecDeque<[f64; 3]>,
+    last: Option<(u64, Totals)>,
+    rates: VecDeque<[f64; 5]>,
 }
+
+/// Commands, input bytes, output bytes, cycles, microseconds of work.
+pub type Totals = [u64; 5];
 
 /// Number of samples averaged.
 const SAMPLES: usize = 16;
 
 impl OpsSamples {
-    /// Adds a sample: monotonic microseconds and the totals of commands, input and output bytes.
-    pub fn sample(&mut self, now_us: u64, totals: [u64; 3]) {
+    /// Adds a sample: monotonic microseconds and the totals.
+    pub fn sample(&mut self, now_us: u64, totals: Totals) {
         if let Some((then_us, then)) = self.last {
             let seconds = now_us.saturating_sub(then_us) as f64 / 1e6;
             if seconds > 0.0 {
                 let rate = |at: usize| totals[at].saturating_sub(then[at]) as f64 / seconds;
-                self.rates.push_back([rate(0), rate(1), rate(2)]);
+                self.rates.push_back(std::array::from_fn(rate));
                 if self.rates.len() > SAMPLES {
                     self.rates.pop_front();
                 }
@@ -96,11 +133,11 @@ impl OpsSamples {
         self.last = Some((now_us, totals));
     }
 
-    /// Mean of the samples: commands, input bytes, output bytes per second.
-    pub fn rates(&self) -> [f64; 3] {
-        let mut sum = [0.0; 3];
+    /// Mean of the samples, each total per second.
+    pub fn rates(&self) -> [f64; 5] {
+        let mut sum = [0.0; 5];
         for rate in &self.rates {
-            (0..3).for_each(|at| sum[at] += rate[at]);
+            sum.iter_mut().zip(rate).for_each(|(sum, rate)| *sum += rate);
         }
         sum.map(|total| total / self.rates.len().max(1) as f64)
     }

@@ -8,6 +8,7 @@
 use crate::acl::Categories;
 use crate::args::Args;
 use crate::errors::{self, CommandError};
+use crate::histogram::Histogram;
 use crate::spec::{CommandFlags, CommandSpec};
 use ahash::AHashMap;
 
@@ -44,6 +45,8 @@ pub struct Command {
     pub subcommands: Vec<(&'static str, CommandId)>,
     /// Counters.
     pub stats: CommandStats,
+    /// Run times, nanoseconds (`latency-tracking`).
+    pub latency: Histogram,
 }
 
 impl Command {
@@ -107,6 +110,7 @@ impl CommandTable {
             parent,
             subcommands: Vec::new(),
             stats: CommandStats::default(),
+            latency: Histogram::default(),
         });
         Ok(id)
     }
@@ -194,6 +198,7 @@ impl CommandTable {
     pub fn reset_stats(&mut self) {
         for command in &mut self.commands {
             command.stats = CommandStats::default();
+            command.latency = Histogram::default();
         }
     }
 }

@@ -15,20 +15,25 @@ use crate::input::Input;
 use crate::socket::Socket;
 use parking_lot::Mutex;
 use perilune_commands::owned_args::ArgVec;
-use perilune_commands::session::{BufferFigures, ClientSlot, Waker};
+use perilune_commands::session::{BufferFigures, ClientSlot, Tidy, Waker};
 use perilune_commands::{Engine, Flow};
 use perilune_resp::{ArgRange, Decoder, DecoderLimits};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker as TaskWaker};
-use tokio::io::ReadBuf;
 use tokio::time::{Duration, Instant};
 
-/// Bytes read at once, at least.
+/// Room made in the read buffer, at least.
 const READ_CHUNK: usize = 16 * 1024;
-/// An empty buffer above this size is given back.
-const BUFFER_KEEP: usize = 64 * 1024;
+/// Room that is enough to read into; with less, more is made.
+const READ_ROOM_MIN: usize = 4 * 1024;
+/// Room made at once for a long argument, at most.
+const READ_ROOM_MAX: usize = 1024 * 1024;
+/// An empty write buffer above this size is given back.
+const OUTPUT_KEEP: usize = 64 * 1024;
+/// The engine hears of a read buffer between two commands when it differs by this much.
+const REPORT_STEP: usize = 32 * 1024;
 /// Requests run under one hold of the engine.
 const BATCH_REQUESTS_MAX: usize = 512;
 /// Replies gathered under one hold of the engine, bytes.
@@ -83,6 +88,8 @@ pub(crate) struct State {
     decoder: Decoder,
     input: Input,
     decoded: usize,
+    /// Size of `input` that the engine was told last.
+    input_reported: usize,
     ranges: Vec<ArgRange>,
     requests: Vec<Request>,
     executed: usize,
@@ -106,6 +113,7 @@ impl State {
             decoder: Decoder::new(limits),
             input: Input::default(),
             decoded: 0,
+            input_reported: 0,
             ranges: Vec::new(),
             requests: Vec::new(),
             executed: 0,
@@ -172,16 +180,12 @@ impl State {
 
     /// Runs decoded requests until one blocks, closes, or the batch is long enough.
     fn execute(&mut self, engine: &mut Engine) {
-        engine.refresh_clock();
         engine.count_network(
             std::mem::take(&mut self.bytes_read),
             std::mem::take(&mut self.bytes_written),
         );
-        self.flow = engine.visit(self.slot, &mut self.output);
-        if self.flow == Flow::Blocked {
-            engine.check_deadline(self.slot);
-            self.flow = engine.visit(self.slot, &mut self.output);
-        }
+        let (figures, before) = (self.figures(0), self.executed);
+        self.flow = engine.begin_batch(self.slot, figures, &mut self.output);
         while self.flow == Flow::Continue
             && self.executed < self.requests.len()
             && self.output.len() < BATCH_OUTPUT_MAX
@@ -204,21 +208,34 @@ impl State {
             };
             self.flow = engine.execute(self.slot, &argv, &mut self.output);
         }
+        engine.end_batch(self.executed - before);
         self.take_leave(engine);
+    }
+
+    /// What the buffers hold, with the first `used` bytes of the input as good as forgotten.
+    fn figures(&self, used: usize) -> BufferFigures {
+        BufferFigures {
+            query: self.input.len() - used,
+            query_free: self.input.spare_len() + used,
+            output: self.output.len() - self.written,
+        }
     }
 
     /// Notes what the connection must know until its next visit, and tells the engine the same.
     fn take_leave(&mut self, engine: &mut Engine) {
         self.now_ms = engine.now_ms();
-        let figures = BufferFigures {
-            query: self.input.len() - self.decoded,
-            query_free: self.input.spare_len(),
-            output: self.output.len() - self.written,
-        };
+        let mut pending = 0;
         self.query_limit = engine.config.client_query_buffer_limit;
         let bulk_bytes_max = engine.config.proto_max_bulk_len as i64;
         if let Some(session) = engine.sessions.get_mut(self.slot) {
-            session.buffers = figures;
+            if let Some(tidy) = session.tidy.take() {
+                self.compact();
+                self.give_back(tidy);
+            }
+            let used = if self.has_work() { 0 } else { self.decoded };
+            session.buffers = self.figures(used);
+            pending = session.buffers.output;
+            self.input_reported = self.input.size();
             self.authenticated = session.authenticated;
             self.deadline_ms = session.blocked.as_ref().and_then(|blocked| blocked.deadline_ms);
             self.kill = session.killed;
@@ -227,7 +244,7 @@ impl State {
                 self.decoder.set_limits(limits);
             }
         }
-        if figures.output > 0 {
+        if pending > 0 {
             engine.check_output(self.slot);
         }
     }
@@ -242,6 +259,37 @@ impl State {
         self.executed = 0;
         self.input.consume(self.decoded);
         self.decoded = 0;
+    }
+
+    /// Gives memory of the buffers back as the engine asked.
+    #[cold]
+    fn give_back(&mut self, tidy: Tidy) {
+        match tidy {
+            Tidy::Idle => {
+                self.input.shrink(0);
+                self.output.shrink_to_fit();
+                self.requests.shrink_to_fit();
+                self.ranges.shrink_to_fit();
+            }
+            Tidy::Oversized if self.input.peak() < self.input.size() / 2 => {
+                let missing = match self.decoder.is_mid_request() {
+                    true => self.decoder.bytes_missing().min(READ_ROOM_MAX),
+                    false => 0,
+                };
+                self.input.shrink(self.input.peak().max(self.input.len() + missing));
+            }
+            Tidy::Oversized => self.input.shrink(self.input.size()),
+        }
+    }
+
+    /// Makes room for the rest of a request of which a part is here. True when the engine should
+    /// hear of it.
+    fn make_room(&mut self) -> bool {
+        let missing = self.decoder.bytes_missing();
+        if self.decoder.is_mid_request() && missing > READ_CHUNK {
+            self.input.spare(missing.min(READ_ROOM_MAX));
+        }
+        self.input.size().abs_diff(self.input_reported) >= REPORT_STEP
     }
 
     fn over_query_limit(&self) -> bool {
@@ -304,7 +352,13 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
                 state = gate.run(state, |state, engine| engine.over_query_limit(state.slot)).await;
                 return state;
             }
-            Event::Input | Event::Flushed => {}
+            Event::Input => {
+                state.decode();
+                if !state.has_work() && state.make_room() {
+                    state = gate.run(state, |state, engine| state.take_leave(engine)).await;
+                }
+            }
+            Event::Flushed => {}
             Event::Bell => {
                 state = gate.run(state, |state, engine| state.execute(engine)).await;
                 state.compact();
@@ -353,18 +407,28 @@ fn poll_input(
     cx: &mut std::task::Context<'_>,
 ) -> Poll<Event> {
     // While the client is blocked its input piles up here, as far as the limit allows.
-    let wanted = state.decoder.bytes_missing().clamp(READ_CHUNK, BATCH_OUTPUT_MAX * 4);
-    let mut buf = ReadBuf::new(state.input.spare(wanted));
-    let polled = socket.poll_read(cx, &mut buf);
-    let n = buf.filled().len();
-    state.input.advance(n);
-    match polled {
-        Poll::Pending => Poll::Pending,
-        Poll::Ready(Ok(())) if n > 0 => {
-            state.bytes_read += n;
-            Poll::Ready(Event::Input)
+    loop {
+        // Room is made only now, so that a connection without traffic needs none.
+        match socket.poll_readable(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
+            Poll::Ready(Ok(())) => {}
         }
-        Poll::Ready(_) => Poll::Ready(Event::End),
+        let missing = state.decoder.bytes_missing().min(READ_ROOM_MAX);
+        let room = match state.input.spare_len() < missing.max(READ_ROOM_MIN) {
+            true => state.input.spare(missing.max(READ_CHUNK)),
+            false => state.input.spare(0),
+        };
+        match socket.try_read(room) {
+            Ok(0) => return Poll::Ready(Event::End),
+            Ok(n) => {
+                state.input.advance(n);
+                state.bytes_read += n;
+                return Poll::Ready(Event::Input);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return Poll::Ready(Event::End),
+        }
     }
 }
 
@@ -374,7 +438,7 @@ fn note_written(state: &mut State, n: usize) {
     if state.written == state.output.len() {
         state.output.clear();
         state.written = 0;
-        if state.output.capacity() > BUFFER_KEEP {
+        if state.output.capacity() > OUTPUT_KEEP {
             state.output = Vec::new();
         }
     }

@@ -7,14 +7,17 @@
 //! All of it is initialised memory, so that reading into the spare part neither zeroes it every
 //! time nor needs unsafe code.
 
-/// An empty buffer above this size is given back.
-const KEEP: usize = 64 * 1024;
+/// An empty buffer above this size is given back at once; a smaller one when it was not needed for
+/// a while, see [`Input::shrink`].
+const KEEP: usize = 1024 * 1024;
 
 /// Bytes received and not yet used up.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     bytes: Vec<u8>,
     filled: usize,
+    /// Most bytes filled since the last [`shrink`](Input::shrink).
+    peak: usize,
 }
 
 impl Input {
@@ -28,6 +31,23 @@ impl Input {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.filled
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The most bytes it held at once since it was last asked to shrink.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// Gives back what is allocated beyond `size` bytes and beyond those received.
+    pub(crate) fn shrink(&mut self, size: usize) {
+        self.bytes.truncate(size.max(self.filled));
+        self.bytes.shrink_to_fit();
+        self.peak = self.filled;
     }
 
     /// Bytes allocated beyond those received.
@@ -48,6 +68,7 @@ impl Input {
     /// Takes `n` bytes of the spare part as received.
     pub(crate) fn advance(&mut self, n: usize) {
         self.filled = (self.filled + n).min(self.bytes.len());
+        self.peak = self.peak.max(self.filled);
     }
 
     /// Forgets the first `n` bytes received.

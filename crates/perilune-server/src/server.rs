@@ -22,6 +22,10 @@ const SLICE_US: u64 = 1000;
 /// Most slices per period, so that clients get the larger part of a busy core.
 const SLICES_MAX: u32 = 25;
 
+/// Bounds of `hz`.
+const HZ_MIN: u32 = 1;
+const HZ_MAX: u32 = 500;
+
 /// A server that listens.
 pub struct Server {
     gate: Gate,
@@ -29,7 +33,6 @@ pub struct Server {
     requests: UnboundedReceiver<Request>,
     addresses: Vec<SocketAddr>,
     unix_socket: String,
-    hz: u32,
 }
 
 impl Server {
@@ -54,8 +57,7 @@ impl Server {
         acceptors.listen_tcp(change, &gate).map_err(|error| error.to_string())?;
         acceptors.listen_unix(&config, &gate)?;
         let unix_socket = config.unixsocket.clone();
-        let hz = config.hz.clamp(1, 500);
-        Ok(Server { gate, acceptors, requests, addresses, unix_socket, hz })
+        Ok(Server { gate, acceptors, requests, addresses, unix_socket })
     }
 
     /// The TCP addresses it listens on.
@@ -77,7 +79,7 @@ impl Server {
         if !self.unix_socket.is_empty() {
             log::write(LogLevel::Notice, "Ready to accept connections unix");
         }
-        let timers = tokio::spawn(run_timers(self.gate.clone(), self.hz));
+        let timers = tokio::spawn(run_timers(self.gate.clone()));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
@@ -118,13 +120,17 @@ fn random_seed(clock: &dyn Clock) -> u64 {
     hasher.finish()
 }
 
-/// Expiry and rehashing `hz` times a second, samples ten times a second.
-async fn run_timers(gate: Gate, hz: u32) {
-    let mut period = tokio::time::interval(Duration::from_millis(u64::from(1000 / hz)));
-    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Expiry, rehashing, samples and care for clients, `hz` times a second.
+async fn run_timers(gate: Gate) {
+    let mut hz = HZ_MAX;
     loop {
-        period.tick().await;
-        gate.run((), |(), engine| engine.sample_cycle()).await;
+        tokio::time::sleep(Duration::from_millis(u64::from(1000 / hz))).await;
+        hz = gate
+            .run(hz, |hz, engine| {
+                engine.sample_cycle();
+                *hz = engine.config.hz.clamp(HZ_MIN, HZ_MAX);
+            })
+            .await;
         for _ in 0..SLICES_MAX {
             let more = gate.run(false, run_slice).await;
             if !more {

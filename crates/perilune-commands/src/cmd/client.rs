@@ -321,17 +321,17 @@ fn client_list(
 ) -> Result<(), CommandError> {
     let now_ms = ctx.now_ms();
     let mut chosen: Vec<&Session> = Vec::new();
-    let sessions = &ctx.engine.sessions;
+    let sessions = || ctx.engine.sessions.iter().map(|(_, s)| s).filter(|s| !s.killed);
     if args.len() == 4 && args.is(2, "type") {
         let wanted = ClientType::parse(args[3])?;
-        chosen.extend(sessions.iter().map(|(_, s)| s).filter(|s| ClientType::of(s) == wanted));
+        chosen.extend(sessions().filter(|s| ClientType::of(s) == wanted));
     } else if args.len() > 3 && args.is(2, "id") {
         for at in 3..args.len() {
             let id = args.int(at).map_err(|_| errors::INVALID_CLIENT_ID)?;
-            chosen.extend(sessions.iter().map(|(_, s)| s).filter(|s| s.id as i64 == id));
+            chosen.extend(sessions().filter(|s| s.id as i64 == id));
         }
     } else if args.len() == 2 {
-        chosen.extend(sessions.iter().map(|(_, session)| session));
+        chosen.extend(sessions());
     } else {
         return Err(errors::SYNTAX);
     }
@@ -413,8 +413,8 @@ impl<'a> KillFilter<'a> {
         while at < args.len() {
             let Some(value) = args.get(at + 1) else { return Err(errors::SYNTAX) };
             if args.is(at, "id") {
-                filter.id =
-                    Some(args.int_in(at + 1, 1..=i64::MAX, errors::CLIENT_ID_NOT_POSITIVE)?);
+                let id = args.int(at + 1).ok().filter(|id| *id > 0);
+                filter.id = Some(id.ok_or(errors::CLIENT_ID_NOT_POSITIVE)?);
             } else if args.is(at, "type") {
                 filter.client_type = Some(ClientType::parse(value)?);
             } else if args.is(at, "addr") {
@@ -442,6 +442,7 @@ impl<'a> KillFilter<'a> {
             && self.laddr.is_none_or(|laddr| session.peer.laddr.as_bytes() == laddr)
             && self.client_type.is_none_or(|wanted| ClientType::of(session) == wanted)
             && self.id.is_none_or(|id| session.id as i64 == id)
+            && !session.killed
     }
 }
 

@@ -42,6 +42,11 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
         }
         (b"digest-value", 3..) => digest_value(ctx, args, out),
         (b"protocol", 3) => protocol(args, out),
+        (b"pause-cron", 3) => {
+            ctx.engine.cron_paused = args.int(2)? != 0;
+            out.ok();
+            Ok(())
+        }
         (b"set-active-expire", 3) => {
             ctx.engine.active_expire = args.int(2)? != 0;
             out.ok();
@@ -275,6 +280,8 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
             "    Write a line to the log.",
             "OBJECT <key>",
             "    Describe the value of a key.",
+            "PAUSE-CRON <0|1>",
+            "    Stop all work that no client asked for.",
             "POPULATE <count> [<prefix>] [<size>]",
             "    Create string keys.",
             "PROTOCOL <type>",

@@ -46,9 +46,14 @@ const SECTIONS: &[Section] = &[
     Section { title: "Modules", default: true, write: |_, _| {} },
     Section { title: "Commandstats", default: false, write: command_stats },
     Section { title: "Errorstats", default: true, write: error_stats },
+    Section { title: "Latencystats", default: false, write: latency_stats },
     Section { title: "Cluster", default: true, write: cluster },
     Section { title: "Keyspace", default: true, write: keyspace },
+    Section { title: HIDDEN, default: false, write: debug },
 ];
+
+/// The section that is shown only when it is named.
+const HIDDEN: &str = "Debug";
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     let asked = args.from(1);
@@ -59,7 +64,10 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
     let defaults = asked.is_empty() || any(&["default"]);
     let mut text = String::new();
     for section in SECTIONS {
-        if everything || (defaults && section.default) || any(&[section.title]) {
+        if (everything && section.title != HIDDEN)
+            || (defaults && section.default)
+            || any(&[section.title])
+        {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
@@ -248,7 +256,8 @@ fn persistence(engine: &mut Engine, text: &mut String) {
 }
 
 fn stats(engine: &mut Engine, text: &mut String) {
-    let [ops, input, output] = engine.stats.ops_samples.rates();
+    let [ops, input, output, cycles, busy] = engine.stats.ops_samples.rates();
+    let cycle_us = if cycles > 0.0 { busy / cycles } else { 0.0 };
     let (stats, pubsub) = (&engine.stats, &engine.pubsub);
     fields!(text,
         total_connections_received: stats.connections_received,
@@ -293,6 +302,11 @@ fn stats(engine: &mut Engine, text: &mut String) {
         acl_access_denied_cmd: 0,
         acl_access_denied_key: 0,
         acl_access_denied_channel: 0,
+        eventloop_cycles: stats.loops.cycles,
+        eventloop_duration_sum: stats.loops.commands_us + stats.loops.timers_us,
+        eventloop_duration_cmd_sum: stats.loops.commands_us,
+        instantaneous_eventloop_cycles_per_sec: cycles.round(),
+        instantaneous_eventloop_duration_usec: cycle_us.round(),
     );
 }
 
@@ -345,6 +359,36 @@ fn error_stats(engine: &mut Engine, text: &mut String) {
     for (code, count) in &engine.stats.errors_by_code {
         line(text, format_args!("errorstat_{code}:count={count}"));
     }
+}
+
+/// Run times that the configured percentages of the calls did not exceed.
+fn latency_stats(engine: &mut Engine, text: &mut String) {
+    if !engine.config.latency_tracking {
+        return;
+    }
+    let percentiles = &engine.config.latency_tracking_info_percentiles.0;
+    for (_, command) in engine.commands.iter().filter(|(_, c)| c.latency.total() > 0) {
+        let figures: Vec<String> = percentiles
+            .iter()
+            .map(|percent| {
+                let us = command.latency.percentile(*percent) as f64 / 1000.0;
+                format!("p{percent}={us:.3}")
+            })
+            .collect();
+        let figures = figures.join(",");
+        line(text, format_args!("latency_percentiles_usec_{}:{figures}", command.full_name));
+    }
+}
+
+/// What the loop around the engine did, for developers.
+fn debug(engine: &mut Engine, text: &mut String) {
+    let loops = &engine.stats.loops;
+    fields!(text,
+        eventloop_duration_aof_sum: 0,
+        eventloop_duration_cron_sum: loops.timers_us,
+        eventloop_duration_max: loops.longest_us,
+        eventloop_cmd_per_cycle_max: loops.commands_max,
+    );
 }
 
 fn cluster(_: &mut Engine, text: &mut String) {

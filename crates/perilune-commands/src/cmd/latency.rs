@@ -4,6 +4,7 @@ use crate::args::Args;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::CommandSpec;
+use crate::table::CommandId;
 use perilune_resp::ReplyWriter;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -14,6 +15,22 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     complexity: "depends on the subcommand",
     summary: "Reports events that took long; see its subcommands.",
     subcommands: &[
+        CommandSpec {
+            name: "doctor",
+            arity: 2,
+            flags: "admin noscript loading stale",
+            since: "2.8.13",
+            group: "server",
+            complexity: "O(1)",
+            summary: "Reports the latency events in words.",
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ],
+            handler: latency_doctor,
+            ..CommandSpec::EMPTY
+        },
         CommandSpec {
             name: "graph",
             arity: 3,
@@ -40,6 +57,23 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             complexity: "O(1)",
             summary: "Explains the subcommands of LATENCY.",
             handler: latency_help,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "histogram",
+            arity: -2,
+            flags: "admin noscript loading stale",
+            since: "7.0.0",
+            group: "server",
+            complexity: "O(N) with N the number of commands",
+            summary: "Shows how the run times of commands are distributed.",
+            args: "[command...]",
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ],
+            handler: latency_histogram,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -127,6 +161,84 @@ fn latency_history(
     Ok(())
 }
 
+/// Deadlines that are missed by this much are worth a hint, milliseconds.
+const LONG_SPIKE_MS: u64 = 500;
+
+/// What the events say about the server, and what to look at.
+fn latency_doctor(
+    ctx: &mut Ctx<'_>,
+    _: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let (config, events) = (&ctx.engine.config, &ctx.engine.latency.events);
+    let mut text = String::new();
+    if events.is_empty() && config.latency_monitor_threshold == 0 {
+        text.push_str(
+            "Latency monitoring is off. Switch it on with CONFIG SET latency-monitor-threshold \
+             <milliseconds>.\n",
+        );
+    } else if events.is_empty() {
+        text.push_str("No latency spike was observed since monitoring began.\n");
+    }
+    for (name, series) in events {
+        let (samples, max_ms) = (&series.samples, series.max_ms);
+        let count = samples.len().max(1) as u64;
+        let average = samples.iter().map(|(_, ms)| ms).sum::<u64>() / count;
+        let deviation = samples.iter().map(|(_, ms)| ms.abs_diff(average)).sum::<u64>() / count;
+        text.push_str(&format!(
+            "{name}: {count} latency spikes (average {average} ms, mean deviation {deviation} ms), \
+             the worst {max_ms} ms.\n",
+        ));
+        if name.ends_with("command") {
+            text.push_str("  Slow commands are listed by SLOWLOG GET");
+            if config.slowlog_log_slower_than < 0 {
+                text.push_str(", which is switched off by slowlog-log-slower-than");
+            }
+            text.push_str(".\n");
+        }
+        if *name == "expire-cycle" && max_ms >= LONG_SPIKE_MS {
+            text.push_str("  Large values expire: set lazyfree-lazy-expire to free them aside.\n");
+        }
+    }
+    out.verbatim(b"txt", text.as_bytes());
+    Ok(())
+}
+
+fn latency_histogram(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    let commands = &ctx.engine.commands;
+    let mut asked: Vec<CommandId> = Vec::new();
+    for name in args.from(2) {
+        // A container stands for its subcommands.
+        let Some(id) = commands.by_full_name(name) else { continue };
+        asked.push(id);
+        asked.extend(commands.get(id).subcommands.iter().map(|(_, sub)| sub));
+    }
+    if args.len() == 2 {
+        asked.extend(commands.iter().map(|(id, _)| id));
+    }
+    asked.retain(|id| commands.get(*id).latency.total() > 0);
+    out.map(asked.len());
+    for id in asked {
+        let command = commands.get(id);
+        let steps = command.latency.steps();
+        out.bulk(command.full_name.as_bytes());
+        out.map(2);
+        out.bulk(b"calls");
+        out.int(command.latency.total() as i64);
+        out.bulk(b"histogram_usec");
+        out.map(steps.len());
+        for (ns, count) in steps {
+            out.int((ns / 1000) as i64);
+            out.int(count as i64);
+        }
+    }
+    Ok(())
+}
+
 fn latency_reset(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
@@ -186,8 +298,12 @@ fn latency_help(
         args,
         out,
         &[
+            "DOCTOR",
+            "    Report the latency events in words.",
             "GRAPH <event>",
             "    Draw the spikes of an event.",
+            "HISTOGRAM [<command> ...]",
+            "    Tell how the run times of these commands, or of all, are distributed.",
             "HISTORY <event>",
             "    Tell the spikes of an event: time and milliseconds.",
             "LATEST",

@@ -5,7 +5,7 @@ use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::glob;
 use crate::pubsub::Subscription;
-use crate::session::Session;
+use crate::session::{ReplyMode, Session};
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_keyspace::Bytes;
 use perilune_resp::ReplyWriter;
@@ -206,14 +206,22 @@ fn confirm(
     name: Option<&[u8]>,
     out: &mut dyn ReplyWriter,
 ) {
-    let count = ctx.session().map_or(0, |session| reported_count(session, kind));
-    out.push(3);
-    out.bulk(word.as_bytes());
-    match name {
-        Some(name) => out.bulk(name),
-        None => out.null(),
+    let Some(session) = ctx.session() else { return };
+    let (count, replies) = (reported_count(session, kind), session.reply_mode == ReplyMode::On);
+    let write = |out: &mut dyn ReplyWriter| {
+        out.push(3);
+        out.bulk(word.as_bytes());
+        match name {
+            Some(name) => out.bulk(name),
+            None => out.null(),
+        }
+        out.int(count as i64);
+    };
+    // `CLIENT REPLY` silences replies, not pushes, and a confirmation is the latter.
+    match replies {
+        true => write(out),
+        false => ctx.engine.push(ctx.client, write),
     }
-    out.int(count as i64);
 }
 
 fn subscribe_all(

@@ -49,6 +49,7 @@ impl<'e> Host<'e> {
             return Err(errors::SCRIPT_WRONG_ARITY);
         }
         let flags = command.flags;
+        let lacks_replicas = self.engine.lacks_replicas();
         let Some(run) = self.engine.scripting.running_mut() else {
             return Err(errors::SCRIPT_NO_COMMANDS);
         };
@@ -66,7 +67,12 @@ impl<'e> Host<'e> {
         if run.over_memory && !forgiving && flags.contains(CommandFlags::DENYOOM) {
             return Err(errors::OOM);
         }
-        run.wrote |= flags.contains(CommandFlags::WRITE);
+        if flags.contains(CommandFlags::WRITE) {
+            if lacks_replicas {
+                return Err(errors::NOREPLICAS);
+            }
+            run.wrote = true;
+        }
         Ok(())
     }
 

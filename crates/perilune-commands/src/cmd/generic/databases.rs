@@ -151,16 +151,19 @@ impl Engine {
     /// change.
     fn break_watches_of_replaced(&mut self, db: usize, replacement: Option<usize>) {
         let now_ms = self.now_ms();
-        let live = |db: &Db, key: &[u8]| db.get(key).is_some_and(|entry| !entry.is_expired(now_ms));
+        let expired = |db: &Db, key: &[u8]| db.get(key).map(|entry| entry.is_expired(now_ms));
         for ((_, key), clients) in self.watchers.iter().filter(|((at, _), _)| *at == db) {
-            let before = live(self.keyspace.db(db), key);
-            let after = replacement.is_some_and(|other| live(self.keyspace.db(other), key));
-            if !before && !after {
-                continue;
-            }
+            let before = expired(self.keyspace.db(db), key);
+            let after = replacement.and_then(|other| expired(self.keyspace.db(other), key));
+            let changes = before == Some(false) || after == Some(false);
             for client in clients {
-                if let Some(session) = self.sessions.get_mut(*client) {
-                    session.watch_broken = true;
+                let Some(session) = self.sessions.get_mut(*client) else { continue };
+                let watched = session.watched.iter_mut().find(|w| w.db == db && w.key == *key);
+                match watched {
+                    Some(watched) if !changes && (watched.expired || before.is_none()) => {
+                        watched.expired = after.is_some();
+                    }
+                    _ => session.watch_broken = true,
                 }
             }
         }

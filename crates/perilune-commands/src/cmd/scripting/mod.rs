@@ -19,7 +19,7 @@ const FIRST_KEY: usize = 3;
 #[inline]
 fn announce(ctx: &mut Ctx<'_>, args: Args<'_>) {
     if ctx.engine.monitors > 0 {
-        ctx.engine.feed_monitors(ctx.client, args);
+        ctx.engine.feed_monitors(ctx.client, ctx.command, args);
     }
 }
 
