@@ -123,14 +123,17 @@ impl<'e> Ctx<'e> {
         let now_s = (self.engine.now_us / 1_000_000) as u32;
         let no_touch =
             self.engine.sessions.get(self.client).is_some_and(|session| session.no_touch);
-        // Looked up twice on a miss only: a found entry cannot be returned from a branch.
-        if self.engine.keyspace.db(self.db).get(key).is_none() {
-            self.count_miss(key);
-            return None;
+        if self.engine.config.notify_keyspace_events.contains(NotifyFlags::KEY_MISS)
+            && self.engine.keyspace.db(self.db).get(key).is_none()
+        {
+            self.notify(NotifyFlags::KEY_MISS, "keymiss", key);
         }
-        self.engine.stats.keyspace_hits += 1;
         let engine = &mut *self.engine;
-        let entry = engine.keyspace.db_mut(self.db).get_mut(key)?;
+        let Some(entry) = engine.keyspace.db_mut(self.db).get_mut(key) else {
+            engine.stats.keyspace_misses += 1;
+            return None;
+        };
+        engine.stats.keyspace_hits += 1;
         if !no_touch {
             entry.last_access_s = now_s;
             if frequency::is_counted(&engine.config) {
