@@ -27,6 +27,8 @@ pub enum WaitKind {
     Replicas,
     /// Disks of replicas to confirm writes (`WAITAOF`), which never happens.
     Fsync,
+    /// The end of the server (`SHUTDOWN`), which closes the connection.
+    Exit,
 }
 
 impl WaitKind {
@@ -39,7 +41,9 @@ impl WaitKind {
                 out.int(0);
                 out.int(0);
             }
-            WaitKind::List | WaitKind::SortedSet | WaitKind::Pause => out.null_array(),
+            WaitKind::List | WaitKind::SortedSet | WaitKind::Pause | WaitKind::Exit => {
+                out.null_array();
+            }
         }
     }
 }

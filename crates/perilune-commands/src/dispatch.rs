@@ -410,7 +410,9 @@ impl Engine {
                 && match blocked.kind {
                     WaitKind::List => matches!(entry.value(), Value::List(_)),
                     WaitKind::SortedSet => matches!(entry.value(), Value::ZSet(_)),
-                    WaitKind::Pause | WaitKind::Replicas | WaitKind::Fsync => false,
+                    WaitKind::Pause | WaitKind::Replicas | WaitKind::Fsync | WaitKind::Exit => {
+                        false
+                    }
                 }
         });
         if fits {
@@ -502,7 +504,7 @@ impl Engine {
             .sessions
             .get(client)
             .and_then(|session| session.blocked.as_ref())
-            .is_some_and(|blocked| blocked.kind != WaitKind::Pause);
+            .is_some_and(|blocked| !matches!(blocked.kind, WaitKind::Pause | WaitKind::Exit));
         if !waits {
             return false;
         }

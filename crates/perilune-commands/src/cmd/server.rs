@@ -1,6 +1,7 @@
 //! Commands about the server as a whole.
 
 use crate::args::Args;
+use crate::blocking::WaitKind;
 use crate::ctx::Ctx;
 use crate::environment::ShutdownRequest;
 use crate::errors::{self, CommandError};
@@ -97,7 +98,7 @@ fn role(_: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), C
 fn shutdown(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
-    out: &mut dyn ReplyWriter,
+    _: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let mut request = ShutdownRequest { save: None, now: false, force: false };
     let mut abort = false;
@@ -132,11 +133,8 @@ fn shutdown(
     if let Some(run) = ctx.engine.scripting.running_mut() {
         run.kill = true;
     }
-    // No reply: the connection ends with the server.
-    if let Some(session) = ctx.session() {
-        session.close_after_reply = true;
-    }
-    let _ = out;
+    // No reply: the connection stays open until the server is gone, which is how clients notice.
+    ctx.wait_for_keys(WaitKind::Exit, &[], 0, args.all());
     Ok(())
 }
 
