@@ -1,0 +1,123 @@
+//! Scripts that do not end by themselves: the server stays reachable.
+
+use perilune_resp::Value;
+use perilune_testkit::Connection;
+use perilune_tests::{Server, bulks, error, eventually, int, ok};
+use std::time::{Duration, Instant};
+
+const BUSY_SCRIPT: &str = "BUSY Redis is busy running a script. \
+                           You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+const BUSY_FUNCTION: &str = "BUSY Redis is busy running a script. \
+                             You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+
+fn start() -> Server {
+    Server::builder().set("busy-reply-threshold", "50").start()
+}
+
+/// Runs a script that does not end, and waits until the server says so.
+fn run_forever(server: &Server, words: &[&str]) -> Connection {
+    let mut running = server.connect();
+    running.send(words).expect("sent");
+    until_busy(server);
+    running
+}
+
+fn until_busy(server: &Server) {
+    let mut other = server.connect();
+    eventually("the server to be busy", || {
+        let reply = other.run(&["PING"]).expect("a reply");
+        reply.as_error().is_some_and(|text| text.starts_with(b"BUSY")).then_some(())
+    });
+}
+
+#[test]
+fn others_are_told_and_may_kill_it() {
+    let server = start();
+    let mut running = run_forever(&server, &["EVAL", "while true do end", "0"]);
+    let mut other = server.connect();
+    let start = Instant::now();
+    assert_eq!(other.run(&["GET", "a"]).expect("a reply"), error(BUSY_SCRIPT));
+    assert!(start.elapsed() < Duration::from_secs(5), "answered at once");
+    assert_eq!(other.run(&["SET", "a", "1"]).expect("a reply"), error(BUSY_SCRIPT));
+    // A pipeline is answered in order, and connections that come now are served, too.
+    other.send_raw(b"GET a\r\nHELLO 3\r\nGET b\r\n").expect("sent");
+    assert_eq!(other.receive().expect("a reply"), error(BUSY_SCRIPT));
+    assert!(matches!(other.receive().expect("a reply"), Value::Map(_)));
+    assert_eq!(other.receive().expect("a reply"), error(BUSY_SCRIPT));
+    assert_eq!(server.connect().run(&["SCRIPT", "KILL"]).expect("a reply"), ok());
+    let reply = running.receive().expect("a reply");
+    let text = String::from_utf8_lossy(reply.as_error().expect("an error")).into_owned();
+    assert!(text.contains("Script killed by user with SCRIPT KILL"), "{text}");
+    assert_eq!(running.run(&["PING"]).expect("a reply"), Value::Status(b"PONG".to_vec()));
+    assert_eq!(
+        other.run(&["SCRIPT", "KILL"]).expect("a reply"),
+        error("NOTBUSY No scripts in execution right now.")
+    );
+}
+
+#[test]
+fn nothing_saves_a_script_from_its_end() {
+    let server = start();
+    for script in [
+        "while true do pcall(function() while true do end end) end",
+        "local c = coroutine.wrap(function() while true do end end) while true do pcall(c) end",
+        "local t = setmetatable({}, {__index = function() while true do end end}) return t.x",
+        "string.find(string.rep('a', 1000000), string.rep('a?', 30) .. string.rep('a*', 30) .. 'b')",
+        "while true do redis.pcall('ping') end",
+    ] {
+        let mut running = run_forever(&server, &["EVAL", script, "0"]);
+        let mut other = server.connect();
+        assert_eq!(other.run(&["SCRIPT", "KILL"]).expect("a reply"), ok(), "{script}");
+        let reply = running.receive().expect("a reply");
+        assert!(reply.as_error().is_some(), "{script}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_script_that_wrote_cannot_be_killed_but_the_server_can_end() {
+    let mut server = start();
+    let script = "redis.call('set', KEYS[1], 'x') while true do end";
+    let mut running = run_forever(&server, &["EVAL", script, "1", "k"]);
+    let mut other = server.connect();
+    let expected = error(
+        "UNKILLABLE Sorry the script already executed write commands against the dataset. \
+         You can either wait the script termination or kill the server in a hard way using the \
+         SHUTDOWN NOSAVE command.",
+    );
+    assert_eq!(other.run(&["SCRIPT", "KILL"]).expect("a reply"), expected);
+    assert_eq!(other.run(&["SHUTDOWN"]).expect("a reply"), error(BUSY_SCRIPT));
+    other.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(running.read_to_end().expect("closed").is_empty());
+}
+
+#[test]
+fn functions_have_their_own_kill() {
+    let server = start();
+    let code =
+        "#!lua name=slow\nredis.register_function('forever', function() while true do end end)";
+    let loaded = server.connect().run(&["FUNCTION", "LOAD", code]).expect("a reply");
+    assert_eq!(loaded, Value::bulk("slow"));
+    let mut running = run_forever(&server, &["FCALL", "forever", "0"]);
+    let mut other = server.connect();
+    assert_eq!(other.run(&["GET", "a"]).expect("a reply"), error(BUSY_FUNCTION));
+    assert_eq!(other.run(&["SCRIPT", "KILL"]).expect("a reply"), error(BUSY_FUNCTION));
+    assert_eq!(other.run(&["FUNCTION", "KILL"]).expect("a reply"), ok());
+    assert!(running.receive().expect("a reply").as_error().is_some());
+}
+
+#[test]
+fn what_waited_is_served_after_the_script() {
+    let server = start();
+    let mut subscriber = server.connect();
+    subscriber.run(&["SUBSCRIBE", "c"]).expect("a reply");
+    let mut blocked = server.connect();
+    blocked.send(&["BLPOP", "queue", "0"]).expect("sent");
+    let script = "\
+                  redis.call('rpush', 'queue', 'x') redis.call('publish', 'c', 'm') \
+                  for i = 1, 20000000 do end return 1";
+    let mut running = server.connect();
+    assert_eq!(running.run(&["EVAL", script, "0"]).expect("a reply"), int(1));
+    assert_eq!(blocked.receive().expect("a reply"), bulks(&["queue", "x"]));
+    assert_eq!(subscriber.receive().expect("a message"), bulks(&["message", "c", "m"]));
+}

@@ -1,0 +1,10 @@
+//! End-to-end tests: a real server process, real sockets, real clients.
+
+mod blocking;
+mod busy_scripts;
+mod clients;
+mod differential;
+mod examples;
+mod lifecycle;
+mod protocol;
+mod transcripts;
