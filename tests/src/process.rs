@@ -7,7 +7,7 @@
 use crate::{PATIENCE, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use perilune_testkit::{Address, Connection, SocketClients};
+use perilune_testkit::{Address, Clients, Connection, SocketClients};
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -183,6 +183,14 @@ impl Server {
     /// Clients by name, for transcripts.
     pub fn clients(&self) -> SocketClients {
         SocketClients::new(self.address())
+    }
+
+    /// Waits until so many clients wait for keys.
+    ///
+    /// # Panics
+    /// If that does not happen.
+    pub fn until_waiting(&self, count: usize) {
+        self.clients().until_waiting(count).expect("clients wait");
     }
 
     /// Its log so far.

@@ -381,7 +381,8 @@ impl Engine {
     /// Serves clients whose keys were changed. Runs after every top-level command.
     #[inline]
     pub(crate) fn after_command(&mut self) {
-        if !self.waiters.is_empty() {
+        // What a slow script has done so far is not to be seen; its own end serves the waiters.
+        if !self.waiters.is_empty() && !self.scripting.is_running() {
             self.serve_waiters();
         }
     }

@@ -168,7 +168,7 @@ impl State {
 
     /// Remembers a protocol error as a last request, so that it is answered in its turn.
     fn pending_error(&mut self, message: &[u8]) {
-        let mut text = b"-ERR ".to_vec();
+        let mut text = b"-".to_vec();
         text.extend_from_slice(message);
         text.extend_from_slice(b"\r\n");
         self.requests.push(Request::Unescaped(vec![text]));

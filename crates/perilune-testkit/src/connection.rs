@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a reply may take. Far more than any needs, so that only a reply that never comes fails.
 const REPLY_WITHIN: Duration = Duration::from_secs(30);
@@ -145,17 +145,21 @@ impl Connection {
     }
 }
 
+/// How often a server is asked for something to become true.
+const ASK_EVERY: Duration = Duration::from_millis(2);
+
 /// Clients by name that connect when they are first named.
 #[derive(Debug)]
 pub struct SocketClients {
     address: Address,
     connections: BTreeMap<String, Connection>,
+    observer: Option<Connection>,
 }
 
 impl SocketClients {
     /// No client yet.
     pub fn new(address: Address) -> Self {
-        Self { address, connections: BTreeMap::new() }
+        Self { address, connections: BTreeMap::new(), observer: None }
     }
 
     /// The client of this name.
@@ -166,6 +170,19 @@ impl SocketClients {
         }
         self.connections.get_mut(name).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
+
+    /// How many clients wait for keys, as the server says.
+    fn waiting(&mut self) -> io::Result<usize> {
+        let observer = match &mut self.observer {
+            Some(observer) => observer,
+            none => none.insert(Connection::open(&self.address)?),
+        };
+        let info = observer.run(&["INFO", "clients"])?;
+        let text = String::from_utf8_lossy(info.as_bytes().unwrap_or_default()).into_owned();
+        let field = text.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
+        let count = field.and_then(|count| count.trim().parse().ok());
+        count.ok_or_else(|| io::Error::other(format!("no number of blocked clients in {text:?}")))
+    }
 }
 
 impl Clients for SocketClients {
@@ -175,6 +192,20 @@ impl Clients for SocketClients {
 
     fn receive(&mut self, client: &str) -> io::Result<Value> {
         self.client(client)?.receive()
+    }
+
+    fn until_waiting(&mut self, count: usize) -> io::Result<()> {
+        let start = Instant::now();
+        loop {
+            let waiting = self.waiting()?;
+            if waiting == count {
+                return Ok(());
+            }
+            if start.elapsed() > REPLY_WITHIN {
+                return Err(io::Error::other(format!("{waiting} clients wait, not {count}")));
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
     }
 
     fn advance_ms(&mut self, _: u64) -> io::Result<()> {

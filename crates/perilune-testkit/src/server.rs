@@ -146,6 +146,15 @@ impl Clients for LocalClients {
         Ok(value)
     }
 
+    fn until_waiting(&mut self, count: usize) -> io::Result<()> {
+        // Nothing happens by itself in here, so it is so now or never.
+        let waiting = self.server.engine.waiters.clients();
+        if waiting == count {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("{waiting} clients wait, not {count}")))
+    }
+
     fn advance_ms(&mut self, ms: u64) -> io::Result<()> {
         self.server.advance_ms(ms);
         Ok(())

@@ -9,10 +9,12 @@
 //! < 2) "b"
 //! # Letters in front name a client; several may talk, and one may wait.
 //! b> BLPOP queue 0
+//! = 1 waiting
 //! > RPUSH queue job
 //! < (integer) 1
 //! b< 1) "queue"
 //! b< 2) "job"
+//! # (The line with = goes on when so many clients wait for keys.)
 //! # Part of a reply, for what differs from run to run.
 //! > TIME
 //! <~ 1) "
@@ -34,6 +36,9 @@ pub trait Clients {
 
     /// The next reply or push a client gets.
     fn receive(&mut self, client: &str) -> io::Result<Value>;
+
+    /// Returns when so many clients wait for keys, or fails.
+    fn until_waiting(&mut self, count: usize) -> io::Result<()>;
 
     /// Lets time pass, where time is virtual.
     fn advance_ms(&mut self, ms: u64) -> io::Result<()>;
@@ -57,6 +62,7 @@ struct Step {
 enum Action {
     Send { client: String, words: Vec<Vec<u8>> },
     Expect { client: String, text: String, whole: bool },
+    UntilWaiting { count: usize },
     Advance { ms: u64 },
 }
 
@@ -132,6 +138,10 @@ impl Action {
                 _ => Err("a command is missing or its quotes are not balanced".to_owned()),
             };
         }
+        let waiting = rest.strip_prefix('=').and_then(|rest| rest.trim().strip_suffix("waiting"));
+        if let Some(count) = waiting.and_then(|count| count.trim().parse().ok()) {
+            return Ok(Self::UntilWaiting { count });
+        }
         let time = rest.strip_prefix('+').and_then(|time| time.trim().strip_suffix("ms"));
         match time.and_then(|ms| ms.trim().parse().ok()) {
             Some(ms) => Ok(Self::Advance { ms }),
@@ -158,6 +168,9 @@ impl Action {
         match self {
             Self::Send { client, words } => {
                 clients.send(client, words).map_err(|error| format!("not sent: {error}"))
+            }
+            Self::UntilWaiting { count } => {
+                clients.until_waiting(*count).map_err(|error| error.to_string())
             }
             Self::Advance { ms } => clients.advance_ms(*ms).map_err(|error| error.to_string()),
             Self::Expect { client, text, whole } => {
@@ -198,6 +211,10 @@ mod tests {
             sent.map(|(_, value)| value).ok_or_else(|| io::Error::other("nothing"))
         }
 
+        fn until_waiting(&mut self, count: usize) -> io::Result<()> {
+            if count == 0 { Ok(()) } else { Err(io::Error::other("nobody waits")) }
+        }
+
         fn advance_ms(&mut self, ms: u64) -> io::Result<()> {
             self.passed_ms += ms;
             Ok(())
@@ -230,6 +247,8 @@ mod tests {
         assert_eq!(error.to_string(), "test:3: got:\n1) \"a\"\nexpected:\n1) \"b\"");
         let error = play("> a\n< 1) \"a\"\n\n< OK\n").err().expect("no second reply");
         assert_eq!(error.place, "test:4");
+        let error = play("= 0 waiting\n= 2 waiting\n").err().expect("nobody waits");
+        assert_eq!(error.to_string(), "test:2: nobody waits");
     }
 
     #[test]

@@ -1,21 +1,8 @@
 //! Clients that wait: wake-ups across connections, timeouts, ends of connections.
 
 use perilune_resp::Value;
-use perilune_tests::{Server, bulks, error, eventually, int};
+use perilune_tests::{Server, bulks, error, int};
 use std::time::{Duration, Instant};
-
-/// How many clients wait, as the server says.
-fn waiting(server: &Server) -> String {
-    let info = server.connect().run(&["INFO", "clients"]).expect("a reply");
-    let text = String::from_utf8_lossy(info.as_bytes().expect("text")).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
-    line.expect("the field is there").to_owned()
-}
-
-fn until_waiting(server: &Server, count: usize) {
-    let count = count.to_string();
-    eventually("clients to wait", || (waiting(server) == count).then_some(()));
-}
 
 #[test]
 fn every_waiting_client_gets_one_element() {
@@ -26,7 +13,7 @@ fn every_waiting_client_gets_one_element() {
         let mut client = server.connect();
         client.send(&["BLPOP", "queue", "0"]).expect("sent");
         clients.push(client);
-        until_waiting(&server, clients.len());
+        server.until_waiting(clients.len());
     }
     let mut pusher = server.connect();
     for number in 0..CLIENTS {
@@ -36,7 +23,7 @@ fn every_waiting_client_gets_one_element() {
         let reply = client.receive().expect("a reply");
         assert_eq!(reply, bulks(&["queue", &number.to_string()]), "served in the order they came");
     }
-    until_waiting(&server, 0);
+    server.until_waiting(0);
 }
 
 #[test]
@@ -49,7 +36,7 @@ fn a_wait_ends_in_time() {
     assert!(took >= Duration::from_millis(100), "{took:?}");
     assert_eq!(
         client.run(&["BLMOVE", "a", "b", "LEFT", "LEFT", "0.01"]).expect("a reply"),
-        Value::Null
+        Value::NullArray
     );
 }
 
@@ -58,9 +45,9 @@ fn who_hangs_up_takes_nothing() {
     let server = Server::start();
     let mut gone = server.connect();
     gone.send(&["BLPOP", "queue", "0"]).expect("sent");
-    until_waiting(&server, 1);
+    server.until_waiting(1);
     drop(gone);
-    until_waiting(&server, 0);
+    server.until_waiting(0);
     let mut client = server.connect();
     assert_eq!(client.run(&["RPUSH", "queue", "a"]).expect("a reply"), int(1));
     assert_eq!(client.run(&["LLEN", "queue"]).expect("a reply"), int(1));
@@ -71,13 +58,13 @@ fn a_pipeline_goes_on_after_the_wait() {
     let server = Server::start();
     let mut client = server.connect();
     client.send_raw(b"BLPOP queue 0\r\nINCR n\r\nBLPOP queue 0\r\nINCR n\r\n").expect("sent");
-    until_waiting(&server, 1);
+    server.until_waiting(1);
     let mut other = server.connect();
     assert_eq!(other.run(&["GET", "n"]).expect("a reply"), Value::Null);
     other.run(&["RPUSH", "queue", "a"]).expect("a reply");
     assert_eq!(client.receive().expect("a reply"), bulks(&["queue", "a"]));
     assert_eq!(client.receive().expect("a reply"), int(1));
-    until_waiting(&server, 1);
+    server.until_waiting(1);
     other.run(&["RPUSH", "queue", "b"]).expect("a reply");
     assert_eq!(client.receive().expect("a reply"), bulks(&["queue", "b"]));
     assert_eq!(client.receive().expect("a reply"), int(2));
@@ -93,11 +80,11 @@ fn another_client_ends_a_wait() {
     };
     let mut other = server.connect();
     client.send(&["BLPOP", "queue", "0"]).expect("sent");
-    until_waiting(&server, 1);
+    server.until_waiting(1);
     assert_eq!(other.run(&["CLIENT", "UNBLOCK", &id]).expect("a reply"), int(1));
     assert_eq!(client.receive().expect("a reply"), Value::NullArray);
     client.send(&["BLPOP", "queue", "0"]).expect("sent");
-    until_waiting(&server, 1);
+    server.until_waiting(1);
     assert_eq!(other.run(&["CLIENT", "UNBLOCK", &id, "ERROR"]).expect("a reply"), int(1));
     let expected = error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
     assert_eq!(client.receive().expect("a reply"), expected);

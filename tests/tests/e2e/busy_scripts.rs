@@ -88,7 +88,9 @@ fn a_script_that_wrote_cannot_be_killed_but_the_server_can_end() {
     assert_eq!(other.run(&["SHUTDOWN"]).expect("a reply"), error(BUSY_SCRIPT));
     other.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
     assert_eq!(server.wait().code(), Some(0));
-    assert!(running.read_to_end().expect("closed").is_empty());
+    // The script may be told that it was killed, but it never ends well.
+    let last = running.read_to_end().expect("closed");
+    assert!(last.is_empty() || last.starts_with(b"-"), "{}", last.escape_ascii());
 }
 
 #[test]
@@ -113,11 +115,13 @@ fn what_waited_is_served_after_the_script() {
     subscriber.run(&["SUBSCRIBE", "c"]).expect("a reply");
     let mut blocked = server.connect();
     blocked.send(&["BLPOP", "queue", "0"]).expect("sent");
-    let script = "\
-                  redis.call('rpush', 'queue', 'x') redis.call('publish', 'c', 'm') \
-                  for i = 1, 20000000 do end return 1";
+    server.until_waiting(1);
+    // Pushed early and taken again late: nobody may see it in between.
+    let script = "redis.call('rpush', 'queue', 'early') redis.call('publish', 'c', 'm') \
+                  for i = 1, 20000000 do end \
+                  redis.call('del', 'queue') redis.call('rpush', 'queue', 'late') return 1";
     let mut running = server.connect();
     assert_eq!(running.run(&["EVAL", script, "0"]).expect("a reply"), int(1));
-    assert_eq!(blocked.receive().expect("a reply"), bulks(&["queue", "x"]));
+    assert_eq!(blocked.receive().expect("a reply"), bulks(&["queue", "late"]));
     assert_eq!(subscriber.receive().expect("a message"), bulks(&["message", "c", "m"]));
 }

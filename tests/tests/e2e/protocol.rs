@@ -114,7 +114,7 @@ fn broken_requests_are_told_and_end_the_connection() {
     let server = Server::start();
     let cases: [(&[u8], &str); 7] = [
         (b"*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n"),
-        (b"*2000000000\r\n", "-ERR Protocol error: invalid multibulk length\r\n"),
+        (b"*3000000000\r\n", "-ERR Protocol error: invalid multibulk length\r\n"),
         (b"*1\r\n+PING\r\n", "-ERR Protocol error: expected '$', got '+'\r\n"),
         (b"*1\r\n$-5\r\n", "-ERR Protocol error: invalid bulk length\r\n"),
         (b"*1\r\n$99999999999\r\n", "-ERR Protocol error: invalid bulk length\r\n"),
