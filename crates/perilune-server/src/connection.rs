@@ -186,9 +186,13 @@ impl State {
         );
         let (figures, before) = (self.figures(0), self.executed);
         self.flow = engine.begin_batch(self.slot, figures, &mut self.output);
+        self.drop_written();
+        // Counted from here: a client that does not take its replies must not stop the batch short
+        // of progress.
+        let output_start = self.output.len();
         while self.flow == Flow::Continue
             && self.executed < self.requests.len()
-            && self.output.len() < BATCH_OUTPUT_MAX
+            && self.output.len() - output_start < BATCH_OUTPUT_MAX
         {
             let at = self.executed;
             self.executed += 1;
@@ -290,6 +294,15 @@ impl State {
             self.input.spare(missing.min(READ_ROOM_MAX));
         }
         self.input.size().abs_diff(self.input_reported) >= REPORT_STEP
+    }
+
+    /// Forgets written output once it is the larger part, so that a client that reads slowly but
+    /// steadily does not make the buffer grow without end.
+    fn drop_written(&mut self) {
+        if self.written > OUTPUT_KEEP && self.written > self.output.len() / 2 {
+            self.output.drain(..self.written);
+            self.written = 0;
+        }
     }
 
     fn over_query_limit(&self) -> bool {
