@@ -1,3 +1,5 @@
+//! Parameters: what they read, refuse, and write back.
+
 use std::io;
 
 use proptest::prelude::*;

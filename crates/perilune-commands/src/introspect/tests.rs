@@ -1,3 +1,5 @@
+//! What clients are told about commands, on rows made for it.
+
 use super::*;
 use perilune_resp::{Protocol, RespWriter};
 

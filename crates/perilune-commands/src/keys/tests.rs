@@ -1,3 +1,5 @@
+//! Key positions of real and made-up rows.
+
 use super::*;
 
 fn positions(spec: &CommandSpec, line: &str) -> Vec<usize> {

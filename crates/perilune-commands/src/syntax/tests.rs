@@ -1,3 +1,5 @@
+//! The argument notation, word by word.
+
 use super::*;
 
 fn one(notation: &str) -> ArgSpec<'_> {

@@ -1,3 +1,5 @@
+//! Lists against a deque, in every encoding.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::VecDeque;

@@ -1,3 +1,5 @@
+//! Listpacks: their exact bytes, their limits, and damaged ones.
+
 use super::*;
 use proptest::prelude::*;
 

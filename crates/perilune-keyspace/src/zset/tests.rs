@@ -1,3 +1,5 @@
+//! Sorted sets against a map and a sorted vector.
+
 use super::*;
 use crate::Rng;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Keys, expiry, `SCAN`, `SORT` and whole databases through an engine.
+
 use crate::test_support::TestEngine;
 use std::collections::BTreeSet;
 

@@ -1,3 +1,5 @@
+//! List commands through an engine, the blocking ones first of all.
+
 use crate::test_support::TestEngine;
 
 const NO_ARRAY: &str = "*-1\r\n";

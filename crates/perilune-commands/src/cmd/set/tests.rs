@@ -1,3 +1,5 @@
+//! Set commands through an engine.
+
 use crate::test_support::TestEngine;
 
 fn check(cases: &[(&str, &str)]) {

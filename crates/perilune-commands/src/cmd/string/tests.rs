@@ -1,3 +1,5 @@
+//! String commands through an engine.
+
 use crate::test_support::TestEngine;
 
 const OK: &str = "+OK\r\n";

@@ -1,3 +1,5 @@
+//! Sorted set commands through an engine.
+
 use crate::session::ClientSlot;
 use crate::test_support::TestEngine;
 
