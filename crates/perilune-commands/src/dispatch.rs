@@ -115,13 +115,16 @@ impl Engine {
     /// A refused command spoils an open transaction; a refused `EXEC` ends it.
     #[cold]
     fn reject(&mut self, client: ClientSlot, args: Args<'_>, error: CommandError) -> CommandError {
+        let mut is_exec = false;
         if let Ok(id) = self.commands.find(args) {
-            self.commands.get_mut(id).stats.rejected += 1;
+            let command = self.commands.get_mut(id);
+            command.stats.rejected += 1;
+            is_exec = command.full_name == "exec";
         }
         let Some(session) = self.sessions.get_mut(client) else { return error };
         let Some(transaction) = &mut session.transaction else { return error };
         transaction.aborted = true;
-        if args.is(0, "exec") {
+        if is_exec {
             self.discard_transaction(client);
             return errors::exec_abort(&error);
         }

@@ -139,7 +139,15 @@ impl EngineBuilder {
     /// Puts the engine together.
     pub fn build(self) -> Result<Engine, String> {
         let scripting = Scripting::new(self.engines)?;
-        let commands = CommandTable::new(crate::cmd::GROUPS)?;
+        let mut commands = CommandTable::new(crate::cmd::GROUPS)?;
+        for (old, new) in &self.config.renamed_commands {
+            commands.rename(old.as_bytes(), new.as_bytes())?;
+        }
+        if !self.config.users.is_empty() {
+            return Err(
+                "the configuration declares users, which this build does not support".into()
+            );
+        }
         let mut rng = Rng::new(self.seed);
         let run_id = (0..3).map(|_| format!("{:016x}", rng.next_u64())).collect::<String>();
         let mono_us = self.clock.monotonic_us();
@@ -255,7 +263,7 @@ impl Engine {
         } else {
             self.config.client_output_buffer_limit.normal
         };
-        let size = (session.outbox.len() + session.buffers.output) as u64;
+        let size = session.pending_output() as u64;
         let over_hard = limit.hard_bytes > 0 && size > limit.hard_bytes;
         let over_soft = limit.soft_bytes > 0 && size > limit.soft_bytes;
         let soft_for_too_long = match (over_soft, session.soft_limit_since_ms) {
@@ -314,9 +322,11 @@ impl Engine {
         self.flow_of(client)
     }
 
-    /// Closes a client that does not take its replies, by the limits of its class.
-    pub fn check_output(&mut self, client: ClientSlot) {
+    /// Closes a client that does not take its replies, by the limits of its class. True when it is
+    /// closed now.
+    pub fn check_output(&mut self, client: ClientSlot) -> bool {
         self.enforce_output_limit(client);
+        self.sessions.get(client).is_none_or(|session| session.killed)
     }
 
     /// Counts a client that is closed because its requests do not fit the query buffer.

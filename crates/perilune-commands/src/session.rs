@@ -24,6 +24,11 @@ impl ClientSlot {
 pub trait Waker: Send + Sync {
     /// Must not block and must not take the engine.
     fn wake(&self);
+
+    /// Bytes of replies that the connection took and has not written to its socket yet.
+    fn unwritten(&self) -> usize {
+        0
+    }
 }
 
 /// Where a connection comes from.
@@ -84,8 +89,6 @@ pub struct BufferFigures {
     pub query: usize,
     /// Unused capacity of the read buffer.
     pub query_free: usize,
-    /// Bytes of replies not yet written to the socket.
-    pub output: usize,
 }
 
 /// Why a connection should give memory of its buffers back.
@@ -237,6 +240,11 @@ impl Session {
             self.reply_mode = ReplyMode::On;
         }
         takes
+    }
+
+    /// Bytes of replies that the peer has not been sent yet.
+    pub fn pending_output(&self) -> usize {
+        self.outbox.len() + self.waker.as_ref().map_or(0, |waker| waker.unwritten())
     }
 
     /// Tells the connection to look at its session.

@@ -64,7 +64,7 @@ pub struct CommandTable {
     by_name: AHashMap<Box<[u8]>, CommandId>,
 }
 
-/// Longest command name; a longer one cannot be in the table.
+/// Longest command name of a row. Renamed commands may be longer.
 const NAME_MAX: usize = 32;
 
 impl CommandTable {
@@ -131,10 +131,26 @@ impl CommandTable {
     #[inline]
     pub fn by_name(&self, name: &[u8]) -> Option<CommandId> {
         let mut lower = [0u8; NAME_MAX];
-        let lower = lower.get_mut(..name.len())?;
+        let Some(lower) = lower.get_mut(..name.len()) else {
+            return self.by_name.get(name.to_ascii_lowercase().as_slice()).copied();
+        };
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
         self.by_name.get(&*lower).copied()
+    }
+
+    /// Makes a command known by another name instead, or by none when `new` is empty
+    /// (`rename-command`). It keeps its old name in statistics and in answers about commands.
+    pub(crate) fn rename(&mut self, old: &[u8], new: &[u8]) -> Result<(), String> {
+        let id = self.by_name(old).ok_or("No such command in rename-command")?;
+        self.by_name.remove(old.to_ascii_lowercase().as_slice());
+        if new.is_empty() {
+            return Ok(());
+        }
+        match self.by_name.insert(new.to_ascii_lowercase().into(), id) {
+            Some(_) => Err("Target command name already exists".into()),
+            None => Ok(()),
+        }
     }
 
     /// Finds a command or subcommand by its full name, `config|get`.

@@ -20,7 +20,7 @@ use perilune_commands::{Engine, Flow};
 use perilune_resp::{ArgRange, Decoder, DecoderLimits};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker as TaskWaker};
 use tokio::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct Bell {
     rung: AtomicBool,
+    /// Bytes of replies that are not written to the socket yet.
+    unwritten: AtomicUsize,
     listener: Mutex<Option<TaskWaker>>,
 }
 
@@ -54,6 +56,10 @@ impl Waker for Bell {
         if let Some(listener) = self.listener.lock().take() {
             listener.wake();
         }
+    }
+
+    fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Relaxed)
     }
 }
 
@@ -85,6 +91,7 @@ enum Request {
 /// The part of a connection that goes to the engine.
 pub(crate) struct State {
     slot: ClientSlot,
+    bell: Arc<Bell>,
     decoder: Decoder,
     input: Input,
     decoded: usize,
@@ -107,9 +114,15 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(slot: ClientSlot, limits: DecoderLimits, query_limit: usize) -> Self {
+    pub(crate) fn new(
+        slot: ClientSlot,
+        bell: Arc<Bell>,
+        limits: DecoderLimits,
+        query_limit: usize,
+    ) -> Self {
         State {
             slot,
+            bell,
             decoder: Decoder::new(limits),
             input: Input::default(),
             decoded: 0,
@@ -218,17 +231,12 @@ impl State {
 
     /// What the buffers hold, with the first `used` bytes of the input as good as forgotten.
     fn figures(&self, used: usize) -> BufferFigures {
-        BufferFigures {
-            query: self.input.len() - used,
-            query_free: self.input.spare_len() + used,
-            output: self.output.len() - self.written,
-        }
+        BufferFigures { query: self.input.len() - used, query_free: self.input.spare_len() + used }
     }
 
     /// Notes what the connection must know until its next visit, and tells the engine the same.
     fn take_leave(&mut self, engine: &mut Engine) {
         self.now_ms = engine.now_ms();
-        let mut pending = 0;
         self.query_limit = engine.config.client_query_buffer_limit;
         let bulk_bytes_max = engine.config.proto_max_bulk_len as i64;
         if let Some(session) = engine.sessions.get_mut(self.slot) {
@@ -238,7 +246,6 @@ impl State {
             }
             let used = if self.has_work() { 0 } else { self.decoded };
             session.buffers = self.figures(used);
-            pending = session.buffers.output;
             self.input_reported = self.input.size();
             self.authenticated = session.authenticated;
             self.deadline_ms = session.blocked.as_ref().and_then(|blocked| blocked.deadline_ms);
@@ -248,9 +255,15 @@ impl State {
                 self.decoder.set_limits(limits);
             }
         }
-        if pending > 0 {
-            engine.check_output(self.slot);
+        if self.written < self.output.len() {
+            self.note_unwritten();
+            self.kill |= engine.check_output(self.slot);
         }
+    }
+
+    /// Lets the engine know how much the peer has not taken yet.
+    fn note_unwritten(&self) {
+        self.bell.unwritten.store(self.output.len() - self.written, Ordering::Relaxed);
     }
 
     /// Forgets executed requests and makes room.
@@ -311,7 +324,8 @@ impl State {
 }
 
 /// Serves a client until either side ends it. The engine has been told of it already.
-pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: Box<State>, bell: Arc<Bell>) {
+pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: Box<State>) {
+    let bell = Arc::clone(&state.bell);
     let mut state = run(&mut socket, &gate, state, &bell).await;
     if !state.kill {
         let last = flush_all(&mut socket, &mut state);
@@ -342,7 +356,7 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
         if state.has_work() && state.flow == Flow::Continue {
             state = gate.run(state, |state, engine| state.execute(engine)).await;
             state.compact();
-            if !write_now(socket, &mut state).await || state.flow == Flow::Close {
+            if state.kill || !write_now(socket, &mut state).await || state.flow == Flow::Close {
                 return state;
             }
             if state.flow == Flow::Continue && state.has_work() {
@@ -375,7 +389,7 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
             Event::Bell => {
                 state = gate.run(state, |state, engine| state.execute(engine)).await;
                 state.compact();
-                if !write_now(socket, &mut state).await || state.flow == Flow::Close {
+                if state.kill || !write_now(socket, &mut state).await || state.flow == Flow::Close {
                     return state;
                 }
             }
@@ -448,12 +462,17 @@ fn poll_input(
 fn note_written(state: &mut State, n: usize) {
     state.written += n;
     state.bytes_written += n;
+    state.note_unwritten();
     if state.written == state.output.len() {
         state.output.clear();
         state.written = 0;
         if state.output.capacity() > OUTPUT_KEEP {
             state.output = Vec::new();
         }
+    } else if state.written > OUTPUT_KEEP && state.written > state.output.len() / 2 {
+        // A peer that always lags behind would never let it become empty.
+        state.output.drain(..state.written);
+        state.written = 0;
     }
 }
 

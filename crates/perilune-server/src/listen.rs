@@ -226,7 +226,12 @@ impl Visitor {
         };
         let query_limit = engine.config.client_query_buffer_limit;
         let slot = engine.connect(peer, Some(Arc::clone(&self.bell) as _));
-        self.admission = Some(Admission::Welcome(Box::new(State::new(slot, limits, query_limit))));
+        self.admission = Some(Admission::Welcome(Box::new(State::new(
+            slot,
+            Arc::clone(&self.bell),
+            limits,
+            query_limit,
+        ))));
     }
 }
 
@@ -234,12 +239,11 @@ fn start(mut socket: Socket, peer: PeerInfo, gate: &Gate) {
     let gate = gate.clone();
     tokio::spawn(async move {
         let bell = Arc::new(Bell::default());
-        let visitor =
-            Visitor { peer: Some(peer), bell: Arc::clone(&bell), keepalive: 0, admission: None };
+        let visitor = Visitor { peer: Some(peer), bell, keepalive: 0, admission: None };
         let visitor = gate.run(visitor, Visitor::enter).await;
         set_keepalive(&socket, visitor.keepalive);
         match visitor.admission {
-            Some(Admission::Welcome(state)) => connection::serve(socket, gate, state, bell).await,
+            Some(Admission::Welcome(state)) => connection::serve(socket, gate, state).await,
             Some(Admission::Refused(text)) => socket.say_goodbye(text.as_bytes()).await,
             None => {}
         }

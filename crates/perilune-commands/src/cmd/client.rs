@@ -252,7 +252,7 @@ fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let transaction = session.transaction.as_ref();
     let buffers = session.buffers;
-    let outbox = session.outbox.len() + buffers.output;
+    let outbox = session.pending_output();
     let transaction_bytes = transaction.map_or(0, |t| t.bytes);
     let query = buffers.query + buffers.query_free;
     let total = size_of::<Session>() + query + outbox + transaction_bytes;

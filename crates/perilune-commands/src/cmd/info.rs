@@ -142,7 +142,7 @@ fn clients(engine: &mut Engine, text: &mut String) {
         .filter(|blocked| blocked.kind != WaitKind::Pause && blocked.deadline_ms.is_some())
         .count();
     let input = sessions().map(|session| session.buffers.query).max().unwrap_or(0);
-    let output = sessions().map(|session| session.buffers.output).max().unwrap_or(0);
+    let output = sessions().map(|session| session.pending_output()).max().unwrap_or(0);
     fields!(text,
         connected_clients: engine.sessions.connected(),
         cluster_connections: 0,
