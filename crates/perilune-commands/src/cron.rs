@@ -62,7 +62,7 @@ impl Engine {
     }
 
     /// A pause of writes also stops expiry, which is a write.
-    fn pause_holds_expiry(&self) -> bool {
+    pub(crate) fn pause_holds_expiry(&self) -> bool {
         self.pause.is_some_and(|pause| pause.until_ms > self.now_ms())
     }
 

@@ -91,7 +91,8 @@ impl<'e> Ctx<'e> {
 
     // ---- looking up ------------------------------------------------------------------------
 
-    /// Removes the key if its time is up. True when it was.
+    /// Removes the key if its time is up, unless `CLIENT PAUSE` forbids changes. True when it was
+    /// up: the key must then be treated as absent.
     #[inline]
     pub fn expire_if_needed(&mut self, key: &[u8]) -> bool {
         let now_ms = self.now_ms();
@@ -99,14 +100,18 @@ impl<'e> Ctx<'e> {
         if db.volatile_len() == 0 || !db.get(key).is_some_and(|entry| entry.is_expired(now_ms)) {
             return false;
         }
-        self.engine.expire_key(self.db, key);
+        if !self.engine.pause_holds_expiry() {
+            self.engine.expire_key(self.db, key);
+        }
         true
     }
 
     /// The entry of a key, without counting the access or refreshing its age.
     #[inline]
     pub fn peek(&mut self, key: &[u8]) -> Option<&KeyEntry> {
-        self.expire_if_needed(key);
+        if self.expire_if_needed(key) {
+            return None;
+        }
         self.engine.keyspace.db(self.db).get(key)
     }
 
@@ -119,7 +124,10 @@ impl<'e> Ctx<'e> {
     /// The entry of a key for reading: counts hit or miss, refreshes the age.
     #[inline]
     pub fn read_entry(&mut self, key: &[u8]) -> Option<&KeyEntry> {
-        self.expire_if_needed(key);
+        if self.expire_if_needed(key) {
+            self.count_miss(key);
+            return None;
+        }
         let now_s = (self.engine.now_us / 1_000_000) as u32;
         let no_touch =
             self.engine.sessions.get(self.client).is_some_and(|session| session.no_touch);
@@ -152,6 +160,7 @@ impl<'e> Ctx<'e> {
             self.engine.stats.keyspace_hits += 1;
         } else {
             self.count_miss(key);
+            return None;
         }
         self.engine.keyspace.db(self.db).get(key)
     }
@@ -181,7 +190,9 @@ impl<'e> Ctx<'e> {
     /// [`modified`](Self::modified) when it changed something.
     #[inline]
     pub fn write(&mut self, key: &[u8]) -> Option<&mut Value> {
-        self.expire_if_needed(key);
+        if self.expire_if_needed(key) {
+            return None;
+        }
         let now_s = (self.engine.now_us / 1_000_000) as u32;
         let engine = &mut *self.engine;
         let entry = engine.keyspace.db_mut(self.db).get_mut(key)?;

@@ -218,3 +218,21 @@ impl CommandTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renamed_command_has_its_new_name_only() {
+        let mut table = CommandTable::new(crate::cmd::GROUPS).unwrap();
+        let long = b"A-NAME-THAT-IS-LONGER-THAN-ANY-COMMAND-OF-THE-TABLE";
+        let get = table.by_name(b"get");
+        table.rename(b"GET", long).unwrap();
+        assert_eq!((table.by_name(b"get"), table.by_name(long)), (None, get));
+        table.rename(b"set", b"").unwrap();
+        assert_eq!(table.by_name(b"set"), None);
+        assert!(table.rename(b"set", b"x").is_err());
+        assert!(table.rename(b"del", b"ttl").is_err());
+    }
+}

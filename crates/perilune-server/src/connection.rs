@@ -32,6 +32,8 @@ const READ_ROOM_MIN: usize = 4 * 1024;
 const READ_ROOM_MAX: usize = 1024 * 1024;
 /// An empty write buffer above this size is given back.
 const OUTPUT_KEEP: usize = 64 * 1024;
+/// Places of arguments kept from one batch to the next.
+const RANGES_KEEP: usize = 4096;
 /// The engine hears of a read buffer between two commands when it differs by this much.
 const REPORT_STEP: usize = 32 * 1024;
 /// Requests run under one hold of the engine.
@@ -273,6 +275,7 @@ impl State {
         }
         self.requests.clear();
         self.ranges.clear();
+        self.ranges.shrink_to(RANGES_KEEP);
         self.executed = 0;
         self.input.consume(self.decoded);
         self.decoded = 0;

@@ -654,3 +654,45 @@ impl Engine {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::test_support::TestEngine;
+
+    #[test]
+    fn confirmations_of_subscriptions_are_no_replies() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        assert_eq!(test.run(client, "client reply off"), "");
+        let confirmed = "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+        assert_eq!(test.run(client, "subscribe c"), confirmed);
+    }
+
+    #[test]
+    fn a_killed_client_lets_go_at_once() {
+        let mut test = TestEngine::new();
+        let (client, victim) = (test.client(), test.client());
+        test.run(victim, "subscribe c");
+        assert_eq!(test.run(client, "client kill id 2"), ":1\r\n");
+        assert_eq!(test.run(client, "publish c m"), ":0\r\n");
+        assert_eq!(test.run(client, "client kill id 2"), ":0\r\n");
+        assert_eq!(test.engine.sessions.connected(), 1);
+        test.engine.disconnect(victim);
+        assert_eq!(test.engine.sessions.connected(), 1);
+    }
+
+    #[test]
+    fn a_pause_of_writes_keeps_expired_keys_in_place_and_out_of_sight() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        test.run(client, "set x 1 px 10");
+        test.run(client, "client pause 1000 write");
+        test.pass_ms(20);
+        assert_eq!(test.run(client, "get x"), "$-1\r\n");
+        assert_eq!(test.run(client, "dbsize"), ":1\r\n");
+        test.run(client, "randomkey");
+        test.run(client, "client unpause");
+        assert_eq!(test.run(client, "get x"), "$-1\r\n");
+        assert_eq!(test.run(client, "dbsize"), ":0\r\n");
+    }
+}

@@ -154,3 +154,61 @@ fn unwatch(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
     out.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::test_support::TestEngine;
+
+    #[test]
+    fn a_key_that_was_past_its_time_under_watch_may_go() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        test.run(client, "debug set-active-expire 0");
+        test.run(client, "set x foo px 1");
+        test.pass_ms(5);
+        test.run(client, "watch x");
+        assert_eq!(test.run(client, "exists x"), ":0\r\n");
+        test.run(client, "multi");
+        assert_eq!(test.run(client, "exec"), "*0\r\n");
+    }
+
+    #[test]
+    fn a_key_that_expires_under_watch_aborts() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        test.run(client, "set x foo px 10");
+        test.run(client, "watch x");
+        test.pass_ms(20);
+        test.run(client, "exists x");
+        test.run(client, "multi");
+        assert_eq!(test.run(client, "exec"), "*-1\r\n");
+    }
+
+    #[test]
+    fn swapping_in_a_dead_key_is_no_change() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        test.run(client, "set x foo px 1");
+        test.pass_ms(5);
+        test.run(client, "select 1");
+        test.run(client, "watch x");
+        test.run(client, "swapdb 0 1");
+        test.run(client, "multi");
+        assert_eq!(test.run(client, "exec"), "*0\r\n");
+    }
+
+    #[test]
+    fn writes_need_the_replicas_that_were_asked_for() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        test.run(client, "config set min-replicas-to-write 1");
+        assert!(test.run(client, "set x 1").starts_with("-NOREPLICAS"));
+        assert_eq!(test.run(client, "get x"), "$-1\r\n");
+        test.run(client, "config set min-replicas-to-write 0");
+        test.run(client, "multi");
+        test.run(client, "set x 1");
+        let other = test.client();
+        test.run(other, "config set min-replicas-to-write 1");
+        assert!(test.run(client, "exec").starts_with("-EXECABORT"));
+    }
+}

@@ -64,27 +64,32 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
     Ok(())
 }
 
+/// How often `RANDOMKEY` passes by expired keys that `CLIENT PAUSE` keeps in place.
+const PAUSED_TRIES: usize = 100;
+
 fn randomkey(
     ctx: &mut Ctx<'_>,
     _: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let (db, now_ms) = (ctx.db_index(), ctx.now_ms());
+    let mut tries = PAUSED_TRIES;
     loop {
-        // Every turn but the last removes a key.
+        // Every turn but the last removes a key, or uses up a try while nothing may be removed.
         let engine = &mut *ctx.engine;
         let expired = match engine.keyspace.db(db).random(&mut engine.rng) {
             None => {
                 out.null();
                 return Ok(());
             }
-            Some(entry) if entry.is_expired(now_ms) => entry.name().clone(),
+            Some(entry) if entry.is_expired(now_ms) && tries > 0 => entry.name().clone(),
             Some(entry) => {
                 out.bulk(entry.name());
                 return Ok(());
             }
         };
         ctx.expire_if_needed(&expired);
+        tries -= usize::from(ctx.engine.pause_holds_expiry());
     }
 }
 
