@@ -6,14 +6,12 @@
 //! - [`ScriptHost`] is what a running script may ask of the server: run a command, log, change
 //!   the reply protocol, and be told to stop.
 //! - [`ScriptCache`] holds scripts by [`Digest`], [`Libraries`] the functions; [`parse_script_header`]
-//!   and [`parse_library_header`] read first lines; [`write_dump`] and [`read_dump`] make and read
-//!   the payload of `FUNCTION DUMP`.
+//!   and [`parse_library_header`] read first lines.
 //!
 //! This crate names no language, opens nothing and knows no command.
 
 mod cache;
 mod digest;
-mod dump;
 mod engine;
 mod host;
 mod library;
@@ -21,7 +19,6 @@ mod shebang;
 
 pub use cache::{Emptied, ScriptCache, ScriptRef, UNPINNED_MAX};
 pub use digest::Digest;
-pub use dump::{Decompress, DumpError, crc64, read_dump, write_dump};
 pub use engine::{
     CompileError, FunctionSpec, Handle, Invocation, ScriptEngine, ScriptError, ScriptFlags,
 };

@@ -18,7 +18,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("perilune-rdb", &["perilune-keyspace"]),
     ("perilune-script", &["perilune-resp"]),
     ("perilune-lua", &["perilune-script", "perilune-resp"]),
-    ("perilune-commands", &["perilune-keyspace", "perilune-resp", "perilune-script"]),
+    (
+        "perilune-commands",
+        &["perilune-keyspace", "perilune-rdb", "perilune-resp", "perilune-script"],
+    ),
     (
         "perilune-persist",
         &["perilune-rdb", "perilune-commands", "perilune-keyspace", "perilune-resp"],

@@ -7,10 +7,10 @@ use super::Scripting;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
-use perilune_keyspace::lzf;
+use perilune_rdb::{dump_functions, restore_functions};
 use perilune_script::{
     Digest, Handle, Libraries, Library, LibraryError, ScriptRef, parse_library_header,
-    parse_script_header, read_dump, write_dump,
+    parse_script_header,
 };
 
 /// What `FUNCTION RESTORE` does about libraries that are there.
@@ -138,7 +138,7 @@ impl Engine {
 
     /// All libraries as a payload for [`restore_libraries`](Self::restore_libraries).
     pub(crate) fn dump_libraries(&self) -> Vec<u8> {
-        write_dump(self.scripting.libraries.iter().map(|library| &*library.code))
+        dump_functions(self.scripting.libraries.iter().map(|library| &*library.code))
     }
 
     /// Loads the libraries of a payload: all of them, or none and nothing has changed.
@@ -148,7 +148,7 @@ impl Engine {
         payload: &[u8],
         policy: RestorePolicy,
     ) -> Result<(), CommandError> {
-        let codes = read_dump(payload, lzf::decompress).map_err(errors::plain)?;
+        let codes = restore_functions(payload).map_err(errors::plain)?;
         let mut restored = Libraries::default();
         for code in codes {
             if let Err(error) = self.restore_one(client, &code, &mut restored) {

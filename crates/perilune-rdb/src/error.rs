@@ -1,0 +1,81 @@
+//! What can be wrong with a snapshot or a payload.
+
+use perilune_keyspace::IntsetError;
+use perilune_keyspace::listpack::LpError;
+use std::{fmt, io};
+
+/// Why something could not be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The reader failed.
+    Io(io::Error),
+    /// The input ends too early.
+    Truncated,
+    /// It does not begin like a snapshot.
+    Magic,
+    /// The version of the format is not one that is read.
+    Version(u32),
+    /// The checksum does not match.
+    Checksum,
+    /// A type of value or a kind of record that is not read.
+    Unsupported(u8),
+    /// A length or a string is malformed.
+    Encoding,
+    /// A structure is malformed in the way told.
+    Structure(&'static str),
+    /// A list, hash, set or sorted set without elements, which no key may hold.
+    Empty,
+    /// A key that is there already.
+    DuplicateKey(Vec<u8>),
+    /// A database beyond those that exist.
+    Database(u64),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Truncated => f.write_str("the input ends too early"),
+            Self::Magic => f.write_str("wrong signature"),
+            Self::Version(version) => write!(f, "format version {version} cannot be read"),
+            Self::Checksum => f.write_str("wrong checksum"),
+            Self::Unsupported(byte) => write!(f, "values or records of type {byte} cannot be read"),
+            Self::Encoding => f.write_str("a length or string is malformed"),
+            Self::Structure(what) => f.write_str(what),
+            Self::Empty => f.write_str("a value has no elements"),
+            Self::DuplicateKey(key) => write!(f, "key \"{}\" is there twice", key.escape_ascii()),
+            Self::Database(index) => write!(f, "there is no database {index}"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<LpError> for ReadError {
+    fn from(_: LpError) -> Self {
+        Self::Structure("a listpack is malformed")
+    }
+}
+
+impl From<IntsetError> for ReadError {
+    fn from(_: IntsetError) -> Self {
+        Self::Structure("an intset is malformed")
+    }
+}

@@ -1,0 +1,51 @@
+//! The numbers of the format: opcodes, types of values, kinds of strings.
+
+/// Version of the format that is written; newer ones are not read.
+pub const VERSION: u16 = 11;
+
+/// Version of Redis whose format this is, as snapshots tell it.
+pub const REDIS_VERSION: &str = "7.2.4";
+
+/// First bytes of a snapshot, before four digits of version.
+pub(crate) const MAGIC: &[u8; 5] = b"REDIS";
+
+/// What follows is not a key but something about the snapshot or the next key.
+pub(crate) mod opcode {
+    pub(crate) const FUNCTION2: u8 = 245;
+    pub(crate) const FUNCTION_PRE_GA: u8 = 246;
+    pub(crate) const AUX: u8 = 250;
+    pub(crate) const RESIZE_DB: u8 = 251;
+    pub(crate) const EXPIRE_MS: u8 = 252;
+    pub(crate) const SELECT_DB: u8 = 254;
+    pub(crate) const EOF: u8 = 255;
+}
+
+/// Type and encoding of a value.
+pub(crate) mod kind {
+    pub(crate) const STRING: u8 = 0;
+    pub(crate) const SET: u8 = 2;
+    pub(crate) const HASH: u8 = 4;
+    pub(crate) const ZSET_2: u8 = 5;
+    pub(crate) const SET_INTSET: u8 = 11;
+    pub(crate) const HASH_LISTPACK: u8 = 16;
+    pub(crate) const ZSET_LISTPACK: u8 = 17;
+    pub(crate) const LIST_QUICKLIST_2: u8 = 18;
+    pub(crate) const SET_LISTPACK: u8 = 20;
+}
+
+/// How a node of a list is stored.
+pub(crate) mod node {
+    pub(crate) const PLAIN: u64 = 1;
+    pub(crate) const PACKED: u64 = 2;
+}
+
+/// The first byte of a length, or of a string that is not stored as length and bytes.
+pub(crate) mod length {
+    pub(crate) const BITS_14: u16 = 0x4000;
+    pub(crate) const BITS_32: u8 = 0x80;
+    pub(crate) const BITS_64: u8 = 0x81;
+    pub(crate) const INT8: u8 = 0xC0;
+    pub(crate) const INT16: u8 = 0xC1;
+    pub(crate) const INT32: u8 = 0xC2;
+    pub(crate) const LZF: u8 = 0xC3;
+}
