@@ -472,10 +472,6 @@ fn note_written(state: &mut State, n: usize) {
         if state.output.capacity() > OUTPUT_KEEP {
             state.output = Vec::new();
         }
-    } else if state.written > OUTPUT_KEEP && state.written > state.output.len() / 2 {
-        // A peer that always lags behind would never let it become empty.
-        state.output.drain(..state.written);
-        state.written = 0;
     }
 }
 
