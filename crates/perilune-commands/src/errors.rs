@@ -148,7 +148,7 @@ pub fn exec_abort(reason: &CommandError) -> CommandError {
 /// A subcommand got more or fewer arguments than it takes, beyond what its arity says.
 pub fn wrong_subcommand_arity(container: &str, subcommand: &[u8]) -> CommandError {
     CommandError::owned(format!(
-        "ERR Unknown subcommand or wrong number of arguments for '{}'. Try {container} HELP.",
+        "ERR unknown subcommand or wrong number of arguments for '{}'. Try {container} HELP.",
         String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)])
     ))
 }

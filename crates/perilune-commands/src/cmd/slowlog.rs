@@ -80,7 +80,7 @@ fn slowlog_get(
 ) -> Result<(), CommandError> {
     let count = match args.len() {
         2 => DEFAULT_COUNT,
-        3 => match args.int_in(2, -1..=i64::MAX, errors::SLOWLOG_COUNT)? {
+        3 => match args.int(2).ok().filter(|count| *count >= -1).ok_or(errors::SLOWLOG_COUNT)? {
             -1 => usize::MAX,
             count => count as usize,
         },
