@@ -15,17 +15,27 @@ use crate::state::EngineContext;
 /// What `malloc` guarantees and Lua relies on.
 const ALIGN: usize = 16;
 
+/// Blocks from this size on can make single instructions slow: comparing or joining strings,
+/// rehashing a table.
+const LARGE_BLOCK_BYTES: usize = 64 << 10;
+
 /// The books of one allocator.
 pub(crate) struct Heap {
     /// Bytes in live blocks.
     pub(crate) used_bytes: Cell<usize>,
     /// Largest value `used_bytes` may reach while bytecode runs.
     pub(crate) limit_bytes: Cell<usize>,
+    /// The largest block since the last run ended: what one instruction may have to go through.
+    pub(crate) largest_block_bytes: Cell<usize>,
 }
 
 impl Heap {
     pub(crate) fn new() -> Self {
-        Heap { used_bytes: Cell::new(0), limit_bytes: Cell::new(usize::MAX) }
+        Heap {
+            used_bytes: Cell::new(0),
+            limit_bytes: Cell::new(usize::MAX),
+            largest_block_bytes: Cell::new(0),
+        }
     }
 }
 
@@ -60,6 +70,11 @@ pub(crate) unsafe extern "C" fn allocate(
         handle_alloc_error(Layout::new::<[u8; ALIGN]>());
     }
     context.heap.used_bytes.set(used.wrapping_add(new_size));
+    if new_size >= LARGE_BLOCK_BYTES {
+        let largest = &context.heap.largest_block_bytes;
+        largest.set(largest.get().max(new_size));
+        context.ask_soon();
+    }
     new_block.cast()
 }
 

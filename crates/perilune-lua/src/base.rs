@@ -209,10 +209,10 @@ unsafe fn pairs(lua: State) -> Result<c_int, LuaError> {
 unsafe fn loaded(lua: State, status: c_int) -> Result<c_int, LuaError> {
     // SAFETY: the function or message lies on top of the stack.
     unsafe {
+        check_killed(lua)?;
         if status == 0 {
             return Ok(1);
         }
-        check_killed(lua)?;
         lua_pushnil(lua);
         lua_insert(lua, -2);
         Ok(2)

@@ -6,9 +6,16 @@ use mlua::ffi::*;
 
 use crate::base::type_error;
 use crate::errors::check_killed;
+use crate::interrupt::{BUDGET_UNITS, tick};
 use crate::raise::{LuaError, call_out, native, push_bytes};
 
+use crate::state::context;
+
 type State = *mut lua_State;
+
+/// Work units of a resumption. Each thread counts its instructions by itself, and may give control
+/// back before its count is full.
+const RESUME_COST: u64 = BUDGET_UNITS as u64 / 8;
 
 unsafe extern "C-unwind" {
     /// Carries the depth of native calls over to another thread, so that coroutines resuming
@@ -84,9 +91,15 @@ unsafe fn resume_with(
             push_bytes(lua, text.as_bytes());
             return Ok(None);
         }
+        tick(lua, RESUME_COST)?;
         lua_xmove(lua, coroutine, args);
         lua_setlevel(lua, coroutine);
+        let context = context(lua);
+        context.arm(coroutine);
+        context.thread.set(coroutine);
         let status = call_out(lua, |_| lua_resume_(coroutine, args));
+        context.thread.set(lua);
+        context.arm(lua);
         if status != LUA_OK && status != LUA_YIELD {
             check_killed(lua)?;
             lua_xmove(coroutine, lua, 1);

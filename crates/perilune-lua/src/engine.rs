@@ -314,7 +314,7 @@ impl ScriptEngine for LuaEngine {
         // SAFETY: the run is over; its result or error lies on top of the stack.
         let result = unsafe {
             if status == LUA_OK {
-                write_reply(lua, host.protocol(), out)
+                write_reply(lua, host, out)
             } else {
                 let name = self.find(handle).map_or(&b""[..], |entry| &entry.name);
                 Err(errors::script_error(lua, name))

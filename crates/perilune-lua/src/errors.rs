@@ -31,6 +31,9 @@ pub(crate) const REPLY_TOO_LARGE: &[u8] = b"lua stack limit reach when parsing r
 /// A reply that nests deeper than can be sent.
 pub(crate) const REPLY_TOO_DEEP: &[u8] = b"ERR reached lua stack limit";
 
+/// What a script returned stands for more than a client could take.
+pub(crate) const SCRIPT_REPLY_TOO_LARGE: &str = "ERR the reply of the script is too large";
+
 /// Longest part of a plain message that is shown.
 const MESSAGE_BYTES_MAX: usize = 100;
 
@@ -38,7 +41,7 @@ const MESSAGE_BYTES_MAX: usize = 100;
 /// gets `ERR`.
 ///
 /// # Safety
-/// `lua` is a state of this crate in host mode.
+/// `lua` is a state of this crate in host mode; its stack has room for three values.
 pub(crate) unsafe fn push_error_table(lua: *mut lua_State, text: &[u8]) {
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
     let (code, rest) = match text.strip_prefix(b"-") {
@@ -49,12 +52,8 @@ pub(crate) unsafe fn push_error_table(lua: *mut lua_State, text: &[u8]) {
         },
     };
     let full = [code, b" ", trim_line_ends(rest)].concat();
-    // SAFETY: three slots are made sure of; an error takes precedence over what a full frame
-    // still holds.
+    // SAFETY: the caller left room for three values.
     unsafe {
-        if lua_checkstack(lua, 4) == 0 {
-            lua_settop(lua, 0);
-        }
         lua_createtable(lua, 0, 4);
         push_bytes(lua, b"err");
         push_bytes(lua, &full);
@@ -62,20 +61,27 @@ pub(crate) unsafe fn push_error_table(lua: *mut lua_State, text: &[u8]) {
     }
 }
 
-/// [`push_error_table`] as the error of a native function.
+/// [`push_error_table`] as the error of a native function, which uses nothing of its frame
+/// afterwards.
 ///
 /// # Safety
-/// As there.
+/// `lua` is a state of this crate in host mode.
 pub(crate) unsafe fn push_error(lua: *mut lua_State, text: &[u8]) -> LuaError {
-    // SAFETY: as promised.
-    unsafe { push_error_table(lua, text) };
+    // SAFETY: three slots are made sure of; an error takes precedence over what a full frame
+    // still holds.
+    unsafe {
+        if lua_checkstack(lua, 4) == 0 {
+            lua_settop(lua, 0);
+        }
+        push_error_table(lua, text);
+    }
     LuaError::OnStack
 }
 
 /// Pushes the error of a killed run.
 ///
 /// # Safety
-/// As [`push_error_table`].
+/// As [`push_error`].
 pub(crate) unsafe fn push_kill(lua: *mut lua_State) -> LuaError {
     // SAFETY: as promised.
     unsafe {
@@ -87,7 +93,7 @@ pub(crate) unsafe fn push_kill(lua: *mut lua_State) -> LuaError {
 /// For functions that caught an error: goes on only unless the run must end.
 ///
 /// # Safety
-/// As [`push_error_table`].
+/// As [`push_error`].
 pub(crate) unsafe fn check_killed(lua: *mut lua_State) -> Result<(), LuaError> {
     // SAFETY: as promised.
     unsafe {

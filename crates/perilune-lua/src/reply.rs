@@ -4,18 +4,28 @@
 //! table that contains itself. Tables on the way from the root to the current value lie on the
 //! Lua stack, with one [`Level`] each; below [`LEVELS_MAX`] an error stands in for the value, as
 //! in Redis. Fields are read raw, so no code of the script runs and nothing can be raised.
+//!
+//! Tables that share others can stand for a reply exponentially larger than they are. So a reply
+//! that is more than a flat table is first [measured](Size), while the script can still be killed
+//! and nothing has been written.
 
 use std::ffi::{CStr, c_int};
 
 use mlua::ffi::*;
 use perilune_resp::{Deferred, DeferredKind, Protocol, ReplyWriter};
-use perilune_script::ScriptError;
+use perilune_script::{Interrupt, ScriptError, ScriptHost};
 
 use crate::errors;
 use crate::raise::push_bytes;
 
 /// Deepest nesting of aggregates that is sent; leaves more than enough of Lua's 8000 slots.
 const LEVELS_MAX: usize = 2000;
+/// Largest reply, with [`VALUE_BYTES`] for each value of it.
+const REPLY_BYTES_MAX: usize = 1 << 30;
+/// What a value counts beside its bytes.
+const VALUE_BYTES: usize = 8;
+/// Values between two questions to the host.
+const VALUES_PER_QUESTION: u32 = 10_000;
 /// Slots a level of a map uses, and those of the value at hand.
 const SLOTS: c_int = 8;
 
@@ -35,10 +45,10 @@ enum Level {
 /// an error without a place.
 ///
 /// # Safety
-/// The main stack of a state that is not running; `protocol` is the one the script chose.
+/// The main stack of a state that is not running.
 pub(crate) unsafe fn write_reply(
     lua: *mut lua_State,
-    protocol: Protocol,
+    host: &mut dyn ScriptHost,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), ScriptError> {
     // SAFETY: as promised; the stack is restored on both paths.
@@ -49,12 +59,79 @@ pub(crate) unsafe fn write_reply(
             lua_settop(lua, index - 1);
             return Err(error);
         }
-        let mut walk = Walk { lua, resp3: protocol == Protocol::Resp3, levels: Vec::new(), out };
+        let resp3 = host.protocol() == Protocol::Resp3;
+        if lua_type(lua, index) == LUA_TTABLE && !is_flat_and_small(lua) {
+            lua_pushvalue(lua, index);
+            let measured = measure(lua, resp3, host);
+            lua_settop(lua, index);
+            if let Err(text) = measured {
+                lua_settop(lua, index - 1);
+                let text = text.as_bytes().to_vec();
+                return Err(ScriptError { text, ..ScriptError::default() });
+            }
+        }
+        let mut walk = Walk { lua, resp3, levels: Vec::new(), out };
         walk.value();
         while walk.step() {}
         lua_settop(lua, index - 1);
     }
     Ok(())
+}
+
+/// Whether the table on top of the stack is an array of few short scalars.
+unsafe fn is_flat_and_small(lua: *mut lua_State) -> bool {
+    const LEN_MAX: c_int = 10_000;
+    const STRING_BYTES_MAX: usize = 64 << 10;
+    // SAFETY: as `write_reply`.
+    unsafe {
+        for at in 1..=LEN_MAX {
+            lua_rawgeti_(lua, -1, at);
+            let kind = lua_type(lua, -1);
+            let is_long = kind == LUA_TSTRING && lua_objlen(lua, -1) > STRING_BYTES_MAX;
+            lua_pop(lua, 1);
+            match kind {
+                LUA_TNIL => {
+                    return !has_field(lua, b"map", LUA_TTABLE)
+                        && !has_field(lua, b"set", LUA_TTABLE);
+                }
+                LUA_TTABLE => return false,
+                _ if is_long => return false,
+                _ => {}
+            }
+        }
+    }
+    false
+}
+
+/// Sees that the value on top of the stack makes a reply of bearable size; if not, answers why.
+unsafe fn measure(
+    lua: *mut lua_State,
+    resp3: bool,
+    host: &mut dyn ScriptHost,
+) -> Result<(), &'static str> {
+    let mut size = Size(0);
+    let mut walk = Walk { lua, resp3, levels: Vec::new(), out: &mut size };
+    // SAFETY: as `write_reply`.
+    unsafe { walk.value() };
+    let mut left = VALUES_PER_QUESTION;
+    loop {
+        // SAFETY: as above.
+        if !unsafe { walk.step() } {
+            break;
+        }
+        left -= 1;
+        if left > 0 {
+            continue;
+        }
+        left = VALUES_PER_QUESTION;
+        if let Interrupt::Kill(text) = host.interrupt() {
+            return Err(text);
+        }
+        if walk.out.0 > REPLY_BYTES_MAX {
+            break;
+        }
+    }
+    if size.0 > REPLY_BYTES_MAX { Err(errors::SCRIPT_REPLY_TOO_LARGE) } else { Ok(()) }
 }
 
 /// Whether the table on top of the stack has a field of this type. Leaves the stack as it was.
@@ -99,14 +176,96 @@ fn to_int(number: f64) -> i64 {
     if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
-struct Walk<'a> {
+/// A writer that only adds up what it is given.
+struct Size(usize);
+
+impl Size {
+    fn add(&mut self, bytes: usize) {
+        self.0 = self.0.saturating_add(bytes).saturating_add(VALUE_BYTES);
+    }
+}
+
+impl ReplyWriter for Size {
+    fn protocol(&self) -> Protocol {
+        Protocol::Resp3
+    }
+
+    fn set_protocol(&mut self, _protocol: Protocol) {}
+
+    fn status(&mut self, text: &[u8]) {
+        self.add(text.len());
+    }
+
+    fn error(&mut self, text: &[u8]) {
+        self.add(text.len());
+    }
+
+    fn int(&mut self, _value: i64) {
+        self.add(0);
+    }
+
+    fn bulk(&mut self, value: &[u8]) {
+        self.add(value.len());
+    }
+
+    fn null(&mut self) {
+        self.add(0);
+    }
+
+    fn null_array(&mut self) {
+        self.add(0);
+    }
+
+    fn double(&mut self, _value: f64) {
+        self.add(0);
+    }
+
+    fn bool(&mut self, _value: bool) {
+        self.add(0);
+    }
+
+    fn big_number(&mut self, digits: &[u8]) {
+        self.add(digits.len());
+    }
+
+    fn verbatim(&mut self, _format: &[u8; 3], text: &[u8]) {
+        self.add(text.len());
+    }
+
+    fn array(&mut self, _len: usize) {
+        self.add(0);
+    }
+
+    fn map(&mut self, _pairs: usize) {
+        self.add(0);
+    }
+
+    fn set(&mut self, _len: usize) {
+        self.add(0);
+    }
+
+    fn push(&mut self, _len: usize) {
+        self.add(0);
+    }
+
+    fn attribute(&mut self, _pairs: usize) {}
+
+    fn begin_deferred(&mut self, kind: DeferredKind) -> Deferred {
+        self.add(0);
+        Deferred { kind, position: 0 }
+    }
+
+    fn end_deferred(&mut self, _at: Deferred, _len: usize) {}
+}
+
+struct Walk<'a, W: ReplyWriter + ?Sized> {
     lua: *mut lua_State,
     resp3: bool,
     levels: Vec<Level>,
-    out: &'a mut dyn ReplyWriter,
+    out: &'a mut W,
 }
 
-impl Walk<'_> {
+impl<W: ReplyWriter + ?Sized> Walk<'_, W> {
     /// Goes on with the innermost aggregate; false when none is left.
     unsafe fn step(&mut self) -> bool {
         let lua = self.lua;

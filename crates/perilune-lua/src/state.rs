@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::time::{Duration, Instant};
 
 use mlua::ffi::*;
 use perilune_script::{Interrupt, ScriptHost};
@@ -48,8 +49,21 @@ pub(crate) mod slot {
 /// Longest chunk the compiler is given; Lua's lexer counts some things in `int`.
 pub(crate) const SOURCE_BYTES_MAX: usize = 512 << 20;
 
-/// Bytecode instructions between two questions to the host: well under a millisecond.
-const HOOK_INSTRUCTIONS: c_int = 100_000;
+/// Most bytecode instructions between two questions to the host: well under a millisecond.
+const HOOK_INSTRUCTIONS_MAX: c_int = 100_000;
+/// Instructions before the first question of a run.
+const HOOK_INSTRUCTIONS_START: c_int = 256;
+/// Instructions before the next question once a large block was made.
+const HOOK_INSTRUCTIONS_LARGE: c_int = 4;
+/// Bytes that the instructions between two questions may go through. One instruction can compare,
+/// join or convert the longest string, or rehash the largest table.
+const HOOK_BYTES: usize = 4 << 30;
+/// However large a block is, this many instructions may run before it is known that they are slow.
+const HOOK_INSTRUCTIONS_UNKNOWN: c_int = 64;
+/// Questions that lie further apart than this are asked more often,
+const HOOK_SLOW: Duration = Duration::from_millis(1);
+/// and those that lie closer, less often.
+const HOOK_FAST: Duration = Duration::from_micros(250);
 
 /// A heap below this size is collected seldom: a full cycle over the libraries alone costs as much
 /// as a hundred short scripts, while its garbage is small change.
@@ -85,6 +99,12 @@ pub(crate) struct EngineContext {
     /// Set once the run must end, with the text of its error. Nothing that a script can do
     /// catches the error then: every function that catches errors looks here first.
     pub(crate) killed: Cell<Option<&'static str>>,
+    /// The thread whose code runs.
+    pub(crate) thread: Cell<*mut lua_State>,
+    /// Instructions between two questions; see [`on_count`].
+    hook_instructions: Cell<c_int>,
+    /// When the count hook asked last in this run.
+    asked_at: Cell<Option<Instant>>,
     /// The server, for the duration of a run.
     host: Cell<Option<NonNull<dyn ScriptHost>>>,
     /// A panic of the host, on its way around Lua's frames.
@@ -95,6 +115,46 @@ pub(crate) struct EngineContext {
     pub(crate) stock_setfenv: Cell<Option<lua_CFunction>>,
     /// The library that is being loaded.
     pub(crate) draft: RefCell<Option<LibraryDraft>>,
+}
+
+impl EngineContext {
+    /// Lets the count hook ask after a few more instructions of the running code.
+    #[cold]
+    pub(crate) fn ask_soon(&self) {
+        // Once only: setting a hook starts its count anew, which must not go on for ever.
+        if self.running.get() && self.hook_instructions.get() > HOOK_INSTRUCTIONS_LARGE {
+            self.hook_instructions.set(HOOK_INSTRUCTIONS_LARGE);
+            // SAFETY: the running thread is alive. Setting a hook only sets fields of it, which
+            // Lua allows at any time.
+            unsafe { self.arm(self.thread.get()) };
+        }
+    }
+
+    /// Makes `lua` count from now on.
+    ///
+    /// # Safety
+    /// `lua` is a live thread of this state.
+    pub(crate) unsafe fn arm(&self, lua: *mut lua_State) {
+        // SAFETY: as promised.
+        unsafe { lua_sethook(lua, Some(on_count), LUA_MASKCOUNT, self.hook_instructions.get()) };
+    }
+
+    /// Finds the number of instructions that take between [`HOOK_FAST`] and [`HOOK_SLOW`].
+    fn adapt_hook(&self) {
+        let now = Instant::now();
+        let before = self.asked_at.replace(Some(now));
+        let took = before.map_or(HOOK_FAST, |before| now.duration_since(before));
+        let mut wanted = self.hook_instructions.get();
+        if took > HOOK_SLOW {
+            wanted /= 8;
+        } else if took < HOOK_FAST {
+            wanted = wanted.saturating_mul(2);
+        }
+        let most = HOOK_BYTES / self.heap.largest_block_bytes.get().max(1);
+        let most = c_int::try_from(most).unwrap_or(c_int::MAX);
+        let most = most.clamp(HOOK_INSTRUCTIONS_UNKNOWN, HOOK_INSTRUCTIONS_MAX);
+        self.hook_instructions.set(wanted.clamp(1, most));
+    }
 }
 
 /// The context behind a state.
@@ -138,39 +198,52 @@ pub(crate) unsafe fn with_host<T>(
     }
 }
 
-/// Asks the host whether the script may go on.
+/// Asks the host whether the script may go on; if not, the run is marked as killed. Leaves the
+/// stack alone.
+///
+/// # Safety
+/// `lua` belongs to a live [`State`]; no other reference to the host is in use.
+pub(crate) unsafe fn may_go_on(lua: *mut lua_State) -> bool {
+    // SAFETY: as promised; the host's lifetime is that of the run, see `with_host`.
+    unsafe {
+        let context = context(lua);
+        if context.killed.get().is_some() {
+            return false;
+        }
+        let Some(mut host) = context.host.get() else { return true };
+        match catch_unwind(AssertUnwindSafe(|| host.as_mut().interrupt())) {
+            Ok(Interrupt::Continue) => return true,
+            Ok(Interrupt::Kill(text)) => context.killed.set(Some(text)),
+            Err(panic) => {
+                context.panic.set(Some(panic));
+                context.killed.set(Some(errors::INTERNAL));
+            }
+        }
+        false
+    }
+}
+
+/// [`may_go_on`] for native functions: the end of the run is an error.
 ///
 /// # Safety
 /// As [`with_host`].
 unsafe fn ask_host(lua: *mut lua_State) -> Result<(), LuaError> {
     // SAFETY: as promised.
-    unsafe {
-        let context = context(lua);
-        if context.killed.get().is_some() {
-            return Err(errors::push_kill(lua));
-        }
-        if context.host.get().is_none() {
-            return Ok(());
-        }
-        match with_host(lua, |host| host.interrupt())? {
-            Interrupt::Continue => Ok(()),
-            Interrupt::Kill(text) => {
-                context.killed.set(Some(text));
-                Err(errors::push_kill(lua))
-            }
-        }
-    }
+    unsafe { if may_go_on(lua) { Ok(()) } else { Err(errors::push_kill(lua)) } }
 }
 
-/// The count hook.
+/// The count hook. How long an instruction takes is the script's choice, so the number of
+/// instructions until the next question follows the clock.
 unsafe extern "C-unwind" fn on_count(lua: *mut lua_State, _record: *mut lua_Debug) {
     // SAFETY: installed only in states of this crate; nothing is owned when the error is raised.
     unsafe {
-        let hooks = &context(lua).base.hooks;
-        hooks.in_host.set(true);
+        let context = context(lua);
+        context.base.hooks.in_host.set(true);
         pace_collector(lua);
         let answer = ask_host(lua).is_ok();
-        hooks.in_host.set(false);
+        context.adapt_hook();
+        context.arm(lua);
+        context.base.hooks.in_host.set(false);
         if !answer {
             lua_error(lua);
         }
@@ -191,6 +264,9 @@ impl State {
             heap: Heap::new(),
             running: Cell::new(false),
             killed: Cell::new(None),
+            thread: Cell::new(std::ptr::null_mut()),
+            hook_instructions: Cell::new(HOOK_INSTRUCTIONS_START),
+            asked_at: Cell::new(None),
             host: Cell::new(None),
             panic: Cell::new(None),
             environment_changed: Cell::new(false),
@@ -199,12 +275,11 @@ impl State {
         });
         context.base.hooks.on_exhausted.set(Some(ask_host));
         let data = (&raw const *context).cast_mut().cast();
-        // SAFETY: the context is boxed and outlives the state. Coroutines inherit the hook. With
+        // SAFETY: the context is boxed and outlives the state. With
         // `running` unset memory is never refused, so the state is never null.
         let lua = unsafe {
             let lua = lua_newstate(allocate, data);
             pace_collector(lua);
-            lua_sethook(lua, Some(on_count), LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
             lua
         };
         State { lua, context }
@@ -245,17 +320,25 @@ impl State {
         context.host.set(Some(host));
         context.killed.set(None);
         context.base.hooks.budget.set(BUDGET_UNITS);
+        context.thread.set(self.lua);
+        context.hook_instructions.set(HOOK_INSTRUCTIONS_START);
+        context.asked_at.set(None);
         context.running.set(true);
         // SAFETY: as promised by the caller.
-        let status = unsafe { lua_pcall(self.lua, args, results, handler) };
+        let status = unsafe {
+            context.arm(self.lua);
+            lua_pcall(self.lua, args, results, handler)
+        };
         context.base.hooks.in_host.set(false);
         context.running.set(false);
+        context.heap.largest_block_bytes.set(0);
         status
     }
 
     /// Takes the host away again and lets a panic of it go on.
     pub(crate) fn end_run(&self) {
         self.context.host.set(None);
+        self.context.killed.set(None);
         if let Some(panic) = self.context.panic.take() {
             std::panic::resume_unwind(panic);
         }
@@ -273,27 +356,39 @@ impl Drop for State {
 /// A chunk on its way into the compiler. The first piece is a blank: Lua takes a chunk for
 /// bytecode by its first byte alone, so no chunk is ever bytecode.
 struct Source<'a> {
-    pieces: [&'a [u8]; 2],
-    next: usize,
+    blank: bool,
+    rest: &'a [u8],
 }
 
+/// Bytes the compiler gets at a time. Some programs take it time that grows with the square of
+/// their length, so the host is asked before each piece.
+const SOURCE_PIECE_BYTES: usize = 1 << 10;
+
 unsafe extern "C-unwind" fn read_source(
-    _lua: *mut lua_State,
+    lua: *mut lua_State,
     data: *mut c_void,
     size: *mut usize,
 ) -> *const c_char {
-    // SAFETY: `data` is the `Source` given to `lua_load` by `load_text`.
+    // SAFETY: `data` is the `Source` given to `lua_load` by `load_text`. The stack is the
+    // parser's, so a run that must end is only marked; the source ends for it.
     unsafe {
         let source = &mut *data.cast::<Source<'_>>();
-        let piece = source.pieces.get(source.next).copied().unwrap_or_default();
-        source.next += 1;
+        let piece: &[u8] = if source.blank {
+            b" "
+        } else {
+            let (piece, rest) = source.rest.split_at(source.rest.len().min(SOURCE_PIECE_BYTES));
+            source.rest = rest;
+            if !piece.is_empty() && !may_go_on(lua) { b"" } else { piece }
+        };
+        source.blank = false;
         *size = piece.len();
         piece.as_ptr().cast()
     }
 }
 
 /// Compiles text and leaves the function or the error message on the stack, as `lua_load` does.
-/// The collector rests meanwhile, and the chunk's name is kept alive: Lua's parser does not.
+/// The collector rests meanwhile, and the chunk's name is kept alive: Lua's parser does not. Of a
+/// run that was killed meanwhile any outcome is possible.
 ///
 /// # Safety
 /// The stack of `lua` has room for two values; `source` outlives the call.
@@ -307,7 +402,7 @@ pub(crate) unsafe fn load_text(lua: *mut lua_State, source: &[u8], name: &CStr) 
             lua_pushstring_(lua, c"chunk is too long".as_ptr());
             return LUA_ERRSYNTAX;
         }
-        let mut reader = Source { pieces: [b" ", source], next: 0 };
+        let mut reader = Source { blank: true, rest: source };
         lua_gc(lua, LUA_GCSTOP, 0);
         let status = lua_load(lua, read_source, (&raw mut reader).cast(), name.as_ptr());
         lua_gc(lua, LUA_GCRESTART, 0);

@@ -232,3 +232,20 @@ fn thousands_of_arguments_fit() {
         ),
     ]);
 }
+
+#[test]
+fn error_replies_to_commands_with_a_full_stack_keep_the_arguments() {
+    let mut bench = Bench::new();
+    for count in (7980..8000).step_by(1) {
+        let script = format!(
+            "local t = {{}} for i = 1, {count} do t[i] = 'x' .. i end
+             local function f(...) return pcall(redis.call, 'nosuch', 'y', ...) end
+             local ok, text = f(unpack(t, 1, 7980))
+             local ok2, text2 = f(unpack(t, 1, {count} - 10))
+             return tostring(ok) .. tostring(ok2) .. text2"
+        );
+        let reply = bench.eval(&script);
+        assert!(reply.contains("falsefalse"), "{count}: {reply}");
+        assert!(reply.contains("Unknown Redis command"), "{count}: {reply}");
+    }
+}

@@ -68,3 +68,72 @@ fn deep_coroutines_do_not_exhaust_the_native_stack() {
     let reply = bench.eval("local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x");
     assert!(reply.contains("stack overflow"), "{reply}");
 }
+
+#[test]
+fn coroutines_that_never_fill_an_instruction_count_end() {
+    check_killed(
+        "local function a() for i = 1, 200 do end end
+         local function b() for i = 1, 100 do coroutine.wrap(a)() end end
+         while true do coroutine.wrap(b)() end",
+    );
+    check_killed("local function f() return coroutine.wrap(f)() end while true do pcall(f) end");
+    check_killed(
+        "local c = coroutine.wrap(function() while true do coroutine.yield() end end)
+         while true do c() end",
+    );
+}
+
+#[test]
+fn instructions_over_large_values_end() {
+    let cases = [
+        "local y = s .. s while true do local x = s .. s end",
+        "while true do local x = s .. s end",
+        "local a, b = s .. 'a', s .. 'b' while true do local x = a < b end",
+        "for i = 1, 1000000 do end while true do local x = s + 0 end",
+        "while true do tonumber(s) end",
+        "local n = 0 while true do n = (n + 1) % 1000 local x = s:sub(n) end",
+        "while true do struct.pack('s', s) end",
+        "while true do redis.log(redis.LOG_DEBUG, s) redis.call('echo', s) end",
+    ];
+    for case in cases {
+        check_killed(&format!("local s = string.rep('1', 10000000) {case}"));
+    }
+    let cases = [
+        "for i = 1, 1000000 do t[i] = nil end while true do next(t) end",
+        "local k = 0 while true do k = k + 1 t['a' .. k] = 1 t['a' .. k] = nil end",
+    ];
+    for case in cases {
+        check_killed(&format!("local t = {{}} for i = 1, 1000000 do t[i] = 1 end {case}"));
+    }
+}
+
+#[test]
+fn compilation_of_quadratic_programs_ends() {
+    check_killed(
+        "local s = 'while 1 do ' .. string.rep('do break end ', 60000) .. ' end'
+         while true do loadstring(s) end",
+    );
+}
+
+#[test]
+fn replies_of_shared_tables_end() {
+    let shared = "local t = {1} for i = 1, 60 do t = {t, t} end return t";
+    let itself = "local t = {} t[1] = t t[2] = t return t";
+    let map = "redis.setresp(3) local t = {} t.map = {a = t, b = t} return t";
+    for script in [shared, itself, map] {
+        let mut bench = Bench::new();
+        bench.host.interrupts_max = 100;
+        assert!(bench.eval(script).starts_with(KILLED), "{script}");
+        bench.host.interrupts_max = u32::MAX;
+        assert_eq!(bench.eval("return {1, {2}}"), "*2 :1 *1 :2");
+    }
+}
+
+#[test]
+fn replies_that_are_too_large_are_refused() {
+    let mut bench = Bench::new();
+    let too_large = "!ERR the reply of the script is too large";
+    let script = "local s = string.rep('a', 1000000) local t = {} for i = 1, 2000 do t[i] = s end";
+    assert_eq!(bench.eval(&format!("{script} return t")), too_large);
+    assert_eq!(bench.eval("return {'after', {true}}"), "*2 $5 after *1 :1");
+}
