@@ -72,10 +72,18 @@ pub struct Blocked {
     pub argv: OwnedArgs,
 }
 
+/// The clients that wait for one key, first come first.
+#[derive(Debug, Default)]
+struct Queue {
+    clients: VecDeque<ClientSlot>,
+    /// The key was changed and stands in `ready`.
+    noted: bool,
+}
+
 /// Who waits for which key, and which keys were changed meanwhile.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    by_key: AHashMap<(usize, Bytes), VecDeque<ClientSlot>>,
+    by_key: AHashMap<(usize, Bytes), Queue>,
     ready: Vec<(usize, Bytes)>,
     clients: usize,
 }
@@ -101,7 +109,7 @@ impl Waiters {
     pub fn add(&mut self, client: ClientSlot, blocked: &Blocked) {
         self.clients += 1;
         for key in &blocked.keys {
-            self.by_key.entry((blocked.db, key.clone())).or_default().push_back(client);
+            self.by_key.entry((blocked.db, key.clone())).or_default().clients.push_back(client);
         }
     }
 
@@ -111,8 +119,11 @@ impl Waiters {
         for key in &blocked.keys {
             let at = (blocked.db, key.clone());
             if let Some(queue) = self.by_key.get_mut(&at) {
-                queue.retain(|other| *other != client);
-                if queue.is_empty() {
+                // Mostly the first, which is the one that is served.
+                if let Some(place) = queue.clients.iter().position(|other| *other == client) {
+                    queue.clients.remove(place);
+                }
+                if queue.clients.is_empty() {
                     self.by_key.remove(&at);
                 }
             }
@@ -129,25 +140,65 @@ impl Waiters {
 
     fn note_ready(&mut self, db: usize, key: &[u8]) {
         let at = (db, Bytes::new(key));
-        if self.by_key.contains_key(&at) && !self.ready.contains(&at) {
+        if let Some(queue) = self.by_key.get_mut(&at)
+            && !std::mem::replace(&mut queue.noted, true)
+        {
             self.ready.push(at);
         }
     }
 
     /// Notes that all keys of a database may have changed (`SWAPDB`).
     pub fn db_changed(&mut self, db: usize) {
-        let keys = self.by_key.keys().filter(|(at, _)| *at == db).cloned();
-        let fresh: Vec<_> = keys.filter(|at| !self.ready.contains(at)).collect();
-        self.ready.extend(fresh);
+        for (at, queue) in self.by_key.iter_mut().filter(|(at, _)| at.0 == db) {
+            if !std::mem::replace(&mut queue.noted, true) {
+                self.ready.push(at.clone());
+            }
+        }
     }
 
     /// The keys changed since the last call.
     pub fn take_ready(&mut self) -> Vec<(usize, Bytes)> {
-        std::mem::take(&mut self.ready)
+        let ready = std::mem::take(&mut self.ready);
+        for at in &ready {
+            if let Some(queue) = self.by_key.get_mut(at) {
+                queue.noted = false;
+            }
+        }
+        ready
     }
 
     /// Who waits for a key, first come first.
     pub fn waiting_for(&self, at: &(usize, Bytes)) -> Vec<ClientSlot> {
-        self.by_key.get(at).map(|queue| queue.iter().copied().collect()).unwrap_or_default()
+        self.by_key.get(at).map(|queue| queue.clients.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocked(keys: &[&[u8]]) -> Blocked {
+        let keys = keys.iter().map(|key| Bytes::new(key)).collect();
+        Blocked { kind: WaitKind::List, db: 0, keys, deadline_ms: None, argv: OwnedArgs::default() }
+    }
+
+    #[test]
+    fn a_changed_key_is_told_once_until_it_changes_again() {
+        let (mut waiters, first, second) = (Waiters::default(), ClientSlot(1), ClientSlot(2));
+        waiters.add(first, &blocked(&[b"a", b"b"]));
+        waiters.add(second, &blocked(&[b"a"]));
+        let a = (0, Bytes::new(b"a"));
+        waiters.key_changed(0, b"a");
+        waiters.key_changed(0, b"a");
+        waiters.key_changed(1, b"a");
+        waiters.key_changed(0, b"c");
+        assert_eq!(waiters.take_ready(), [a.clone()]);
+        assert_eq!(waiters.take_ready(), []);
+        assert_eq!(waiters.waiting_for(&a), [first, second]);
+        waiters.remove(first, &blocked(&[b"a", b"b"]));
+        waiters.db_changed(0);
+        waiters.key_changed(0, b"a");
+        assert_eq!(waiters.take_ready(), [a.clone()]);
+        assert_eq!((waiters.waiting_for(&a), waiters.keys()), (vec![second], 1));
     }
 }

@@ -13,6 +13,7 @@ use crate::frequency;
 use crate::owned_args::OwnedArgs;
 use crate::session::{ClientSlot, Session};
 use crate::table::CommandId;
+use ahash::AHashSet;
 use perilune_keyspace::{Bytes, EncodingLimits, KeyEntry, Rng, Value, ValueType};
 
 /// One run of a command.
@@ -29,6 +30,10 @@ pub struct Ctx<'e> {
 /// Values that take more allocations than this are freed in the background where the
 /// configuration allows it.
 const LAZY_FREE_EFFORT: usize = 64;
+
+/// Values that take more allocations than this are freed in the background whatever the
+/// configuration says.
+const FREE_HERE_EFFORT_MAX: usize = 16 * 1024;
 
 impl<'e> Ctx<'e> {
     /// A context for a command of `client`.
@@ -321,13 +326,9 @@ impl<'e> Ctx<'e> {
         timeout_ms: i64,
         argv: &[&[u8]],
     ) {
-        let mut distinct: Vec<Bytes> = Vec::with_capacity(keys.len());
-        for key in keys {
-            let key = Bytes::new(key);
-            if !distinct.contains(&key) {
-                distinct.push(key);
-            }
-        }
+        let mut seen = AHashSet::with_capacity(keys.len());
+        let distinct = keys.iter().filter(|key| seen.insert(**key)).map(|key| Bytes::new(key));
+        let distinct: Vec<Bytes> = distinct.collect();
         let deadline_ms = (timeout_ms > 0).then(|| self.now_ms().saturating_add(timeout_ms));
         let argv = OwnedArgs::new(argv);
         let blocked = Blocked { kind, db: self.db, keys: distinct, deadline_ms, argv };
@@ -404,11 +405,14 @@ impl Engine {
         }
     }
 
-    /// Frees a value; a big one in the background when `lazy`.
+    /// Frees a value: a big one in the background when `lazy`, a huge one there in any case, because
+    /// freeing it here would hold up everybody.
     #[inline]
     pub fn dispose_value(&mut self, value: Value, lazy: bool) {
         if lazy && value.free_effort() > LAZY_FREE_EFFORT {
             self.stats.lazy_freed += 1;
+            self.env.dispose(Box::new(value));
+        } else if value.free_effort() > FREE_HERE_EFFORT_MAX {
             self.env.dispose(Box::new(value));
         }
     }

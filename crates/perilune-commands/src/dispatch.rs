@@ -398,6 +398,10 @@ impl Engine {
             }
             for at in ready {
                 for client in self.waiters.waiting_for(&at) {
+                    if self.keyspace.db(at.0).get(&at.1).is_none() {
+                        // Those in front took everything.
+                        break;
+                    }
                     self.try_waiter(client, &at);
                 }
             }

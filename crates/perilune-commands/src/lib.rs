@@ -30,6 +30,7 @@ mod long_double;
 pub mod owned_args;
 pub mod pubsub;
 pub mod quote;
+mod recovery;
 mod redact;
 mod reply;
 pub mod scripting;

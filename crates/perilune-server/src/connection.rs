@@ -42,6 +42,8 @@ const BATCH_REQUESTS_MAX: usize = 512;
 const BATCH_OUTPUT_MAX: usize = 256 * 1024;
 /// How long the last replies may take to leave after the connection is to close.
 const LINGER: Duration = Duration::from_secs(2);
+/// The reply to a command that failed for a bug of the server.
+const INTERNAL_ERROR: &[u8] = b"-ERR internal error, the connection is closed\r\n";
 
 /// Wakes the connection's task. One listener; a ring before it listens is kept.
 #[derive(Default)]
@@ -107,6 +109,8 @@ pub(crate) struct State {
     bytes_read: usize,
     bytes_written: usize,
     flow: Flow,
+    /// Where in `output` the reply of the running command begins. Left behind only by a panic.
+    reply_start: Option<usize>,
     protocol_error: bool,
     authenticated: bool,
     deadline_ms: Option<i64>,
@@ -137,6 +141,7 @@ impl State {
             bytes_read: 0,
             bytes_written: 0,
             flow: Flow::Continue,
+            reply_start: None,
             protocol_error: false,
             authenticated: !limits.auth_required,
             deadline_ms: None,
@@ -199,6 +204,7 @@ impl State {
             std::mem::take(&mut self.bytes_read),
             std::mem::take(&mut self.bytes_written),
         );
+        self.reply_start = Some(self.output.len());
         let (figures, before) = (self.figures(0), self.executed);
         self.flow = engine.begin_batch(self.slot, figures, &mut self.output);
         self.drop_written();
@@ -211,6 +217,7 @@ impl State {
         {
             let at = self.executed;
             self.executed += 1;
+            self.reply_start = Some(self.output.len());
             if self.protocol_error && self.executed == self.requests.len() {
                 if let Request::Unescaped(args) = &self.requests[at] {
                     self.output.extend(args.iter().flatten());
@@ -227,8 +234,18 @@ impl State {
             };
             self.flow = engine.execute(self.slot, &argv, &mut self.output);
         }
+        self.reply_start = None;
         engine.end_batch(self.executed - before);
         self.take_leave(engine);
+    }
+
+    /// After a command that panicked: what it wrote is replaced with an error, and what the client
+    /// got before it still reaches it.
+    #[cold]
+    fn fail(&mut self, reply_start: usize) {
+        self.output.truncate(reply_start);
+        self.output.extend_from_slice(INTERNAL_ERROR);
+        self.flow = Flow::Close;
     }
 
     /// What the buffers hold, with the first `used` bytes of the input as good as forgotten.
@@ -239,7 +256,7 @@ impl State {
     /// Notes what the connection must know until its next visit, and tells the engine the same.
     fn take_leave(&mut self, engine: &mut Engine) {
         self.now_ms = engine.now_ms();
-        self.query_limit = engine.config.client_query_buffer_limit;
+        let query_limit = engine.config.client_query_buffer_limit;
         let bulk_bytes_max = engine.config.proto_max_bulk_len as i64;
         if let Some(session) = engine.sessions.get_mut(self.slot) {
             if let Some(tidy) = session.tidy.take() {
@@ -252,6 +269,9 @@ impl State {
             self.authenticated = session.authenticated;
             self.deadline_ms = session.blocked.as_ref().and_then(|blocked| blocked.deadline_ms);
             self.kill = session.killed;
+            // A queued transaction is input that is not used up yet.
+            let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
+            self.query_limit = query_limit.saturating_sub(queued);
             let limits = DecoderLimits { bulk_bytes_max, auth_required: !session.authenticated };
             if limits != self.decoder.limits() {
                 self.decoder.set_limits(limits);
@@ -353,11 +373,20 @@ enum Event {
     Flushed,
 }
 
+/// Runs what is decoded under one hold of the engine.
+async fn execute(gate: &Gate, state: Box<State>) -> Box<State> {
+    let mut state = gate.run(state, |state, engine| state.execute(engine)).await;
+    if let Some(start) = state.reply_start.take() {
+        state.fail(start);
+    }
+    state
+}
+
 async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bell) -> Box<State> {
     loop {
         state.decode();
         if state.has_work() && state.flow == Flow::Continue {
-            state = gate.run(state, |state, engine| state.execute(engine)).await;
+            state = execute(gate, state).await;
             state.compact();
             if state.kill || !write_now(socket, &mut state).await || state.flow == Flow::Close {
                 return state;
@@ -390,7 +419,7 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
             }
             Event::Flushed => {}
             Event::Bell => {
-                state = gate.run(state, |state, engine| state.execute(engine)).await;
+                state = execute(gate, state).await;
                 state.compact();
                 if state.kill || !write_now(socket, &mut state).await || state.flow == Flow::Close {
                     return state;

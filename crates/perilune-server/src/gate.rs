@@ -12,11 +12,14 @@
 //!
 //! Invariant: a queued job is run exactly once: by the slow script, or, if that ended first, by
 //! whichever waiter gets the lock.
+//!
+//! All work on the engine passes `guarded`: a panic in it ends that work, not the server.
 
 use parking_lot::Mutex;
 use perilune_commands::Engine;
 use perilune_commands::environment::BusyPort;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -86,7 +89,7 @@ impl Gate {
     /// for the lock, and as a task only while a script is slow.
     pub async fn run<S: Send + 'static>(&self, mut state: S, work: fn(&mut S, &mut Engine)) -> S {
         if let Some(mut engine) = self.engine.try_lock() {
-            work(&mut state, &mut engine);
+            guarded(&mut state, &mut engine, work);
             return state;
         }
         self.run_contended(state, work).await
@@ -99,13 +102,13 @@ impl Gate {
     ) -> S {
         while !self.queue.slow.load(Ordering::Acquire) {
             if let Some(mut engine) = self.engine.try_lock_for(LOCK_WAIT) {
-                work(&mut state, &mut engine);
+                guarded(&mut state, &mut engine, work);
                 return state;
             }
         }
         let (done, mut finished) = tokio::sync::oneshot::channel();
         self.queue.jobs.lock().push_back(Box::new(move |engine| {
-            work(&mut state, engine);
+            guarded(&mut state, engine, work);
             // The receiver is gone only when its task was dropped at shutdown.
             let _ = done.send(state);
         }));
@@ -133,6 +136,15 @@ impl Gate {
     /// start-up and tests; tasks use [`run`](Self::run).
     pub fn lock(&self) -> parking_lot::MutexGuard<'_, Engine> {
         self.engine.lock()
+    }
+}
+
+/// Runs `work` and outlives a panic in it: the data of everybody must not be lost to a bug in one
+/// command. What the panic left of `state` is up to its owner.
+fn guarded<S>(state: &mut S, engine: &mut Engine, work: fn(&mut S, &mut Engine)) {
+    let client = engine.current_client;
+    if catch_unwind(AssertUnwindSafe(|| work(state, engine))).is_err() {
+        engine.recover(client);
     }
 }
 
@@ -168,4 +180,63 @@ fn hand_over_worker() {
         });
         let _ = seen.recv_timeout(Duration::from_secs(1));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use perilune_commands::EngineBuilder;
+    use perilune_commands::clock::SystemClock;
+    use perilune_commands::config::Config;
+    use perilune_commands::session::PeerInfo;
+
+    fn gate() -> Gate {
+        let config = Config::default();
+        let (sender, _) = tokio::sync::mpsc::unbounded_channel();
+        let process = crate::env::ProcessEnvironment::start(sender, &config).expect("a thread");
+        let engine =
+            EngineBuilder::new(config, Arc::new(SystemClock::default()), Box::new(process))
+                .script_engine(Box::new(perilune_lua::LuaEngine::new()))
+                .build()
+                .expect("an engine");
+        GateBuilder::default().build(engine)
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_work_and_not_the_engine() {
+        let gate = gate();
+        let client = gate.lock().connect(PeerInfo::default(), None);
+        let client = gate
+            .run(client, |client, engine| {
+                engine.current_client = Some(*client);
+                panic!("a bug");
+            })
+            .await;
+        let (client, reply) = gate
+            .run((client, Vec::new()), |(client, out), engine| {
+                assert!(engine.sessions.get(*client).is_some_and(|session| session.killed));
+                assert_eq!(engine.current_client, None);
+                let other = engine.connect(PeerInfo::default(), None);
+                engine.execute(other, &[b"EVAL", b"return 7", b"0"], out);
+            })
+            .await;
+        assert_eq!(reply, b":7\r\n");
+        gate.lock().disconnect(client);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_job_that_panics_for_a_slow_script_still_comes_back() {
+        let gate = gate();
+        let engine = gate.engine.lock();
+        gate.queue.slow.store(true, Ordering::Release);
+        let waiter = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.run(1, |_, _| panic!("a bug")).await }
+        });
+        while gate.queue.jobs.lock().is_empty() {
+            std::thread::yield_now();
+        }
+        drop(engine);
+        assert_eq!(waiter.await.expect("the task goes on"), 1);
+    }
 }

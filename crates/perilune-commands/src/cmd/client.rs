@@ -8,6 +8,7 @@ use crate::engine::{Engine, Pause};
 use crate::errors::{self, CommandError};
 use crate::session::{ClientSlot, ReplyMode, Session};
 use crate::spec::CommandSpec;
+use ahash::AHashMap;
 use perilune_keyspace::Bytes;
 use perilune_resp::{Protocol, ReplyWriter};
 
@@ -326,9 +327,10 @@ fn client_list(
         let wanted = ClientType::parse(args[3])?;
         chosen.extend(sessions().filter(|s| ClientType::of(s) == wanted));
     } else if args.len() > 3 && args.is(2, "id") {
+        let by_id: AHashMap<i64, &Session> = sessions().map(|s| (s.id as i64, s)).collect();
         for at in 3..args.len() {
             let id = args.int(at).map_err(|_| errors::INVALID_CLIENT_ID)?;
-            chosen.extend(sessions().filter(|s| s.id as i64 == id));
+            chosen.extend(by_id.get(&id).copied());
         }
     } else if args.len() == 2 {
         chosen.extend(sessions());

@@ -139,11 +139,15 @@ fn watch(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
         if session.transaction.is_some() {
             return Err(errors::WATCH_IN_MULTI);
         }
-        if session.watched.iter().any(|other| other.db == db && other.key == watched.key) {
+        // Asked here and not in the session, whose keys may be many.
+        let watchers = ctx.engine.watchers.entry((db, watched.key.clone())).or_default();
+        if watchers.contains(&client) {
             continue;
         }
-        session.watched.push(watched.clone());
-        ctx.engine.watchers.entry((db, watched.key)).or_default().push(client);
+        watchers.push(client);
+        if let Some(session) = ctx.session() {
+            session.watched.push(watched);
+        }
     }
     out.ok();
     Ok(())

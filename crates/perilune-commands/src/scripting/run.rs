@@ -1,5 +1,8 @@
 //! Running a script: what must hold before, what is remembered meanwhile, and how its error is
 //! told.
+//!
+//! A panic of a command that the script called passes through here on its way out, so that the
+//! script engine is back in its place whatever happens.
 
 use super::host::Host;
 use super::{Run, RunName, Scripting};
@@ -12,6 +15,7 @@ use perilune_script::{
     CompileError, FunctionSpec, Invocation, ReplFlags, ScriptEngine, ScriptError, ScriptFlags,
     ScriptRef,
 };
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What [`Engine::run_script`] is told about a run.
 pub(crate) struct RunRequest<'a> {
@@ -77,10 +81,11 @@ impl Engine {
         let read_only = request.read_only || flags.contains(ScriptFlags::NO_WRITES);
         self.begin_run(client, request.name.clone(), flags, read_only);
         let mut host = Host::new(self, request.command);
-        let result = engine.call(request.script.handle, request.input, &mut host, out);
+        let call = || engine.call(request.script.handle, request.input, &mut host, out);
+        let result = catch_unwind(AssertUnwindSafe(call));
         self.end_run();
         self.scripting.give_back(index, engine);
-        match result {
+        match result.unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(()) => Ok(()),
             Err(error) => Err(self.tell_script_error(&error, request.name.as_bytes(), out)),
         }
@@ -119,10 +124,11 @@ impl Engine {
         };
         self.mono_us = self.clock.monotonic_us();
         self.begin_run(client, RunName::Library, ScriptFlags::NONE, true);
-        let result = engine.load_library(code, &mut Host::new(self, &[]));
+        let mut host = Host::new(self, &[]);
+        let result = catch_unwind(AssertUnwindSafe(|| engine.load_library(code, &mut host)));
         self.end_run();
         self.scripting.give_back(index, engine);
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn begin_run(&mut self, client: ClientSlot, name: RunName, flags: ScriptFlags, ro: bool) {

@@ -179,3 +179,25 @@ fn arguments_are_judged_in_order() {
     // The index of a list that does not exist is not looked at.
     assert_eq!(test.run(client, "LINDEX k x"), "$-1\r\n");
 }
+
+#[test]
+fn a_key_named_twice_is_waited_for_once() {
+    let mut test = TestEngine::new();
+    let (pusher, waiter) = (test.client(), test.client());
+    test.run(waiter, "BLPOP a b a b 0");
+    assert_eq!((test.engine.waiters.keys(), test.engine.waiters.clients()), (2, 1));
+    test.run(pusher, "RPUSH a x y");
+    assert_eq!(test.late(waiter), popped("a", "x"));
+    assert_eq!(test.engine.waiters.keys(), 0);
+}
+
+#[test]
+fn a_key_watched_twice_is_watched_once() {
+    let mut test = TestEngine::new();
+    let client = test.client();
+    test.run(client, "WATCH a b a");
+    test.run(client, "WATCH a");
+    assert_eq!(test.engine.watchers.values().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
+    test.run(client, "UNWATCH");
+    assert!(test.engine.watchers.is_empty());
+}
