@@ -6,6 +6,9 @@ pub const VERSION: u16 = 11;
 /// Version of Redis whose format this is, as snapshots tell it.
 pub const REDIS_VERSION: &str = "7.2.4";
 
+/// First version that ends in a checksum.
+pub(crate) const VERSION_WITH_CHECKSUM: u32 = 5;
+
 /// First bytes of a snapshot, before four digits of version.
 pub(crate) const MAGIC: &[u8; 5] = b"REDIS";
 
@@ -13,9 +16,12 @@ pub(crate) const MAGIC: &[u8; 5] = b"REDIS";
 pub(crate) mod opcode {
     pub(crate) const FUNCTION2: u8 = 245;
     pub(crate) const FUNCTION_PRE_GA: u8 = 246;
+    pub(crate) const IDLE: u8 = 248;
+    pub(crate) const FREQUENCY: u8 = 249;
     pub(crate) const AUX: u8 = 250;
     pub(crate) const RESIZE_DB: u8 = 251;
     pub(crate) const EXPIRE_MS: u8 = 252;
+    pub(crate) const EXPIRE_S: u8 = 253;
     pub(crate) const SELECT_DB: u8 = 254;
     pub(crate) const EOF: u8 = 255;
 }
@@ -23,7 +29,11 @@ pub(crate) mod opcode {
 /// Type and encoding of a value.
 pub(crate) mod kind {
     pub(crate) const STRING: u8 = 0;
+    /// Elements one by one, as early versions of Redis wrote every list.
+    pub(crate) const LIST: u8 = 1;
     pub(crate) const SET: u8 = 2;
+    /// Scores as text, as early versions of Redis wrote them.
+    pub(crate) const ZSET: u8 = 3;
     pub(crate) const HASH: u8 = 4;
     pub(crate) const ZSET_2: u8 = 5;
     pub(crate) const SET_INTSET: u8 = 11;

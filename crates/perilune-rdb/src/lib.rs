@@ -12,9 +12,15 @@
 //!
 //! - [`write_snapshot`] writes all of it; [`SnapshotWriter`] writes it piece by piece for those who
 //!   cannot look at the whole keyspace at once.
-//! - [`dump_payload`] makes the payload of one value, [`dump_functions`] that of libraries.
+//! - [`read_snapshot`] reads one into a keyspace.
+//! - [`dump_payload`] makes the payload of one value, [`dump_functions`] that of libraries;
+//!   [`restore_payload`] and [`restore_functions`] read them.
 //!
 //! Values are written in the encoding they have in memory, so that most are copied as they are.
+//! What is read is not trusted: every structure is checked before it becomes a value, and memory is
+//! taken only for content that is really there. Streams, modules and the ziplists and zipmaps of
+//! Redis before 7.0 are not read.
+//!
 //! This crate opens no file, reads no clock and knows no command.
 
 mod crc64;
@@ -24,6 +30,8 @@ mod error;
 mod format;
 mod functions;
 mod payload;
+mod read;
+mod read_value;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -33,6 +41,7 @@ pub use crc64::{Crc64, crc64};
 pub use error::ReadError;
 pub use format::{REDIS_VERSION, VERSION};
 pub use functions::{FunctionsError, dump_functions, restore_functions};
-pub use payload::dump_payload;
+pub use payload::{dump_payload, restore_payload};
+pub use read::{Loaded, ReadOptions, read_snapshot};
 pub use snapshot::{Meta, SnapshotWriter, write_snapshot};
 pub use value::write_value;

@@ -7,9 +7,12 @@
 //! ```
 
 use crate::crc64::crc64;
+use crate::decode::read_byte;
+use crate::error::ReadError;
 use crate::format::VERSION;
+use crate::read_value::read_value;
 use crate::value::{type_of, write_value};
-use perilune_keyspace::Value;
+use perilune_keyspace::{EncodingLimits, Value};
 
 /// Version and checksum.
 const FOOTER_BYTES: usize = 10;
@@ -20,6 +23,14 @@ pub fn dump_payload(value: &Value) -> Vec<u8> {
     // Writing to a vector does not fail.
     let _ = write_value(value, &mut out);
     seal(out)
+}
+
+/// The value of a payload. A footer that does not fit is [`ReadError::Checksum`]; what follows the
+/// value is passed over, as Redis does.
+pub fn restore_payload(payload: &[u8], limits: &EncodingLimits) -> Result<Value, ReadError> {
+    let mut body = unseal(payload).ok_or(ReadError::Checksum)?;
+    let kind = read_byte(&mut body)?;
+    read_value(kind, &mut body, limits)
 }
 
 /// Appends the footer.

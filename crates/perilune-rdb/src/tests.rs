@@ -1,6 +1,8 @@
 //! Whole snapshots and payloads of every type and encoding.
 
 use crate::*;
+use proptest::prelude::{any, prop, prop_assert, proptest};
+
 use perilune_keyspace::{EncodingLimits, End, Hash, Keyspace, List, Set, SetEncoding, Value, ZSet};
 
 /// Limits that drive values out of their compact encodings, and compress the middle of lists.
@@ -163,4 +165,173 @@ fn a_writer_that_fails_is_reported() {
     }
     let outcome = write_snapshot(&keyspace(), std::iter::empty(), &META, &mut Full);
     assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+}
+
+const OPTIONS: fn() -> ReadOptions =
+    || ReadOptions { limits: tight(), now_s: 1_700_000_000, expired_at_ms: None };
+
+fn read(bytes: &[u8]) -> Result<(Keyspace, Loaded), ReadError> {
+    let mut keyspace = Keyspace::new(4);
+    let loaded = read_snapshot(&mut &bytes[..], &mut keyspace, &OPTIONS())?;
+    Ok((keyspace, loaded))
+}
+
+/// Everything a value holds, in a fixed order.
+fn content(value: &Value) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    match value {
+        Value::List(list) => {
+            list.for_range(0, list.len(), false, |element| words.push(element.to_vec()));
+        }
+        Value::Hash(hash) => {
+            words.extend(hash.iter().map(|(name, value)| [name.to_vec(), value.to_vec()].concat()));
+            words.sort();
+        }
+        Value::Set(set) => {
+            words.extend(set.iter().map(|member| member.to_vec()));
+            words.sort();
+        }
+        Value::ZSet(zset) => words.extend(
+            zset.iter().map(|one| [one.member.to_vec(), one.score.to_le_bytes().to_vec()].concat()),
+        ),
+        string => words.extend(string.as_string().map(|text| text.into_owned())),
+    }
+    words
+}
+
+fn assert_equal(a: &Value, b: &Value) {
+    assert_eq!(a.type_name(), b.type_name());
+    assert!(content(a) == content(b), "two {} values differ", a.type_name());
+}
+
+#[test]
+fn snapshots_are_read_back() {
+    let original = keyspace();
+    let (read, loaded) = read(&snapshot(&original, &[b"one", b"two"])).unwrap();
+    assert_eq!(loaded.libraries, [b"one", b"two"]);
+    assert_eq!((loaded.keys, loaded.expired, loaded.empty), (2 * values().len(), 0, 0));
+    for (index, db) in original.iter() {
+        read.db(index).check_invariants();
+        assert_eq!(read.db(index).len(), db.len());
+        for entry in db.iter() {
+            let copy = read.db(index).get(entry.name()).unwrap();
+            assert_eq!(copy.expire_at(), entry.expire_at());
+            assert_equal(copy.value(), entry.value());
+        }
+    }
+}
+
+#[test]
+fn payloads_are_read_back_in_the_encoding_of_the_limits() {
+    for (_, value) in values() {
+        let payload = dump_payload(&value);
+        for limits in [EncodingLimits::default(), tight()] {
+            let copy = restore_payload(&payload, &limits).unwrap();
+            assert_equal(&copy, &value);
+            match &copy {
+                Value::List(list) => list.check_invariants(),
+                Value::Hash(hash) => hash.check_invariants(),
+                Value::Set(set) => set.check_invariants(),
+                Value::ZSet(zset) => zset.check_invariants(),
+                _ => {}
+            }
+        }
+        // Lists are measured by their nodes, some of which are small.
+        if !value.is_string() && value.type_name() != "list" {
+            let encoding = restore_payload(&payload, &tight()).unwrap().encoding();
+            assert!(["hashtable", "skiplist"].contains(&encoding), "{encoding}");
+        }
+    }
+}
+
+#[test]
+fn keys_whose_time_is_up_are_left_out() {
+    let bytes = snapshot(&keyspace(), &[]);
+    let options = ReadOptions { expired_at_ms: Some(i64::MAX), ..OPTIONS() };
+    let mut keyspace = Keyspace::new(4);
+    let loaded = read_snapshot(&mut &bytes[..], &mut keyspace, &options).unwrap();
+    assert_eq!(loaded.expired, 2 * (values().len() / 2));
+    assert!(keyspace.db(0).iter().all(|entry| entry.expire_at().is_none()));
+}
+
+#[test]
+fn records_of_other_writers_are_understood() {
+    let bytes = b"REDIS0004\xfd\x01\0\0\0\xf8\x0a\xf9\xff\x01\x01l\x02\x01a\xc0\x07\
+                  \x03\x01z\x03\x01a\x031.5\x01b\xfe\x01c\xff\x02\x01e\x00\xff";
+    let (keyspace, loaded) = read(bytes).unwrap();
+    assert_eq!((loaded.keys, loaded.empty), (2, 1));
+    let list = keyspace.db(0).get(b"l").unwrap();
+    assert_eq!((list.expire_at(), list.last_access_s), (Some(1000), 1_699_999_990));
+    assert_eq!(content(list.value()), [&b"a"[..], b"7"]);
+    let Value::ZSet(zset) = keyspace.db(0).get(b"z").unwrap().value() else { panic!() };
+    let scores: Vec<f64> = zset.iter().map(|one| one.score).collect();
+    assert_eq!(scores, [f64::NEG_INFINITY, 1.5, f64::INFINITY]);
+}
+
+#[test]
+fn faulty_snapshots_are_told_apart() {
+    let error = |bytes: &[u8]| match read(bytes) {
+        Err(error) => error.to_string(),
+        Ok(_) => "none".to_owned(),
+    };
+    assert_eq!(error(b""), "the input ends too early");
+    assert_eq!(error(b"RODIS0011"), "wrong signature");
+    assert_eq!(error(b"REDIS001a"), "wrong signature");
+    assert_eq!(error(b"REDIS0012"), "format version 12 cannot be read");
+    assert_eq!(error(b"REDIS0000"), "format version 0 cannot be read");
+    assert_eq!(error(b"REDIS0004\xfe\x04"), "there is no database 4");
+    assert_eq!(error(b"REDIS0004\x06\x01k"), "values or records of type 6 cannot be read");
+    assert_eq!(error(b"REDIS0004\0\x01k\x01a\0\x01k\x01b"), "key \"k\" is there twice");
+    assert_eq!(error(b"REDIS0004\x02\x01k\x02\x01a\x01a"), "an element is there twice");
+    assert_eq!(error(b"REDIS0004\0\x01k\xc7"), "a length or string is malformed");
+    assert_eq!(error(b"REDIS0004\x0b\x01k\x01x"), "an intset is malformed");
+    assert_eq!(error(b"REDIS0004\x10\x01k\x01x"), "a listpack is malformed");
+    let nan = [&b"REDIS0004\x05\x01k\x01\x01a"[..], &f64::NAN.to_le_bytes()].concat();
+    assert_eq!(error(&nan), "a score is not a number");
+    let mut bytes = snapshot(&keyspace(), &[]);
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    assert_eq!(error(&bytes), "wrong checksum");
+    bytes[last - 7..].fill(0);
+    assert_eq!(error(&bytes), "none");
+}
+
+proptest! {
+    #[test]
+    fn damaged_snapshots_do_no_harm(
+        cut in any::<prop::sample::Index>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = snapshot(&keyspace(), &[b"code"]);
+        for (place, byte) in flips {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        let cut = cut.index(2 * bytes.len());
+        let _ = read(&bytes[..cut.min(bytes.len())]);
+    }
+
+    #[test]
+    fn damaged_payloads_make_sound_values_or_none(
+        which in any::<prop::sample::Index>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let values = values();
+        let mut body = dump_payload(&values[which.index(values.len())].1);
+        body.truncate(body.len() - 10);
+        for (place, byte) in flips {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        if let Ok(value) = restore_payload(&crate::payload::seal(body), &EncodingLimits::default()) {
+            let again = restore_payload(&dump_payload(&value), &tight()).unwrap();
+            prop_assert!(content(&again) == content(&value));
+        }
+    }
+
+    #[test]
+    fn garbage_is_no_payload(kind in 0u8..24, body in prop::collection::vec(any::<u8>(), 0..80)) {
+        let payload = crate::payload::seal([&[kind][..], &body].concat());
+        let _ = restore_payload(&payload, &tight());
+    }
 }

@@ -1,0 +1,190 @@
+//! Reading values, the counterpart of `value`.
+//!
+//! A value is put into the encoding that the thresholds in force choose for it, not necessarily the
+//! one it was written in.
+
+use crate::decode::{read_array, read_byte, read_length, read_string};
+use crate::error::ReadError;
+use crate::format::{kind, node};
+use perilune_keyspace::zset::ZAdded;
+use perilune_keyspace::{
+    Bytes, EncodingLimits, Hash, Intset, List, Listpack, Set, SetEncoding, Value, ValueType, ZSet,
+    canonical_int,
+};
+use std::io::Read;
+
+/// Most elements for which room is made before they have come.
+const TRUSTED_ELEMENTS: u64 = 4096;
+
+const TWICE: ReadError = ReadError::Structure("an element is there twice");
+const NOT_A_SCORE: ReadError = ReadError::Structure("a score is not a number");
+
+/// Reads a value of the type that `type_byte` tells.
+pub(crate) fn read_value(
+    type_byte: u8,
+    input: &mut impl Read,
+    limits: &EncodingLimits,
+) -> Result<Value, ReadError> {
+    Ok(match type_byte {
+        kind::STRING => read_text(input)?,
+        kind::LIST => read_elements(input, limits)?.into_value(),
+        kind::LIST_QUICKLIST_2 => read_nodes(input, limits)?.into_value(),
+        kind::SET => read_members(input, limits)?.into_value(),
+        kind::SET_INTSET => read_intset(input, limits)?.into_value(),
+        kind::SET_LISTPACK => read_set_listpack(input, limits)?.into_value(),
+        kind::HASH => read_fields(input, limits)?.into_value(),
+        kind::HASH_LISTPACK => read_hash_listpack(input, limits)?.into_value(),
+        kind::ZSET => read_scored(input, limits, read_text_score)?.into_value(),
+        kind::ZSET_2 => read_scored(input, limits, read_binary_score)?.into_value(),
+        kind::ZSET_LISTPACK => {
+            let zset = ZSet::from_listpack(read_listpack(input)?, limits);
+            zset.ok_or(ReadError::Structure("a sorted set is malformed"))?.into_value()
+        }
+        other => return Err(ReadError::Unsupported(other)),
+    })
+}
+
+fn read_text(input: &mut impl Read) -> Result<Value, ReadError> {
+    let text = read_string(input)?;
+    Ok(canonical_int(&text).map_or_else(|| Value::Str(Bytes::from(text)), Value::Int))
+}
+
+/// A number of elements, of which there must be some.
+fn read_count(input: &mut impl Read) -> Result<u64, ReadError> {
+    match read_length(input)? {
+        0 => Err(ReadError::Empty),
+        count => Ok(count),
+    }
+}
+
+fn room(count: u64) -> usize {
+    count.min(TRUSTED_ELEMENTS) as usize
+}
+
+/// A listpack that is not empty.
+fn read_listpack(input: &mut impl Read) -> Result<Listpack, ReadError> {
+    let listpack = Listpack::from_bytes(read_string(input)?)?;
+    if listpack.is_empty() { Err(ReadError::Empty) } else { Ok(listpack) }
+}
+
+fn read_elements(input: &mut impl Read, limits: &EncodingLimits) -> Result<List, ReadError> {
+    let mut list = List::builder(limits);
+    for _ in 0..read_count(input)? {
+        list.push(&read_string(input)?);
+    }
+    Ok(list.finish())
+}
+
+fn read_nodes(input: &mut impl Read, limits: &EncodingLimits) -> Result<List, ReadError> {
+    let mut list = List::builder(limits);
+    for _ in 0..read_count(input)? {
+        match read_length(input)? {
+            node::PLAIN => list.push_plain(read_string(input)?),
+            node::PACKED => list.push_listpack(Listpack::from_bytes(read_string(input)?)?),
+            _ => return Err(ReadError::Structure("a list has a node of an unknown kind")),
+        }
+    }
+    let list = list.finish();
+    if list.is_empty() { Err(ReadError::Empty) } else { Ok(list) }
+}
+
+fn read_members(input: &mut impl Read, limits: &EncodingLimits) -> Result<Set, ReadError> {
+    let count = read_count(input)?;
+    let compact = room(count) <= limits.set_max_intset_entries;
+    let mut set = Set::new(if compact { SetEncoding::Intset } else { SetEncoding::Table });
+    for _ in 0..count {
+        if !set.add(&read_string(input)?, limits) {
+            return Err(TWICE);
+        }
+    }
+    Ok(set)
+}
+
+fn read_intset(input: &mut impl Read, limits: &EncodingLimits) -> Result<Set, ReadError> {
+    let members = Intset::from_bytes(read_string(input)?)?;
+    if members.is_empty() {
+        return Err(ReadError::Empty);
+    }
+    let fits = members.len() <= limits.set_max_intset_entries;
+    let set = Set::from_intset(members);
+    Ok(if fits { set } else { in_table(&set, limits) })
+}
+
+fn read_set_listpack(input: &mut impl Read, limits: &EncodingLimits) -> Result<Set, ReadError> {
+    let set = Set::from_listpack(read_listpack(input)?).ok_or(TWICE)?;
+    let fits = set.len() <= limits.set_max_listpack_entries;
+    Ok(if fits { set } else { in_table(&set, limits) })
+}
+
+/// The set in its largest encoding.
+fn in_table(set: &Set, limits: &EncodingLimits) -> Set {
+    let mut table = Set::new(SetEncoding::Table);
+    for member in set.iter() {
+        table.add_value(member, limits);
+    }
+    table
+}
+
+fn read_fields(input: &mut impl Read, limits: &EncodingLimits) -> Result<Hash, ReadError> {
+    let count = read_count(input)?;
+    let mut hash = Hash::with_capacity(room(count), limits);
+    for _ in 0..count {
+        let (name, value) = (read_string(input)?, read_string(input)?);
+        if !hash.set(&name, &value, limits) {
+            return Err(TWICE);
+        }
+    }
+    Ok(hash)
+}
+
+fn read_hash_listpack(input: &mut impl Read, limits: &EncodingLimits) -> Result<Hash, ReadError> {
+    let hash = Hash::from_listpack(read_listpack(input)?)
+        .ok_or(ReadError::Structure("a hash is malformed"))?;
+    if hash.len() <= limits.hash_max_listpack_entries {
+        return Ok(hash);
+    }
+    let mut table = Hash::with_capacity(hash.len(), limits);
+    for (name, value) in hash.iter() {
+        table.set(&name.to_vec(), &value.to_vec(), limits);
+    }
+    Ok(table)
+}
+
+fn read_scored<R: Read>(
+    input: &mut R,
+    limits: &EncodingLimits,
+    read_score: fn(&mut R) -> Result<f64, ReadError>,
+) -> Result<ZSet, ReadError> {
+    let count = read_count(input)?;
+    let mut zset = ZSet::with_hint(room(count), 0, limits);
+    for _ in 0..count {
+        let member = read_string(input)?;
+        let score = read_score(input)?;
+        if score.is_nan() {
+            return Err(NOT_A_SCORE);
+        }
+        if zset.add(&member, score, limits) != ZAdded::Added {
+            return Err(TWICE);
+        }
+    }
+    Ok(zset)
+}
+
+fn read_binary_score<R: Read>(input: &mut R) -> Result<f64, ReadError> {
+    read_array(input).map(f64::from_le_bytes)
+}
+
+/// A score as text of at most 252 bytes; greater lengths stand for values that have no text.
+fn read_text_score<R: Read>(input: &mut R) -> Result<f64, ReadError> {
+    match read_byte(input)? {
+        255 => Ok(f64::NEG_INFINITY),
+        254 => Ok(f64::INFINITY),
+        253 => Err(NOT_A_SCORE),
+        len => {
+            let mut text = [0; 252];
+            let text = &mut text[..usize::from(len)];
+            input.read_exact(text)?;
+            std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(NOT_A_SCORE)
+        }
+    }
+}
