@@ -208,7 +208,12 @@ impl Engine {
         let denied = flags.contains(CommandFlags::DENYOOM)
             || (queueing && !runs_inside_multi(name))
             || (name == "exec" && self.queue_contains(client, CommandFlags::DENYOOM));
-        let over = self.over_memory_limit();
+        let mut over = self.over_memory_limit();
+        let runs_others = name == "exec" || self.scripting.promises_read_only(name, args).is_some();
+        if over && (denied || runs_others) {
+            // A refusal must not rest on memory that was freed meanwhile.
+            over = self.env.memory().allocated as u64 > self.config.maxmemory;
+        }
         self.scripting.note_memory(over);
         if over && (denied || self.scripting.denies_oom(name, args)) {
             Err(errors::OOM)
@@ -250,7 +255,7 @@ impl Engine {
         })
     }
 
-    /// Whether the allocator holds more than `maxmemory`.
+    /// Whether the allocator held more than `maxmemory` when it was last asked, a moment ago.
     pub fn over_memory_limit(&self) -> bool {
         self.config.maxmemory > 0 && self.env.used_memory() as u64 > self.config.maxmemory
     }

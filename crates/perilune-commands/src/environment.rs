@@ -48,7 +48,8 @@ pub trait Environment: Send {
     /// Current memory figures.
     fn memory(&self) -> MemoryFigures;
 
-    /// Bytes handed out by the allocator: the one figure that is needed often.
+    /// Bytes handed out by the allocator: the one figure that is needed often. It may lag a few
+    /// milliseconds behind [`memory`](Self::memory).
     fn used_memory(&self) -> usize {
         self.memory().allocated
     }

@@ -1,18 +1,20 @@
 //! The process around the engine: memory and processor figures, the log, background freeing,
 //! configuration changes that reach beyond the engine.
 
-use crate::listen::ListenerChange;
+use crate::listen::{Held, ListenerChange};
 use crate::log;
 use nix::sys::resource::{UsageWho, getrusage};
 use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
 use perilune_commands::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
 use perilune_script::LogLevel;
 use std::any::Any;
+use std::cell::Cell;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 use tikv_jemalloc_ctl::{epoch, stats};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -25,6 +27,10 @@ pub(crate) enum Request {
     Listen(ListenerChange),
 }
 
+/// How old a figure of `used_memory` may be: the allocator takes tens of microseconds to sum its
+/// statistics up, which is many times a command.
+const USED_MEMORY_AGE_MAX: Duration = Duration::from_millis(5);
+
 /// The real process.
 pub(crate) struct ProcessEnvironment {
     requests: UnboundedSender<Request>,
@@ -32,13 +38,18 @@ pub(crate) struct ProcessEnvironment {
     pending: Arc<AtomicUsize>,
     config_file: Option<String>,
     system_total: usize,
+    /// The sockets that are served.
+    listening: Held,
+    /// The last reading of `used_memory` and its time.
+    used_memory: Cell<Option<(Instant, usize)>>,
 }
 
 impl ProcessEnvironment {
-    /// Starts the thread that frees big values.
+    /// Starts the thread that frees big values. `listening` are the sockets that will be served.
     pub(crate) fn start(
         requests: UnboundedSender<Request>,
         config: &Config,
+        listening: Held,
     ) -> std::io::Result<Self> {
         let (garbage, bin) = mpsc::channel::<Box<dyn Any + Send>>();
         let pending = Arc::new(AtomicUsize::new(0));
@@ -56,6 +67,8 @@ impl ProcessEnvironment {
             pending,
             config_file,
             system_total: system_memory(),
+            listening,
+            used_memory: Cell::new(None),
         })
     }
 }
@@ -107,8 +120,15 @@ impl Environment for ProcessEnvironment {
     }
 
     fn used_memory(&self) -> usize {
+        if let Some((read_at, allocated)) = self.used_memory.get()
+            && read_at.elapsed() < USED_MEMORY_AGE_MAX
+        {
+            return allocated;
+        }
         let _ = epoch::advance();
-        stats::allocated::read().unwrap_or(0)
+        let allocated = stats::allocated::read().unwrap_or(0);
+        self.used_memory.set(Some((Instant::now(), allocated)));
+        allocated
     }
 
     fn cpu(&self) -> CpuFigures {
@@ -140,7 +160,7 @@ impl Environment for ProcessEnvironment {
         let listens = |id: &ParamId| matches!(id, ParamId::port | ParamId::bind);
         if changed.iter().any(listens) {
             let port_changed = changed.contains(&ParamId::port);
-            let change = ListenerChange::prepare(config).map_err(|error| {
+            let change = ListenerChange::replace(&mut self.listening, config).map_err(|error| {
                 log::write(LogLevel::Warning, &error);
                 let reason = match port_changed {
                     true => "Unable to listen on this port. Check server logs.",

@@ -1,6 +1,7 @@
 //! `perilune eval`: one script on an engine of this process, without a server.
 
 use crate::env::ProcessEnvironment;
+use crate::listen::Held;
 use perilune_commands::EngineBuilder;
 use perilune_commands::clock::SystemClock;
 use perilune_commands::config::Config;
@@ -19,8 +20,8 @@ pub fn eval(
     let config = Config::default();
     // Requests to the process (shutdown, listening) have nobody to serve them here.
     let (requests, _) = tokio::sync::mpsc::unbounded_channel();
-    let process =
-        ProcessEnvironment::start(requests, &config).map_err(|error| error.to_string())?;
+    let process = ProcessEnvironment::start(requests, &config, Held::default())
+        .map_err(|error| error.to_string())?;
     let clock = Arc::new(SystemClock::default());
     let mut builder = EngineBuilder::new(config, clock, Box::new(process));
     for engine in engines {

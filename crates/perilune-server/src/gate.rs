@@ -193,7 +193,8 @@ mod tests {
     fn gate() -> Gate {
         let config = Config::default();
         let (sender, _) = tokio::sync::mpsc::unbounded_channel();
-        let process = crate::env::ProcessEnvironment::start(sender, &config).expect("a thread");
+        let process = crate::env::ProcessEnvironment::start(sender, &config, Default::default())
+            .expect("a thread");
         let engine =
             EngineBuilder::new(config, Arc::new(SystemClock::default()), Box::new(process))
                 .script_engine(Box::new(perilune_lua::LuaEngine::new()))

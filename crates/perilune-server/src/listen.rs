@@ -10,7 +10,7 @@ use perilune_resp::DecoderLimits;
 use perilune_script::LogLevel;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -56,10 +56,62 @@ impl ListenerChange {
         Ok(ListenerChange { tcp })
     }
 
+    /// [`prepare`](Self::prepare) in the place of the sockets in `held`. They stop listening first,
+    /// because the new addresses may contain the old ones, and go on when the new ones fail.
+    pub(crate) fn replace(held: &mut Held, config: &Config) -> Result<Self, String> {
+        held.pause();
+        match Self::prepare(config) {
+            Ok(change) => {
+                *held = change.held(config);
+                Ok(change)
+            }
+            Err(error) => {
+                held.resume();
+                Err(error)
+            }
+        }
+    }
+
+    /// Handles on the sockets.
+    pub(crate) fn held(&self, config: &Config) -> Held {
+        let tcp = self.tcp.iter().filter_map(|listener| listener.try_clone().ok()).collect();
+        Held { tcp, backlog: config.tcp_backlog }
+    }
+
     /// The addresses bound.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
+}
+
+/// Handles on sockets that somebody else serves.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    tcp: Vec<StdTcpListener>,
+    backlog: u32,
+}
+
+impl Held {
+    /// Stops listening. The addresses stay bound, but others may be bound over them.
+    fn pause(&self) {
+        for listener in &self.tcp {
+            // One that cannot be paused may be in the way of the new ones, which then say so.
+            let _ = SockRef::from(listener).shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Listens again.
+    fn resume(&self) {
+        for listener in &self.tcp {
+            if let Err(error) = SockRef::from(listener).listen(backlog(self.backlog)) {
+                log::write(LogLevel::Warning, &format!("Failed listening again: {error}"));
+            }
+        }
+    }
+}
+
+fn backlog(configured: u32) -> i32 {
+    i32::try_from(configured).unwrap_or(i32::MAX)
 }
 
 /// Whether an address does not exist on this machine, as opposed to being taken.
@@ -70,7 +122,7 @@ fn unavailable(error: &io::Error) -> bool {
         || error.kind() == io::ErrorKind::InvalidInput
 }
 
-fn bind(host: &str, port: u16, backlog: u32) -> io::Result<StdTcpListener> {
+fn bind(host: &str, port: u16, pending_max: u32) -> io::Result<StdTcpListener> {
     let address: SocketAddr = match host {
         "*" => SocketAddr::from(([0, 0, 0, 0], port)),
         "::*" => SocketAddr::from(([0u16; 8], port)),
@@ -85,7 +137,7 @@ fn bind(host: &str, port: u16, backlog: u32) -> io::Result<StdTcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.listen(backlog(pending_max))?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
@@ -158,8 +210,13 @@ impl Acceptors {
     }
 }
 
-/// Out of file descriptors, most likely: trying at once again would only burn the processor.
+/// Out of file descriptors, most likely: trying at once again would only burn the processor. A
+/// socket that does not listen at the moment is about to be replaced.
 async fn pause_after(error: &io::Error) {
+    if error.kind() == io::ErrorKind::InvalidInput {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        return;
+    }
     log::write(LogLevel::Warning, &format!("Error accepting a client connection: {error}"));
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
@@ -257,5 +314,36 @@ fn set_keepalive(socket: &Socket, seconds: u32) {
         let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3);
         // Without it a dead peer is noticed later.
         let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(bind: &str, port: u16) -> Config {
+        let mut config = Config { port, ..Config::default() };
+        config.bind.0 = vec![bind.to_owned()];
+        config
+    }
+
+    #[tokio::test]
+    async fn sockets_make_room_for_wider_ones_and_come_back_when_those_fail() {
+        let free = StdTcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("bound").port();
+        drop(free);
+        let first = config("127.0.0.1", port);
+        let change = ListenerChange::prepare(&first).expect("free");
+        let mut held = change.held(&first);
+
+        // An address for documentation, which no machine has.
+        assert!(ListenerChange::replace(&mut held, &config("203.0.113.1", port)).is_err());
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        TcpStream::connect(address).await.expect("listens again");
+
+        let wide = ListenerChange::replace(&mut held, &config("*", port)).expect("makes room");
+        drop(change);
+        assert_eq!(wide.addresses(), [SocketAddr::from(([0, 0, 0, 0], port))]);
+        TcpStream::connect(address).await.expect("listens everywhere");
     }
 }

@@ -40,9 +40,9 @@ impl Server {
     /// multi-threaded tokio runtime. `Err` is what to print before giving up.
     pub fn start(config: Config, engines: Vec<Box<dyn ScriptEngine>>) -> Result<Server, String> {
         let (sender, requests) = unbounded_channel();
-        let process =
-            ProcessEnvironment::start(sender, &config).map_err(|error| error.to_string())?;
         let change = ListenerChange::prepare(&config)?;
+        let process = ProcessEnvironment::start(sender, &config, change.held(&config))
+            .map_err(|error| error.to_string())?;
         let addresses = change.addresses();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let gate = GateBuilder::default();
