@@ -97,6 +97,7 @@ impl Engine {
         self.stats.peak_memory = self.stats.peak_memory.max(allocated);
         if !self.cron_paused {
             self.look_after_clients();
+            self.ping_replicas();
         }
         self.stats.loops.tick(self.clock.monotonic_us().saturating_sub(start_us));
     }
@@ -121,6 +122,7 @@ impl Engine {
             return;
         }
         let exempt = session.blocked.is_some() || session.subscriptions() > 0 || session.monitor;
+        let exempt = exempt || session.is_replica();
         let idle_ms = now_ms - session.last_command_ms;
         if timeout_ms > 0 && !exempt && idle_ms > timeout_ms {
             self.env.log(perilune_script::LogLevel::Verbose, "Closing idle client");

@@ -401,7 +401,7 @@ impl Engine {
             self.break_watches_of_expired(db, key);
             self.waiters.key_changed(db, key);
             self.notify(db, NotifyFlags::EXPIRED, "expired", key);
-            self.dirty += 1;
+            self.propagate_deletion(db, key, lazy);
         }
     }
 

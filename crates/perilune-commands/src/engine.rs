@@ -14,6 +14,7 @@ use crate::blocking::Waiters;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::environment::{BusyPort, Environment};
+use crate::propagation::Propagation;
 use crate::pubsub::PubSub;
 use crate::scripting::Scripting;
 use crate::session::{BufferFigures, ClientSlot, PeerInfo, Sessions, Waker};
@@ -69,6 +70,8 @@ pub struct Engine {
     pub waiters: Waiters,
     /// Who watches which key.
     pub watchers: AHashMap<(usize, Bytes), Vec<ClientSlot>>,
+    /// Effects on their way to the replicas.
+    pub propagation: Propagation,
     /// Number of clients under `MONITOR`.
     pub monitors: usize,
     /// `CLIENT PAUSE`.
@@ -167,6 +170,7 @@ impl EngineBuilder {
             pubsub: PubSub::default(),
             waiters: Waiters::default(),
             watchers: AHashMap::new(),
+            propagation: Propagation::default(),
             monitors: 0,
             pause: None,
             stats: ServerStats::default(),
@@ -231,6 +235,7 @@ impl Engine {
         self.unwatch_all(client);
         self.stop_waiting(client);
         self.stop_monitoring(client);
+        self.stop_replicating(client);
         self.sessions.remove(client);
     }
 
@@ -258,7 +263,9 @@ impl Engine {
     pub(crate) fn enforce_output_limit(&mut self, client: ClientSlot) {
         let now_ms = self.now_ms();
         let Some(session) = self.sessions.get_mut(client) else { return };
-        let limit = if session.subscriptions() > 0 {
+        let limit = if session.is_replica() {
+            self.config.client_output_buffer_limit.replica
+        } else if session.subscriptions() > 0 {
             self.config.client_output_buffer_limit.pubsub
         } else {
             self.config.client_output_buffer_limit.normal

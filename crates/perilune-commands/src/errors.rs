@@ -508,3 +508,25 @@ texts! {
     /// A bit that is neither 0 nor 1.
     BIT_VALUE = "ERR bit is not an integer or out of range";
 }
+
+// Replication.
+texts! {
+    /// `SYNC` after commands whose replies are not sent yet.
+    SYNC_WITH_OUTPUT = "ERR SYNC and PSYNC are invalid with pending output";
+    /// `SYNC` of data that no snapshot can be written of.
+    SYNC_WITH_DATA = "ERR SYNC is supported only while the server holds no keys and no functions";
+}
+
+/// An option `REPLCONF` does not know.
+pub fn unknown_replconf_option(name: &[u8]) -> CommandError {
+    let name = String::from_utf8_lossy(name);
+    CommandError::owned(format!("ERR Unrecognized REPLCONF option: {name}"))
+}
+
+/// An address that is none.
+pub fn replconf_address_too_long(address: &[u8]) -> CommandError {
+    let bytes = address.len();
+    CommandError::owned(format!(
+        "ERR REPLCONF ip-address provided by replica instance is too long: {bytes} bytes"
+    ))
+}

@@ -28,6 +28,7 @@ mod introspect;
 pub mod keys;
 mod long_double;
 pub mod owned_args;
+pub mod propagation;
 pub mod pubsub;
 pub mod quote;
 mod recovery;

@@ -6,6 +6,7 @@
 
 use crate::blocking::Blocked;
 use crate::owned_args::OwnedArgs;
+use crate::propagation::Replica;
 use perilune_keyspace::Bytes;
 use perilune_resp::Protocol;
 use std::collections::BTreeSet;
@@ -146,6 +147,8 @@ pub struct Session {
     pub attempts_us: u64,
     /// Receives `MONITOR` lines.
     pub monitor: bool,
+    /// What it said as a replica.
+    pub replica: Option<Box<Replica>>,
     /// `CLIENT REPLY`.
     pub reply_mode: ReplyMode,
     /// `CLIENT NO-EVICT`.
@@ -196,6 +199,7 @@ impl Session {
             reexecuting: false,
             attempts_us: 0,
             monitor: false,
+            replica: None,
             reply_mode: ReplyMode::On,
             no_evict: false,
             no_touch: false,
@@ -208,6 +212,11 @@ impl Session {
             soft_limit_since_ms: None,
             waker,
         }
+    }
+
+    /// Whether it receives the effects of commands.
+    pub fn is_replica(&self) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.online)
     }
 
     /// Number of channels, patterns and shard channels subscribed to.
@@ -346,6 +355,14 @@ impl Sessions {
             .enumerate()
             .skip(1)
             .filter_map(|(slot, session)| Some((ClientSlot(slot as u32), session.as_deref()?)))
+    }
+
+    /// The replicas that are online.
+    pub fn replicas(&self) -> impl Iterator<Item = (&Session, &Replica)> {
+        self.iter().filter_map(|(_, session)| {
+            let replica = session.replica.as_deref()?;
+            replica.online.then_some((session, replica))
+        })
     }
 
     /// All connected clients, to change.

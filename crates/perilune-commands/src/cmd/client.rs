@@ -226,13 +226,18 @@ impl ClientType {
     }
 
     fn of(session: &Session) -> ClientType {
-        if session.subscriptions() > 0 { ClientType::PubSub } else { ClientType::Normal }
+        match session.subscriptions() {
+            _ if session.is_replica() => ClientType::Replica,
+            0 => ClientType::Normal,
+            _ => ClientType::PubSub,
+        }
     }
 }
 
 /// The letters of the `flags` field.
 fn flag_letters(session: &Session) -> String {
     let letters = [
+        (session.is_replica(), 'S'),
         (session.monitor, 'O'),
         (session.subscriptions() > 0, 'P'),
         (session.transaction.is_some(), 'x'),

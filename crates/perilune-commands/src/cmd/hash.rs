@@ -346,6 +346,7 @@ fn hincrbyfloat(
     let new = long_double::add(old.as_slice(&mut digits), increment).map_err(float_error)?;
     hash.set(field, &new, &limits);
     ctx.modified(key, NotifyFlags::HASH, "hincrbyfloat");
+    ctx.propagate_as(&[b"HSET", key, field, &new]);
     out.bulk(&new);
     Ok(())
 }

@@ -313,17 +313,34 @@ fn stats(engine: &mut Engine, text: &mut String) {
 fn replication(engine: &mut Engine, text: &mut String) {
     fields!(text,
         role: "master",
-        connected_slaves: 0,
+        connected_slaves: engine.propagation.listeners,
+    );
+    replicas(engine, text);
+    fields!(text,
         master_failover_state: "no-failover",
         master_replid: engine.run_id,
         master_replid2: "0000000000000000000000000000000000000000",
-        master_repl_offset: 0,
+        master_repl_offset: engine.propagation.offset,
         second_repl_offset: -1,
         repl_backlog_active: 0,
         repl_backlog_size: engine.config.repl_backlog_size,
         repl_backlog_first_byte_offset: 0,
         repl_backlog_histlen: 0,
     );
+}
+
+/// A line for each replica that is online.
+fn replicas(engine: &Engine, text: &mut String) {
+    let now_ms = engine.now_ms();
+    for (index, (session, replica)) in engine.sessions.replicas().enumerate() {
+        let ip = replica.ip(session);
+        let (port, offset) = (replica.listening_port, replica.confirmed_offset);
+        let lag = (now_ms - replica.confirmed_ms).max(0) / 1000;
+        line(
+            text,
+            format_args!("slave{index}:ip={ip},port={port},state=online,offset={offset},lag={lag}"),
+        );
+    }
 }
 
 fn cpu(engine: &mut Engine, text: &mut String) {

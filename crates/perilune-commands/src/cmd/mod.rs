@@ -16,6 +16,7 @@ mod list;
 mod memory;
 mod pubsub;
 mod random_count;
+mod replication;
 mod scan;
 mod scripting;
 mod server;
@@ -48,6 +49,7 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     set::random::COMMANDS,
     slowlog::COMMANDS,
     pubsub::COMMANDS,
+    replication::COMMANDS,
     generic::databases::COMMANDS,
     generic::expire::COMMANDS,
     generic::iterate::COMMANDS,

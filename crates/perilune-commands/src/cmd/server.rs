@@ -87,11 +87,18 @@ fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
     Ok(())
 }
 
-fn role(_: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+fn role(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    let engine = &*ctx.engine;
     out.array(3);
     out.bulk(b"master");
-    out.int(0);
-    out.array(0);
+    out.int(engine.propagation.offset as i64);
+    out.array(engine.propagation.listeners);
+    for (session, replica) in engine.sessions.replicas() {
+        out.array(3);
+        out.bulk(replica.ip(session).as_bytes());
+        out.bulk_int(replica.listening_port.into());
+        out.bulk_int(replica.confirmed_offset as i64);
+    }
     Ok(())
 }
 

@@ -101,6 +101,7 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(),
     let Some(transaction) = session.transaction.take() else {
         return Err(errors::EXEC_WITHOUT_MULTI);
     };
+    ctx.propagate_nothing();
     ctx.engine.unwatch_all(ctx.client);
     if transaction.aborted {
         return Err(errors::EXECABORT);

@@ -80,6 +80,8 @@ impl Engine {
         let Some(mut engine) = self.scripting.lend(index) else { return Err(errors::ENGINE_BUSY) };
         let read_only = request.read_only || flags.contains(ScriptFlags::NO_WRITES);
         self.begin_run(client, request.name.clone(), flags, read_only);
+        // What the script runs is recorded, not the script.
+        self.propagation.settle();
         let mut host = Host::new(self, request.command);
         let call = || engine.call(request.script.handle, request.input, &mut host, out);
         let result = catch_unwind(AssertUnwindSafe(call));

@@ -77,6 +77,7 @@ fn flushdb(
     let background = parse_background(ctx, args)?;
     let db = ctx.db_index();
     ctx.engine.flush_db(db, background);
+    ctx.propagate_anyway();
     out.ok();
     Ok(())
 }
@@ -90,6 +91,7 @@ fn flushall(
     for db in 0..ctx.engine.keyspace.count() {
         ctx.engine.flush_db(db, background);
     }
+    ctx.propagate_anyway();
     out.ok();
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::cmd::expiry::ExpiryUnit;
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
+use crate::owned_args::ArgVec;
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_resp::ReplyWriter;
 
@@ -217,12 +218,26 @@ fn set_deadline(
         let lazy = ctx.engine.config.lazyfree_lazy_expire;
         ctx.remove(key, lazy);
         ctx.modified(key, NotifyFlags::GENERIC, "del");
+        ctx.propagate_removal(key, lazy);
     } else if allowed {
         ctx.set_expire(key, Some(deadline));
         ctx.modified(key, NotifyFlags::GENERIC, "expire");
+        propagate_deadline(ctx, args, unit, deadline);
     }
     out.int(i64::from(allowed));
     Ok(())
+}
+
+/// A deadline is recorded as a moment, whatever the unit it was given in.
+fn propagate_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, unit: ExpiryUnit, deadline: i64) {
+    if !ctx.propagates() || unit == ExpiryUnit::UnixMillis {
+        return;
+    }
+    let mut digits = itoa::Buffer::new();
+    let mut argv: ArgVec<'_> = args.iter().collect();
+    argv[0] = b"PEXPIREAT";
+    argv[2] = digits.format(deadline).as_bytes();
+    ctx.propagate_as(&argv);
 }
 
 fn persist(

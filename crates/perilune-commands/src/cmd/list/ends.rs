@@ -279,6 +279,14 @@ pub(super) fn pop_many(
     Ok(())
 }
 
+/// The command that pops from one end.
+pub(super) fn pop_name(end: End) -> &'static [u8] {
+    match end {
+        End::Head => b"LPOP",
+        End::Tail => b"RPOP",
+    }
+}
+
 /// What follows a pop of `count` elements: the list goes when it is empty, and everybody hears.
 fn popped(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) {
     ctx.notify(NotifyFlags::LIST, pop_event(end), key);
@@ -404,7 +412,11 @@ pub(super) fn pop_many_with_key(
     count: usize,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
+    let len = ctx.write_as::<List>(key)?.map_or(0, |list| list.len());
     out.array(2);
     out.bulk(key);
-    pop_many(ctx, key, end, count, out)
+    pop_many(ctx, key, end, count, out)?;
+    let mut digits = itoa::Buffer::new();
+    ctx.propagate_as(&[pop_name(end), key, digits.format(count.min(len)).as_bytes()]);
+    Ok(())
 }

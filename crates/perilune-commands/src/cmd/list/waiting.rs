@@ -4,7 +4,7 @@
 //! from the start (see [`crate::blocking`]).
 
 use super::end_at;
-use super::ends::{MultiPop, first_list, move_element, pop_many_with_key, pop_one};
+use super::ends::{MultiPop, first_list, move_element, pop_many_with_key, pop_name, pop_one};
 use crate::args::Args;
 use crate::blocking::WaitKind;
 use crate::ctx::Ctx;
@@ -108,7 +108,9 @@ fn pop_or_wait(
         Some(key) => {
             out.array(2);
             out.bulk(key);
-            pop_one(ctx, key, end, out)
+            pop_one(ctx, key, end, out)?;
+            ctx.propagate_as(&[pop_name(end), key]);
+            Ok(())
         }
         None => wait(ctx, keys, timeout_ms, args, out),
     }
@@ -171,7 +173,12 @@ fn move_or_wait(
 ) -> Result<(), CommandError> {
     let timeout_ms = args.timeout_ms(timeout_index, ctx.now_ms())?;
     if ctx.write_as::<List>(args[1])?.is_some() {
-        return move_element(ctx, args, from, to, out);
+        move_element(ctx, args, from, to, out)?;
+        match args.len() {
+            4 => ctx.propagate_as(&[b"RPOPLPUSH", args[1], args[2]]),
+            _ => ctx.propagate_as(&[b"LMOVE", args[1], args[2], args[3], args[4]]),
+        }
+        return Ok(());
     }
     if ctx.deny_blocking() {
         out.null();

@@ -5,9 +5,10 @@ use crate::cmd::random_count::RandomCount;
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
+use crate::propagation::SREM_MEMBERS_MAX;
 use crate::reply::{bulk_value, bulk_value_or_null};
 use crate::spec::{CommandSpec, KeySpec};
-use perilune_keyspace::{LpValue, Set, ValueType};
+use perilune_keyspace::{Bytes, LpValue, Set, ValueType};
 use perilune_resp::ReplyWriter;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
@@ -61,6 +62,9 @@ fn spop_one(ctx: &mut Ctx<'_>, key: &[u8], out: &mut dyn ReplyWriter) -> Result<
     if emptied {
         ctx.remove_emptied(key);
     }
+    if let Some(member) = &popped {
+        ctx.propagate_as(&[b"SREM", key, member]);
+    }
     bulk_value_or_null(out, popped.as_deref().map(LpValue::Str));
     Ok(())
 }
@@ -73,18 +77,25 @@ fn spop_many(
     let key = args[1];
     let count = args.int(2).ok().and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or(errors::NOT_POSITIVE)?;
-    let limits = ctx.limits();
+    let (limits, propagates) = (ctx.limits(), ctx.propagates());
     let mut rng = ctx.fork_rng();
     let Some(set) = ctx.write_as::<Set>(key)? else {
         out.set(0);
         return Ok(());
     };
+    let all = count >= set.len();
     let count = count.min(set.len());
     out.set(count);
     if count == 0 {
         return Ok(());
     }
-    let rest = set.pop_random_many(count, &mut rng, &limits, |member| bulk_value(out, member));
+    let mut popped = Vec::new();
+    let rest = set.pop_random_many(count, &mut rng, &limits, |member| {
+        if propagates && !all {
+            popped.push(Bytes::new(member.as_slice(&mut itoa::Buffer::new())));
+        }
+        bulk_value(out, member);
+    });
     let emptied = set.is_empty();
     if let Some(rest) = rest {
         let lazy = ctx.engine.config.lazyfree_lazy_server_del;
@@ -94,7 +105,22 @@ fn spop_many(
     if emptied {
         ctx.remove_emptied(key);
     }
+    if all {
+        let lazy = ctx.engine.config.lazyfree_lazy_server_del;
+        ctx.propagate_removal(key, lazy);
+    } else {
+        propagate_removed(ctx, key, &popped);
+    }
     Ok(())
+}
+
+/// Records which members went, as removals of a bounded size.
+fn propagate_removed(ctx: &mut Ctx<'_>, key: &[u8], members: &[Bytes]) {
+    for some in members.chunks(SREM_MEMBERS_MAX) {
+        let argv: Vec<&[u8]> =
+            [b"SREM", key].into_iter().chain(some.iter().map(|member| &member[..])).collect();
+        ctx.propagate_as(&argv);
+    }
 }
 
 fn srandmember(

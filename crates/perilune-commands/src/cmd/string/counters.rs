@@ -155,6 +155,7 @@ fn incrbyfloat(
         }
     };
     ctx.modified(key, NotifyFlags::STRING, "incrbyfloat");
+    ctx.propagate_as(&[b"SET", key, &sum, b"KEEPTTL"]);
     out.bulk(&sum);
     Ok(())
 }

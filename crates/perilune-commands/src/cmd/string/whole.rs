@@ -6,6 +6,7 @@ use crate::cmd::expiry::{ExpiryUnit, positive_deadline};
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
+use crate::owned_args::ArgVec;
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_keyspace::Value;
 use perilune_resp::ReplyWriter;
@@ -187,6 +188,7 @@ fn getdel(
     if reply_key(ctx, args[1], out)? {
         ctx.remove(args[1], false);
         ctx.modified(args[1], NotifyFlags::GENERIC, "del");
+        ctx.propagate_removal(args[1], false);
     }
     Ok(())
 }
@@ -198,6 +200,7 @@ fn getset(
 ) -> Result<(), CommandError> {
     reply_key(ctx, args[1], out)?;
     store(ctx, args[1], args[2]);
+    ctx.propagate_as(&[b"SET", args[1], args[2]]);
     Ok(())
 }
 
@@ -403,7 +406,33 @@ fn set_with(
         ctx.set_expire(key, deadline);
         ctx.notify(NotifyFlags::GENERIC, "expire", key);
     }
+    if ctx.propagates() && (deadline.is_some() || options.get) {
+        propagate_set(ctx, args, content, options, deadline);
+    }
     Ok(true)
+}
+
+/// A deadline is recorded as a moment, and `GET` is for the caller only.
+fn propagate_set(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    content: &[u8],
+    options: &SetOptions<'_>,
+    deadline: Option<i64>,
+) {
+    match (deadline, options.expiration) {
+        (_, Expiration::At(ExpiryUnit::UnixMillis, _)) => {}
+        (Some(at), _) => {
+            let mut digits = itoa::Buffer::new();
+            let at = digits.format(at).as_bytes();
+            ctx.propagate_as(&[b"SET", args[1], content, b"PXAT", at]);
+        }
+        (None, _) => {
+            let options = args.from(3).iter().filter(|word| !word.eq_ignore_ascii_case(b"get"));
+            let argv: ArgVec<'_> = args.all()[..3].iter().chain(options).copied().collect();
+            ctx.propagate_as(&argv);
+        }
+    }
 }
 
 fn getex(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
@@ -430,16 +459,20 @@ fn getex(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
             let lazy = ctx.engine.config.lazyfree_lazy_expire;
             ctx.remove(key, lazy);
             ctx.modified(key, NotifyFlags::GENERIC, "del");
+            ctx.propagate_removal(key, lazy);
         }
         Some((_, at)) => {
             ctx.set_expire(key, Some(at));
             ctx.modified(key, NotifyFlags::GENERIC, "expire");
+            let mut digits = itoa::Buffer::new();
+            ctx.propagate_as(&[b"PEXPIREAT", key, digits.format(at).as_bytes()]);
         }
         None if expiration == Expiration::Persist
             && ctx.peek(key).is_some_and(|entry| entry.expire_at().is_some()) =>
         {
             ctx.set_expire(key, None);
             ctx.modified(key, NotifyFlags::GENERIC, "persist");
+            ctx.propagate_as(&[b"PERSIST", key]);
         }
         None => {}
     }

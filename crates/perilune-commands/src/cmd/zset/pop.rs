@@ -114,6 +114,14 @@ impl Side {
         }
     }
 
+    /// The command that takes from this end.
+    fn command(self) -> &'static [u8] {
+        match self {
+            Side::Min => b"ZPOPMIN",
+            Side::Max => b"ZPOPMAX",
+        }
+    }
+
     fn pop(self, zset: &mut ZSet) -> Option<(Bytes, f64)> {
         match self {
             Side::Min => zset.pop_min(),
@@ -243,6 +251,8 @@ impl<'a> MultiPop<'a> {
         out.bulk(key);
         Layout::Pairs.begin(taken.len(), out);
         write_taken(Layout::Pairs, &taken, out);
+        let mut digits = itoa::Buffer::new();
+        ctx.propagate_as(&[self.side.command(), key, digits.format(taken.len()).as_bytes()]);
         Ok(())
     }
 }
@@ -303,6 +313,7 @@ fn pop_or_wait(
     out.array(1 + 2 * taken.len());
     out.bulk(key);
     write_taken(Layout::Flat, &taken, out);
+    ctx.propagate_as(&[side.command(), key]);
     Ok(())
 }
 

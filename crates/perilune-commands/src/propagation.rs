@@ -1,0 +1,312 @@
+//! Effects: what commands changed, as commands, for the replicas.
+//!
+//! A command that changed something is recorded as it was sent, or as the handler says it should be
+//! remembered: `EXPIRE` as `PEXPIREAT`, `SPOP` as `SREM`. What a transaction, a script or one
+//! command does is a *unit*: its effects are gathered while it runs and sent at its end, within
+//! `MULTI` and `EXEC` when there are several, so that nobody downstream sees half of it. Keys that
+//! expire on their own are units of their own.
+//!
+//! Invariants:
+//! - `bytes` holds the gathered effects in the wire format, `ops` the database and the end of each;
+//!   both are empty between units.
+//! - `listeners` is the number of sessions with a [`Replica`] that is online. While it is zero
+//!   nothing is recorded, and recording costs a command one branch.
+//!
+//! What is absent: a backlog. A replica that lost its connection starts over.
+
+use crate::args::Args;
+use crate::ctx::Ctx;
+use crate::engine::Engine;
+use crate::errors::CommandError;
+use crate::session::{ClientSlot, ReplyMode, Session};
+use crate::spec::{CommandFlags, Handler};
+use crate::table::CommandId;
+use perilune_resp::ReplyWriter;
+use perilune_script::ReplFlags;
+
+/// Most members one `SREM` names that stands for `SPOP` with a count.
+pub(crate) const SREM_MEMBERS_MAX: usize = 1024;
+
+/// A client that asked for the stream of effects, or is about to.
+#[derive(Debug, Clone, Default)]
+pub struct Replica {
+    /// It has the snapshot and receives effects.
+    pub online: bool,
+    /// Port it says it listens on, 0 when it said nothing.
+    pub listening_port: u16,
+    /// Address it says it has, if it said so.
+    pub announced_ip: String,
+    /// Offset of the stream it has confirmed.
+    pub confirmed_offset: u64,
+    /// Unix time of the confirmation, milliseconds.
+    pub confirmed_ms: i64,
+}
+
+impl Replica {
+    /// The address it announced, or the one `session` comes from.
+    pub fn ip<'s>(&'s self, session: &'s Session) -> &'s str {
+        let from = session.peer.addr.as_str();
+        match self.announced_ip.as_str() {
+            "" => from.rsplit_once(':').map_or(from, |(ip, _)| ip),
+            announced => announced,
+        }
+    }
+}
+
+/// How a command that is running now will be recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Verdict {
+    /// As it was sent, if it changed anything.
+    #[default]
+    IfChanged,
+    /// As it was sent.
+    AsSent,
+    /// Not at all: the handler has said what there is to say.
+    Settled,
+}
+
+/// The effects of the running unit and the state of the stream.
+#[derive(Debug, Default)]
+pub struct Propagation {
+    /// Number of replicas online.
+    pub listeners: usize,
+    /// Bytes of the stream sent so far.
+    pub offset: u64,
+    /// Unix time of the last `PING` to the replicas, milliseconds.
+    pub pinged_ms: i64,
+    /// Commands within commands that are running.
+    depth: usize,
+    verdict: Verdict,
+    ops: Vec<(usize, usize)>,
+    bytes: Vec<u8>,
+    /// Database that the stream has selected; none: unknown to a new replica.
+    selected: Option<usize>,
+}
+
+impl Propagation {
+    fn record(&mut self, db: usize, argv: &[&[u8]]) {
+        append_command(&mut self.bytes, argv);
+        self.ops.push((db, self.bytes.len()));
+    }
+
+    /// Keeps the running command out of the record.
+    pub(crate) fn settle(&mut self) {
+        self.verdict = Verdict::Settled;
+    }
+
+    /// Takes the gathered effects, ready to be sent.
+    fn take_unit(&mut self, together: bool) -> Vec<u8> {
+        let wrapped = together && self.ops.len() > 1;
+        let mut stream = Vec::with_capacity(self.bytes.len() + 64);
+        if wrapped {
+            append_command(&mut stream, &[b"MULTI"]);
+        }
+        let mut start = 0;
+        for &(db, end) in &self.ops {
+            if self.selected != Some(db) {
+                append_command(
+                    &mut stream,
+                    &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()],
+                );
+                self.selected = Some(db);
+            }
+            stream.extend_from_slice(&self.bytes[start..end]);
+            start = end;
+        }
+        if wrapped {
+            append_command(&mut stream, &[b"EXEC"]);
+        }
+        self.ops.clear();
+        self.bytes.clear();
+        stream
+    }
+}
+
+/// Appends a command in the wire format of requests.
+fn append_command(to: &mut Vec<u8>, argv: &[&[u8]]) {
+    let mut digits = itoa::Buffer::new();
+    to.push(b'*');
+    to.extend_from_slice(digits.format(argv.len()).as_bytes());
+    to.extend_from_slice(b"\r\n");
+    for arg in argv {
+        to.push(b'$');
+        to.extend_from_slice(digits.format(arg.len()).as_bytes());
+        to.extend_from_slice(b"\r\n");
+        to.extend_from_slice(arg);
+        to.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Ctx<'_> {
+    /// Whether anybody wants to know what the command changes.
+    #[inline]
+    pub fn propagates(&self) -> bool {
+        self.engine.propagation.listeners > 0
+    }
+
+    /// Records `argv` in place of the command. Called when it has changed something.
+    #[inline]
+    pub fn propagate_as(&mut self, argv: &[&[u8]]) {
+        if self.propagates() {
+            self.engine.propagation.verdict = Verdict::Settled;
+            if self.engine.lets_propagate(self.client) {
+                let db = self.db_index();
+                self.engine.propagation.record(db, argv);
+            }
+        }
+    }
+
+    /// Records `argv` before the command.
+    #[inline]
+    pub fn propagate_also(&mut self, argv: &[&[u8]]) {
+        if self.propagates() {
+            let db = self.db_index();
+            self.engine.propagation.record(db, argv);
+        }
+    }
+
+    /// Records the command even if it changed no data.
+    #[inline]
+    pub fn propagate_anyway(&mut self) {
+        self.engine.propagation.verdict = Verdict::AsSent;
+    }
+
+    /// Keeps the command out of the record: its effects are recorded, or it has none.
+    #[inline]
+    pub fn propagate_nothing(&mut self) {
+        self.engine.propagation.settle();
+    }
+
+    /// Records the removal of a key in place of the command.
+    pub fn propagate_removal(&mut self, key: &[u8], lazy: bool) {
+        self.propagate_as(&[removal(lazy), key]);
+    }
+}
+
+/// The command that removes a key, freeing its value in the background when `lazy`.
+fn removal(lazy: bool) -> &'static [u8] {
+    if lazy { b"UNLINK" } else { b"DEL" }
+}
+
+impl Engine {
+    /// Runs a handler and records what it changed. The way of [`call`](Self::call) while there are
+    /// replicas.
+    pub(crate) fn run_recorded(
+        &mut self,
+        client: ClientSlot,
+        id: CommandId,
+        handler: Handler,
+        args: Args<'_>,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), CommandError> {
+        let outer = std::mem::take(&mut self.propagation.verdict);
+        let dirty = self.dirty;
+        self.propagation.depth += 1;
+        let result = handler(&mut Ctx::new(self, client, id), args, out);
+        self.propagation.depth -= 1;
+        let recorded = match std::mem::replace(&mut self.propagation.verdict, outer) {
+            Verdict::IfChanged => self.dirty != dirty,
+            Verdict::AsSent => true,
+            Verdict::Settled => false,
+        };
+        if recorded && self.lets_propagate(client) {
+            let db = self.sessions.get(client).map_or(0, |session| session.db);
+            self.propagation.record(db, args.all());
+        }
+        if self.propagation.depth == 0 {
+            // What such a command removes has nothing to do with each other.
+            let apart = CommandFlags::TOUCHES_ARBITRARY_KEYS;
+            self.end_unit(!self.commands.get(id).flags.contains(apart));
+        }
+        result
+    }
+
+    /// Whether the effects of a client's commands are for the replicas: a script may have said no.
+    fn lets_propagate(&self, client: ClientSlot) -> bool {
+        client != ClientSlot::SCRIPT
+            || self.scripting.running().is_none_or(|run| run.repl.0 & ReplFlags::REPLICA.0 != 0)
+    }
+
+    /// Records that a key went away by itself.
+    pub(crate) fn propagate_deletion(&mut self, db: usize, key: &[u8], lazy: bool) {
+        if self.propagation.listeners == 0 {
+            return;
+        }
+        self.propagation.record(db, &[removal(lazy), key]);
+        if self.propagation.depth == 0 {
+            self.end_unit(true);
+        }
+    }
+
+    /// Sends what was gathered.
+    fn end_unit(&mut self, together: bool) {
+        if !self.propagation.ops.is_empty() {
+            let stream = self.propagation.take_unit(together);
+            self.feed_replicas(&stream);
+        }
+    }
+
+    fn feed_replicas(&mut self, stream: &[u8]) {
+        self.propagation.offset += stream.len() as u64;
+        let online = self.sessions.iter().filter(|(_, session)| session.is_replica());
+        let replicas: Vec<ClientSlot> = online.map(|(slot, _)| slot).collect();
+        for slot in replicas {
+            self.send_raw(slot, &[stream]);
+        }
+    }
+
+    /// Puts bytes into a client's outbox as they are.
+    fn send_raw(&mut self, client: ClientSlot, parts: &[&[u8]]) {
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        if session.killed {
+            return;
+        }
+        for part in parts {
+            session.outbox.extend_from_slice(part);
+        }
+        if self.current_client != Some(client) {
+            session.wake();
+        }
+        self.enforce_output_limit(client);
+    }
+
+    /// Makes a client a replica: it gets `greeting`, the snapshot, and from now on the effects.
+    pub(crate) fn begin_stream(&mut self, client: ClientSlot, greeting: &[u8], snapshot: &[u8]) {
+        let now_ms = self.now_ms();
+        let offset = self.propagation.offset;
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let replica = session.replica.get_or_insert_default();
+        replica.online = true;
+        replica.confirmed_offset = offset;
+        replica.confirmed_ms = now_ms;
+        // The stream is all it gets; what it sends is not answered.
+        session.reply_mode = ReplyMode::Off;
+        self.propagation.selected = None;
+        self.propagation.listeners += 1;
+        self.propagation.pinged_ms = now_ms;
+        let length = format!("${}\r\n", snapshot.len());
+        self.send_raw(client, &[greeting, length.as_bytes(), snapshot]);
+    }
+
+    /// Ends the stream to a client.
+    pub(crate) fn stop_replicating(&mut self, client: ClientSlot) {
+        if let Some(session) = self.sessions.get_mut(client)
+            && session.replica.take().is_some_and(|replica| replica.online)
+        {
+            self.propagation.listeners -= 1;
+        }
+    }
+
+    /// Sends `PING` to the replicas every `repl-ping-replica-period` seconds.
+    pub(crate) fn ping_replicas(&mut self) {
+        let period_ms = i64::from(self.config.repl_ping_replica_period) * 1000;
+        let now_ms = self.now_ms();
+        if self.propagation.listeners == 0 || now_ms - self.propagation.pinged_ms < period_ms {
+            return;
+        }
+        self.propagation.pinged_ms = now_ms;
+        let mut ping = Vec::new();
+        append_command(&mut ping, &[b"PING"]);
+        self.feed_replicas(&ping);
+    }
+}
