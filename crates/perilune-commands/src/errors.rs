@@ -513,8 +513,11 @@ texts! {
 texts! {
     /// `SYNC` after commands whose replies are not sent yet.
     SYNC_WITH_OUTPUT = "ERR SYNC and PSYNC are invalid with pending output";
-    /// `SYNC` of data that no snapshot can be written of.
-    SYNC_WITH_DATA = "ERR SYNC is supported only while the server holds no keys and no functions";
+}
+
+/// The snapshot for a replica could not be written.
+pub fn snapshot_failed(reason: &std::io::Error) -> CommandError {
+    CommandError::owned(format!("ERR Writing the snapshot failed: {reason}"))
 }
 
 /// An option `REPLCONF` does not know.

@@ -201,9 +201,10 @@ impl Engine {
     ) -> Result<(), CommandError> {
         let outer = std::mem::take(&mut self.propagation.verdict);
         let dirty = self.dirty;
-        self.propagation.depth += 1;
+        let depth = self.propagation.depth;
+        self.propagation.depth = depth + 1;
         let result = handler(&mut Ctx::new(self, client, id), args, out);
-        self.propagation.depth -= 1;
+        self.propagation.depth = depth;
         let recorded = match std::mem::replace(&mut self.propagation.verdict, outer) {
             Verdict::IfChanged => self.dirty != dirty,
             Verdict::AsSent => true,
@@ -213,7 +214,7 @@ impl Engine {
             let db = self.sessions.get(client).map_or(0, |session| session.db);
             self.propagation.record(db, args.all());
         }
-        if self.propagation.depth == 0 {
+        if depth == 0 {
             // What such a command removes has nothing to do with each other.
             let apart = CommandFlags::TOUCHES_ARBITRARY_KEYS;
             self.end_unit(!self.commands.get(id).flags.contains(apart));
@@ -244,6 +245,13 @@ impl Engine {
             let stream = self.propagation.take_unit(together);
             self.feed_replicas(&stream);
         }
+    }
+
+    /// Ends a unit that a panic cut short: what it did is done.
+    #[cold]
+    pub(crate) fn abandon_unit(&mut self) {
+        self.propagation.depth = 0;
+        self.end_unit(true);
     }
 
     fn feed_replicas(&mut self, stream: &[u8]) {
@@ -308,5 +316,117 @@ impl Engine {
         let mut ping = Vec::new();
         append_command(&mut ping, &[b"PING"]);
         self.feed_replicas(&ping);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::session::ClientSlot;
+    use crate::test_support::TestEngine;
+
+    /// A server with a client and a replica that is online and has its snapshot.
+    fn replicated() -> (TestEngine, ClientSlot, ClientSlot) {
+        let mut server = TestEngine::new();
+        let (client, replica) = (server.client(), server.client());
+        let mut out = Vec::new();
+        server.engine.execute(replica, &[b"SYNC"], &mut out);
+        assert!(out.starts_with(b"$"), "{out:?}");
+        (server, client, replica)
+    }
+
+    /// What the replica got meanwhile, a command a line.
+    fn stream(server: &mut TestEngine, replica: ClientSlot) -> String {
+        let bytes = server.late(replica);
+        let words = bytes.split("\r\n").filter(|word| !word.starts_with('$') && !word.is_empty());
+        let mut text = String::new();
+        for word in words {
+            let (separator, word) = if word.starts_with('*') { ("\n", "") } else { (" ", word) };
+            text.push_str(if word.is_empty() { separator } else { "" });
+            text.push_str(word);
+            text.push_str(if word.is_empty() { "" } else { " " });
+        }
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn effects_of(commands: &[&str]) -> String {
+        let (mut server, client, replica) = replicated();
+        server.run(client, "SET selected 0");
+        stream(&mut server, replica);
+        for command in commands {
+            server.run(client, command);
+        }
+        stream(&mut server, replica)
+    }
+
+    #[test]
+    fn a_command_goes_as_it_was_sent_after_the_choice_of_its_database() {
+        let (mut server, client, replica) = replicated();
+        server.run(client, "set k v");
+        server.run(client, "append k w");
+        server.run(client, "SELECT 3");
+        server.run(client, "set k v");
+        let expected = "SELECT 0\nset k v\nappend k w\nSELECT 3\nset k v";
+        assert_eq!(stream(&mut server, replica), expected);
+    }
+
+    #[test]
+    fn what_changes_nothing_is_not_sent() {
+        assert_eq!(effects_of(&["GET selected", "DEL none", "EXPIRE none 5", "LPOP none"]), "");
+        assert_eq!(effects_of(&["LPUSH selected 1", "GETEX selected", "MULTI", "EXEC"]), "");
+    }
+
+    #[test]
+    fn relative_and_random_things_are_sent_as_what_they_came_to() {
+        let effects = effects_of(&["SET k 1 EX 10 GET", "EXPIRE k 10 XX", "GETEX k PERSIST"]);
+        let expected = "SET k 1 PXAT 1000010000\nPEXPIREAT k 1000010000 XX\nPERSIST k";
+        assert_eq!(effects, expected);
+        assert_eq!(effects_of(&["EXPIRE selected -1"]), "DEL selected");
+        assert_eq!(effects_of(&["SET k v NX GET"]), "SET k v NX");
+        assert_eq!(effects_of(&["SADD s m", "SPOP s"]), "SADD s m\nSREM s m");
+        assert_eq!(effects_of(&["SADD s a b", "SPOP s 5"]), "SADD s a b\nDEL s");
+        assert_eq!(effects_of(&["INCRBYFLOAT f 1.5"]), "SET f 1.5 KEEPTTL");
+        let effects = effects_of(&["RPUSH l a b", "LMPOP 2 x l LEFT COUNT 9"]);
+        assert_eq!(effects, "RPUSH l a b\nLPOP l 2");
+    }
+
+    #[test]
+    fn a_transaction_is_wrapped_when_it_does_several_things() {
+        assert_eq!(effects_of(&["MULTI", "INCR a", "GET a", "EXEC"]), "INCR a");
+        let effects = effects_of(&["MULTI", "INCR a", "SELECT 2", "INCR b", "EXEC", "INCR c"]);
+        assert_eq!(effects, "MULTI\nINCR a\nSELECT 2\nINCR b\nEXEC\nINCR c");
+    }
+
+    #[test]
+    fn a_client_that_waited_is_a_unit_of_its_own() {
+        let (mut server, client, replica) = replicated();
+        let waiter = server.client();
+        server.run(waiter, "BLPOP l 0");
+        server.run(client, "MULTI");
+        server.run(client, "RPUSH l a");
+        server.run(client, "RPUSH l b");
+        server.run(client, "EXEC");
+        let expected = "MULTI\nSELECT 0\nRPUSH l a\nRPUSH l b\nEXEC\nLPOP l";
+        assert_eq!(stream(&mut server, replica), expected);
+    }
+
+    #[test]
+    fn keys_expire_before_the_command_that_finds_them() {
+        let (mut server, client, replica) = replicated();
+        server.run(client, "SET k v PX 5");
+        server.run(client, "SET j v PX 5");
+        stream(&mut server, replica);
+        server.pass_ms(10);
+        server.run(client, "GET k");
+        server.run(client, "INCR j");
+        assert_eq!(stream(&mut server, replica), "DEL k\nMULTI\nDEL j\nINCR j\nEXEC");
+    }
+
+    #[test]
+    fn without_replicas_nothing_is_kept() {
+        let (mut server, client, replica) = replicated();
+        server.engine.disconnect(replica);
+        server.run(client, "SET k v");
+        assert_eq!(server.engine.propagation.listeners, 0);
+        assert!(server.engine.propagation.ops.is_empty());
     }
 }

@@ -29,6 +29,9 @@ impl Engine {
             }
             self.kill(client);
         }
+        if before.is_none() {
+            self.abandon_unit();
+        }
         let message = "A command failed for a bug of the server; its client is disconnected.";
         self.env.log(LogLevel::Warning, message);
     }

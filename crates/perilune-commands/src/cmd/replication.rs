@@ -8,8 +8,8 @@ use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::propagation::Replica;
 use crate::spec::CommandSpec;
+use perilune_rdb::{Meta, write_snapshot};
 use perilune_resp::ReplyWriter;
-use perilune_script::crc64;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -73,16 +73,16 @@ fn start(ctx: &mut Ctx<'_>, greeting: &[u8]) -> Result<(), CommandError> {
 }
 
 impl Engine {
-    /// The data as an RDB file. Only an empty server can be written.
+    /// The data as an RDB file.
     fn snapshot(&self) -> Result<Vec<u8>, CommandError> {
-        let empty = (0..self.keyspace.count()).all(|db| self.keyspace.db(db).is_empty());
-        if !empty || self.scripting.figures().libraries > 0 {
-            return Err(errors::SYNC_WITH_DATA);
+        let meta =
+            Meta { now_s: self.now_us / 1_000_000, used_memory: self.env.used_memory() as u64 };
+        let libraries = self.scripting.libraries().iter().map(|library| &*library.code);
+        let mut file = Vec::new();
+        match write_snapshot(&self.keyspace, libraries, &meta, &mut file) {
+            Ok(()) => Ok(file),
+            Err(error) => Err(errors::snapshot_failed(&error)),
         }
-        let mut file = b"REDIS0011\xff".to_vec();
-        let checksum = crc64(&file);
-        file.extend_from_slice(&checksum.to_le_bytes());
-        Ok(file)
     }
 }
 
