@@ -68,7 +68,7 @@ fn serve(sources: &ConfigSources) -> Result<(), String> {
     let version = env!("CARGO_PKG_VERSION");
     let started = format!("Perilune version={version}, bits=64, pid={pid}, just started");
     log::write(LogLevel::Notice, &started);
-    let threads = worker_threads();
+    let threads = config.io_threads.max(1) as usize;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()
@@ -88,10 +88,6 @@ fn serve(sources: &ConfigSources) -> Result<(), String> {
     // Connections may be waiting for anything; the process ends without them.
     runtime.shutdown_background();
     outcome
-}
-
-fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn script_engines() -> Vec<Box<dyn perilune_script::ScriptEngine>> {

@@ -130,7 +130,7 @@ fn server(engine: &mut Engine, text: &mut String) {
         lru_clock: (engine.now_us / 1_000_000) & 0xff_ffff,
         executable: engine.env.executable(),
         config_file: config_file,
-        io_threads_active: 0,
+        io_threads_active: u8::from(engine.config.io_threads > 1),
     );
 }
 
