@@ -17,6 +17,9 @@ use crate::state::{context, load_text};
 /// Bytes of heap that a full collection passes for one unit of work.
 const COLLECTED_BYTES_PER_UNIT: usize = 64;
 
+/// What a piece of source counts at least, for its place in the table of pieces.
+const PIECE_BYTES_MIN: usize = 16;
+
 type State = *mut lua_State;
 
 /// "X expected, got Y".
@@ -249,7 +252,7 @@ unsafe extern "C-unwind" fn read_pieces(lua: State) -> c_int {
     unsafe {
         lua_settop(lua, 1);
         lua_createtable(lua, 0, 0);
-        let (mut pieces, mut total) = (0, 0usize);
+        let (mut pieces, mut total, mut held) = (0, 0usize, 0usize);
         loop {
             lua_pushvalue(lua, 1);
             lua_call(lua, 0, 1);
@@ -263,7 +266,8 @@ unsafe extern "C-unwind" fn read_pieces(lua: State) -> c_int {
                 break;
             }
             total = total.saturating_add(len);
-            if total > crate::state::SOURCE_BYTES_MAX {
+            held = held.saturating_add(len.max(PIECE_BYTES_MIN));
+            if held > crate::state::SOURCE_BYTES_MAX {
                 luaL_error(lua, c"chunk is too long".as_ptr());
             }
             pieces += 1;

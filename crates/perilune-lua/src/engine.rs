@@ -14,7 +14,7 @@ use crate::register::{LibraryDraft, Registered};
 use crate::reply::write_reply;
 use crate::sandbox::{build, set_argument_tables, show_to_functions, use_globals};
 use crate::state::{State, load_text, pace_collector, slot};
-use crate::stdlib::reset_cjson;
+use crate::stdlib::reset_settings;
 
 const SCRIPT_CHUNK: &CStr = c"@user_script";
 const LIBRARY_CHUNK: &CStr = c"@user_function";
@@ -174,7 +174,7 @@ impl LuaEngine {
         // SAFETY: nothing is running.
         unsafe {
             lua_settop(lua, slot::TOP);
-            reset_cjson(lua);
+            reset_settings(lua);
             if context.environment_changed.take() {
                 use_globals(lua, self.env);
                 lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);

@@ -66,7 +66,11 @@ unsafe fn random(lua: State) -> Result<c_int, LuaError> {
 
 unsafe fn randomseed(lua: State) -> Result<c_int, LuaError> {
     let seed = check_int(lua, 1)?;
-    context(lua).libs.random.set(random_seeded(seed));
+    let libs = &context(lua).libs;
+    if libs.random_unseeded.get().is_none() {
+        libs.random_unseeded.set(Some(libs.random.get()));
+    }
+    libs.random.set(random_seeded(seed));
     Ok(0)
 }
 

@@ -72,6 +72,8 @@ pub(crate) const STRING_BYTES_MAX: usize = 512 << 20;
 /// What library functions remember between calls. One per family of Lua states.
 pub(crate) struct LibState {
     random: Cell<u64>,
+    /// Where the generator was before the script seeded it.
+    random_unseeded: Cell<Option<u64>>,
     json: JsonConfig,
     scratch: Cell<Vec<u8>>,
     /// Longest string a library function builds.
@@ -82,6 +84,7 @@ impl LibState {
     pub(crate) fn new() -> Self {
         Self {
             random: Cell::new(math::random_start()),
+            random_unseeded: Cell::new(None),
             json: JsonConfig::new(),
             scratch: Cell::new(Vec::new()),
             string_bytes_max: Cell::new(STRING_BYTES_MAX),
@@ -89,12 +92,17 @@ impl LibState {
     }
 }
 
-/// Sets the shared `cjson` back to its default options.
+/// Takes back what a script set in the libraries: the options of the shared `cjson`, and the seed of
+/// `math.random`, whose own sequence goes on where it was.
 ///
 /// # Safety
 /// `lua` is a state of this crate.
-pub(crate) unsafe fn reset_cjson(lua: *mut lua_State) {
-    context(lua).libs.json.reset();
+pub(crate) unsafe fn reset_settings(lua: *mut lua_State) {
+    let libs = &context(lua).libs;
+    libs.json.reset();
+    if let Some(random) = libs.random_unseeded.take() {
+        libs.random.set(random);
+    }
 }
 
 /// Opens every library of this module.

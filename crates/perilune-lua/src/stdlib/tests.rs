@@ -440,7 +440,7 @@ fn cjson_options_can_be_set_back() {
     state.run("cjson.encode_max_depth(1) cjson.encode_number_precision(2)");
     assert_eq!(state.run("return cjson.encode(12.25)"), "12");
     // SAFETY: a state of this crate.
-    unsafe { reset_cjson(state.lua) };
+    unsafe { reset_settings(state.lua) };
     assert_eq!(state.run("return cjson.encode({{12.25}})"), "[[12.25]]");
 }
 

@@ -270,3 +270,18 @@ fn a_panic_of_the_host_goes_past_the_script() {
     assert!(caught.is_err());
     assert_eq!(bench.eval("return 1"), ":1");
 }
+
+#[test]
+fn seeds_do_not_outlive_their_script() {
+    let mut bench = Bench::new();
+    let draw = "return tostring(math.random())";
+    let seeded = "math.randomseed(5) return tostring(math.random())";
+    let from_seed = bench.eval(seeded);
+    let first = bench.eval(draw);
+    let second = bench.eval(draw);
+    assert_ne!(first, second);
+    let mut other = Bench::new();
+    assert_eq!(other.eval(draw), first);
+    assert_eq!(other.eval(seeded), from_seed);
+    assert_eq!(other.eval(draw), second);
+}
