@@ -240,6 +240,18 @@ texts! {
     IDLE_TIME_NOT_TRACKED = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
     /// `OBJECT FREQ` under a policy that does not count accesses.
     FREQUENCY_NOT_TRACKED = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    /// `RESTORE` of a key that exists.
+    BUSY_KEY = "BUSYKEY Target key name already exists.";
+    /// `RESTORE` with a negative time to live.
+    INVALID_TTL = "ERR Invalid TTL value, must be >= 0";
+    /// `RESTORE ... IDLETIME` below zero.
+    INVALID_IDLETIME = "ERR Invalid IDLETIME value, must be >= 0";
+    /// `RESTORE ... FREQ` that is no byte.
+    INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+    /// A payload that is too short, too new or damaged.
+    PAYLOAD_FOOTER = "ERR DUMP payload version or checksum are wrong";
+    /// A payload that is signed, but holds no value.
+    PAYLOAD_FORMAT = "ERR Bad data format";
     /// `SORT` by numbers of something that is none.
     SORT_NOT_A_NUMBER = "ERR One or more scores can't be converted into double";
     /// `WAITAOF` for the file of a server that writes none.

@@ -41,7 +41,12 @@ pub(crate) fn accessed(stored: u32, now_s: u32, config: &Config, rng: &mut Rng) 
     let odds = above.saturating_mul(u64::from(config.lfu_log_factor)).saturating_add(1);
     let rises = rng.below(usize::try_from(odds).unwrap_or(usize::MAX)) == 0;
     let after = before.saturating_add(u8::from(rises));
-    (now_s / 60) << 8 | u32::from(after)
+    pack(after, now_s)
+}
+
+/// What is stored for a counter that was last looked at now.
+pub(crate) fn pack(counter: u8, now_s: u32) -> u32 {
+    (now_s / 60) << 8 | u32::from(counter)
 }
 
 fn elapsed_minutes(stored: u32, now_s: u32) -> u32 {

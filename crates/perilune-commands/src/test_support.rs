@@ -37,10 +37,15 @@ impl TestEngine {
     /// Runs a command, its words separated by single spaces; what the client sees at once.
     pub(crate) fn run(&mut self, client: ClientSlot, command: &str) -> String {
         let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+        String::from_utf8_lossy(&self.run_words(client, &words)).into_owned()
+    }
+
+    /// Runs a command of any words; what the client sees at once.
+    pub(crate) fn run_words(&mut self, client: ClientSlot, words: &[&[u8]]) -> Vec<u8> {
         let mut out = Vec::new();
         self.engine.refresh_clock();
-        self.engine.execute(client, &words, &mut out);
-        String::from_utf8_lossy(&out).into_owned()
+        self.engine.execute(client, words, &mut out);
+        out
     }
 
     /// What a client got since it was last asked, without asking for it.

@@ -51,6 +51,7 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     pubsub::COMMANDS,
     replication::COMMANDS,
     generic::databases::COMMANDS,
+    generic::dump::COMMANDS,
     generic::expire::COMMANDS,
     generic::iterate::COMMANDS,
     generic::keys::COMMANDS,

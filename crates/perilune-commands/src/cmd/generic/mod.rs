@@ -1,8 +1,9 @@
 //! Commands on keys of any type, by what they do: single keys ([`keys`]), iterating over them
-//! ([`iterate`]), times to live ([`expire`]), how values are stored ([`object`]), whole databases
+//! ([`iterate`]), times to live ([`expire`]), payloads ([`dump`]), how values are stored ([`object`]), whole databases
 //! ([`databases`]), `SORT` ([`sort`]) and waiting for replicas ([`wait`]).
 
 pub(super) mod databases;
+pub(super) mod dump;
 pub(super) mod expire;
 pub(super) mod iterate;
 pub(super) mod keys;
