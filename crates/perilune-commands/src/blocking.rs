@@ -192,13 +192,13 @@ mod tests {
         waiters.key_changed(0, b"a");
         waiters.key_changed(1, b"a");
         waiters.key_changed(0, b"c");
-        assert_eq!(waiters.take_ready(), [a.clone()]);
+        assert_eq!(waiters.take_ready(), std::slice::from_ref(&a));
         assert_eq!(waiters.take_ready(), []);
         assert_eq!(waiters.waiting_for(&a), [first, second]);
         waiters.remove(first, &blocked(&[b"a", b"b"]));
         waiters.db_changed(0);
         waiters.key_changed(0, b"a");
-        assert_eq!(waiters.take_ready(), [a.clone()]);
+        assert_eq!(waiters.take_ready(), std::slice::from_ref(&a));
         assert_eq!((waiters.waiting_for(&a), waiters.keys()), (vec![second], 1));
     }
 }
