@@ -117,6 +117,7 @@ fn restore(
     let deadline = options.deadline(ttl, ctx.now_ms());
     if deadline.is_some_and(|at| at <= ctx.now_ms()) {
         if removed {
+            ctx.propagate_removal(key, lazy);
             ctx.modified(key, NotifyFlags::GENERIC, "del");
         }
         out.ok();
@@ -127,9 +128,25 @@ fn restore(
         ctx.set_expire(key, deadline);
     }
     set_access(ctx, key, &options);
+    if let (Some(at), false) = (deadline, options.absolute_ttl) {
+        propagate_deadline(ctx, args, at);
+    }
     ctx.modified(key, NotifyFlags::GENERIC, "restore");
     out.ok();
     Ok(())
+}
+
+/// Passes the command on with a deadline in the place of a time to live, which would begin anew
+/// wherever it is repeated.
+fn propagate_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, at_ms: i64) {
+    if !ctx.propagates() {
+        return;
+    }
+    let mut digits = itoa::Buffer::new();
+    let mut argv = args.all().to_vec();
+    argv[2] = digits.format(at_ms).as_bytes();
+    argv.push(b"ABSTTL");
+    ctx.propagate_as(&argv);
 }
 
 /// Gives a new key the idle time or access counter of the options, whichever the eviction policy
