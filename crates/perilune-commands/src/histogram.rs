@@ -1,7 +1,7 @@
 //! A histogram of run times with two significant digits: the bucket layout of HdrHistogram, which
 //! Redis uses, so that the numbers shown are the same.
 //!
-//! Values are nanoseconds up to [`MAX`]. The first 256 values have a slot each; after that every
+//! Values are nanoseconds up to `MAX`. The first 256 values have a slot each; after that every
 //! doubling of the value has 128 slots, so a slot is never wider than 1/128 of its values.
 //! Recording is a few bit operations and one increment; the slots (24 KiB) are one allocation, made
 //! for the first value.

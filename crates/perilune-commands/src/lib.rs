@@ -1,6 +1,6 @@
 //! The command table: one row and one handler per command, and the engine they work on.
 //!
-//! Top down: [`Engine`](engine::Engine) holds all state; `dispatch` is the road a command takes
+//! Top down: [`Engine`] holds all state; `dispatch` is the road a command takes
 //! through it; [`spec`] and [`table`] describe commands; [`ctx`] is what handlers see; `cmd` holds
 //! the rows with their handlers, a file per group.
 //!

@@ -1,6 +1,6 @@
 //! The configuration of a server: typed values, `CONFIG GET`/`SET`/`REWRITE`, and the file syntax.
 //!
-//! [`Config`] has one field per parameter; [`table`] describes each parameter in one row, and every
+//! [`Config`] has one field per parameter; `table` describes each parameter in one row, and every
 //! other part of this module works from that table. A change is made on a copy and committed only
 //! when all of it is valid, so a `Config` never holds half a change.
 //!

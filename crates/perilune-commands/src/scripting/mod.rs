@@ -5,7 +5,7 @@
 //!
 //! - `store`: scripts and libraries come and go;
 //! - `run`: a script runs. Meanwhile its engine is taken out of its place and handed the rest of
-//!   the [`Engine`](crate::Engine) as a [`host::Host`], so a script's commands take the same road
+//!   the [`Engine`](crate::Engine) as a `host::Host`, so a script's commands take the same road
 //!   as everybody's, and the borrow checker sees that no script can reach its own engine.
 //!
 //! Nothing here allocates when a cached script runs and ends well.
