@@ -499,6 +499,8 @@ texts! {
     RESP2_UNSUPPORTED = "ERR RESP2 is not supported by this command";
     /// `DEBUG PROTOCOL` with another word.
     DEBUG_PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+    /// `DEBUG RELOAD` with options, which concern the file on disk.
+    RELOAD_OPTIONS = "ERR DEBUG RELOAD without options works in memory; its options need persistence, which this build does not have";
     /// A size that is no size.
     DEBUG_MEMORY_VALUE = "ERR argument must be a memory value";
     /// A size that is too large.
@@ -544,4 +546,9 @@ pub fn replconf_address_too_long(address: &[u8]) -> CommandError {
     CommandError::owned(format!(
         "ERR REPLCONF ip-address provided by replica instance is too long: {bytes} bytes"
     ))
+}
+
+/// `DEBUG RELOAD` could not read what was written.
+pub fn reload_failed(error: &dyn fmt::Display) -> CommandError {
+    CommandError::owned(format!("ERR Error trying to load the snapshot: {error}"))
 }

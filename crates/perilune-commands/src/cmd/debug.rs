@@ -6,8 +6,10 @@ use crate::ctx::Ctx;
 use crate::digest::Digest;
 use crate::errors::{self, CommandError};
 use crate::glob;
+use crate::scripting::RestorePolicy;
 use crate::spec::CommandSpec;
-use perilune_keyspace::Value;
+use perilune_keyspace::{Keyspace, Value};
+use perilune_rdb::{ReadOptions, read_snapshot};
 use perilune_resp::{Protocol, ReplyWriter};
 use std::time::Duration;
 
@@ -47,6 +49,8 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
             out.ok();
             Ok(())
         }
+        (b"reload", 2) => reload(ctx, out),
+        (b"reload", _) => Err(errors::RELOAD_OPTIONS),
         (b"set-active-expire", 3) => {
             ctx.engine.active_expire = args.int(2)? != 0;
             out.ok();
@@ -120,6 +124,33 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply
         ));
     }
     out.status(text.as_bytes());
+    Ok(())
+}
+
+/// Writes all data as a snapshot, in memory, and continues with what reading it gives.
+fn reload(ctx: &mut Ctx<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let engine = &mut *ctx.engine;
+    let file = engine.snapshot()?;
+    let libraries = engine.dump_libraries();
+    let options = ReadOptions {
+        limits: engine.limits,
+        now_s: (engine.now_us / 1_000_000) as u32,
+        expired_at_ms: Some(engine.now_ms()),
+    };
+    let mut fresh = Keyspace::new(engine.keyspace.count());
+    read_snapshot(&mut file.as_slice(), &mut fresh, &options)
+        .map_err(|error| errors::reload_failed(&error))?;
+    // The same libraries again: no change that anybody would have to hear of.
+    let dirty = engine.dirty;
+    engine.restore_libraries(ctx.client, &libraries, RestorePolicy::Flush)?;
+    engine.dirty = dirty;
+    let old = std::mem::replace(&mut ctx.engine.keyspace, fresh);
+    ctx.engine.env.dispose(Box::new(old));
+    let watched: Vec<_> = ctx.engine.watchers.keys().cloned().collect();
+    for (db, key) in watched {
+        ctx.engine.touch(db, &key);
+    }
+    out.ok();
     Ok(())
 }
 
@@ -288,6 +319,8 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
             "    Answer with a reply of this type.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Set the size above which a list element gets a node of its own.",
+            "RELOAD",
+            "    Write all data as a snapshot in memory and read it back.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Switch the removal of expired keys in the background.",
             "SET-DISABLE-DENY-SCRIPTS <0|1>",

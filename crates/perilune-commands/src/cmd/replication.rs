@@ -74,7 +74,7 @@ fn start(ctx: &mut Ctx<'_>, greeting: &[u8]) -> Result<(), CommandError> {
 
 impl Engine {
     /// The data as an RDB file.
-    fn snapshot(&self) -> Result<Vec<u8>, CommandError> {
+    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, CommandError> {
         let meta =
             Meta { now_s: self.now_us / 1_000_000, used_memory: self.env.used_memory() as u64 };
         let libraries = self.scripting.libraries().iter().map(|library| &*library.code);
