@@ -5,6 +5,7 @@
 //! and wakes waiting clients, and a change is announced to listeners. The last three are one call,
 //! [`Ctx::modified`], which a handler makes after it changed a key.
 
+use crate::args::Args;
 use crate::blocking::{Blocked, WaitKind};
 use crate::config::NotifyFlags;
 use crate::engine::Engine;
@@ -15,6 +16,7 @@ use crate::session::{ClientSlot, Session};
 use crate::table::CommandId;
 use ahash::AHashSet;
 use perilune_keyspace::{Bytes, EncodingLimits, KeyEntry, Rng, Value, ValueType};
+use perilune_resp::ReplyWriter;
 
 /// One run of a command.
 pub struct Ctx<'e> {
@@ -333,6 +335,26 @@ impl<'e> Ctx<'e> {
         let argv = OwnedArgs::new(argv);
         let blocked = Blocked { kind, db: self.db, keys: distinct, deadline_ms, argv };
         self.engine.block(self.client, blocked);
+    }
+}
+
+impl Ctx<'_> {
+    /// [`wait_for_keys`](Self::wait_for_keys) where the client may wait, the null array where it
+    /// must not.
+    pub fn wait_or_null(
+        &mut self,
+        kind: WaitKind,
+        keys: &[&[u8]],
+        timeout_ms: i64,
+        args: Args<'_>,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), CommandError> {
+        if self.deny_blocking() {
+            out.null_array();
+        } else {
+            self.wait_for_keys(kind, keys, timeout_ms, args.all());
+        }
+        Ok(())
     }
 }
 

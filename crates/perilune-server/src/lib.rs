@@ -10,6 +10,7 @@ pub mod config_file;
 mod connection;
 mod env;
 pub mod eval;
+pub mod files;
 mod gate;
 mod input;
 mod listen;

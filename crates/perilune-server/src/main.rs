@@ -5,6 +5,7 @@ use perilune_resp::{Value, format_cli};
 use perilune_script::LogLevel;
 use perilune_server::cli::{self, Command};
 use perilune_server::config_file::{self, ConfigSources};
+use perilune_server::files;
 use perilune_server::log;
 use perilune_server::server::{Server, log_threshold};
 use std::ffi::OsStr;
@@ -68,6 +69,7 @@ fn serve(sources: &ConfigSources) -> Result<(), String> {
     let version = env!("CARGO_PKG_VERSION");
     let started = format!("Perilune version={version}, bits=64, pid={pid}, just started");
     log::write(LogLevel::Notice, &started);
+    files::make_room_for_clients(&mut config);
     let threads = config.io_threads.max(1) as usize;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)

@@ -112,7 +112,7 @@ fn pop_or_wait(
             ctx.propagate_as(&[pop_name(end), key]);
             Ok(())
         }
-        None => wait(ctx, keys, timeout_ms, args, out),
+        None => ctx.wait_or_null(WaitKind::List, keys, timeout_ms, args, out),
     }
 }
 
@@ -125,25 +125,8 @@ fn blmpop(
     let timeout_ms = args.timeout_ms(1, ctx.now_ms())?;
     match first_list(ctx, keys)? {
         Some(key) => pop_many_with_key(ctx, key, end, count, out),
-        None => wait(ctx, keys, timeout_ms, args, out),
+        None => ctx.wait_or_null(WaitKind::List, keys, timeout_ms, args, out),
     }
-}
-
-/// Waits for one of `keys` to become a list. Where waiting is not allowed, replies as if the time
-/// were up.
-fn wait(
-    ctx: &mut Ctx<'_>,
-    keys: &[&[u8]],
-    timeout_ms: i64,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    if ctx.deny_blocking() {
-        out.null_array();
-    } else {
-        ctx.wait_for_keys(WaitKind::List, keys, timeout_ms, args.all());
-    }
-    Ok(())
 }
 
 fn blmove(

@@ -277,7 +277,7 @@ fn bzmpop(
     let timeout_ms = args.timeout_ms(1, ctx.now_ms())?;
     match first_zset(ctx, request.keys)? {
         Some(key) => request.reply(ctx, key, out),
-        None => wait(ctx, request.keys, timeout_ms, args, out),
+        None => ctx.wait_or_null(WaitKind::SortedSet, request.keys, timeout_ms, args, out),
     }
 }
 
@@ -307,29 +307,12 @@ fn pop_or_wait(
     let timeout_ms = args.timeout_ms(last, ctx.now_ms())?;
     let keys = &args.all()[1..last];
     let Some(key) = first_zset(ctx, keys)? else {
-        return wait(ctx, keys, timeout_ms, args, out);
+        return ctx.wait_or_null(WaitKind::SortedSet, keys, timeout_ms, args, out);
     };
     let taken = take(ctx, key, side, 1)?;
     out.array(1 + 2 * taken.len());
     out.bulk(key);
     write_taken(Layout::Flat, &taken, out);
     ctx.propagate_as(&[side.command(), key]);
-    Ok(())
-}
-
-/// Waits for one of `keys` to become a sorted set. Where waiting is not allowed, replies as if the
-/// time were up.
-fn wait(
-    ctx: &mut Ctx<'_>,
-    keys: &[&[u8]],
-    timeout_ms: i64,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    if ctx.deny_blocking() {
-        out.null_array();
-    } else {
-        ctx.wait_for_keys(WaitKind::SortedSet, keys, timeout_ms, args.all());
-    }
     Ok(())
 }
