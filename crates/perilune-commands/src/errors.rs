@@ -552,3 +552,11 @@ pub fn replconf_address_too_long(address: &[u8]) -> CommandError {
 pub fn reload_failed(error: &dyn fmt::Display) -> CommandError {
     CommandError::owned(format!("ERR Error trying to load the snapshot: {error}"))
 }
+
+// Replication.
+texts! {
+    /// `REPLICAOF` with a port that is none.
+    INVALID_MASTER_PORT = "ERR Invalid master port";
+    /// `REPLICAOF host port`.
+    REPLICAOF_UNSUPPORTED = "ERR following a master is not supported by this build";
+}

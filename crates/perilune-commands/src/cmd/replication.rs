@@ -44,6 +44,30 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         handler: sync,
         ..CommandSpec::EMPTY
     },
+    CommandSpec {
+        name: "replicaof",
+        arity: 3,
+        flags: "admin noscript stale no_async_loading",
+        since: "5.0.0",
+        group: "server",
+        complexity: "O(1)",
+        summary: "Makes the server a replica of another, or a master.",
+        args: "args=(host-port={host port:int}|no-one={NO ONE})",
+        handler: replicaof,
+        ..CommandSpec::EMPTY
+    },
+    CommandSpec {
+        name: "slaveof",
+        arity: 3,
+        flags: "admin noscript stale no_async_loading",
+        group: "server",
+        complexity: "O(1)",
+        summary: "Makes the server a replica of another, or a master (older name of REPLICAOF).",
+        args: "args=(host-port={host port:int}|no-one={NO ONE})",
+        deprecated: Some(("5.0.0", "`REPLICAOF`")),
+        handler: replicaof,
+        ..CommandSpec::EMPTY
+    },
 ];
 
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
@@ -84,6 +108,20 @@ impl Engine {
             Err(error) => Err(errors::snapshot_failed(&error)),
         }
     }
+}
+
+/// `REPLICAOF NO ONE` is what this server always is; following a master is refused.
+fn replicaof(
+    _: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    if args.is(1, "no") && args.is(2, "one") {
+        out.ok();
+        return Ok(());
+    }
+    args.int_in(2, 0..=65535, errors::INVALID_MASTER_PORT)?;
+    Err(errors::REPLICAOF_UNSUPPORTED)
 }
 
 fn replconf(
