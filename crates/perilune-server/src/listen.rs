@@ -210,6 +210,23 @@ impl Acceptors {
     }
 }
 
+/// Longest wait for accepting tasks to end.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+impl Acceptors {
+    /// Closes the sockets, so that nobody finds the server who comes after those it lets go.
+    pub(crate) async fn close(&mut self) {
+        let tasks: Vec<_> = self.tcp.drain(..).chain(self.unix.take()).collect();
+        for task in &tasks {
+            task.abort();
+        }
+        for task in tasks {
+            // Ends with the cancellation, which is what was asked for.
+            let _ = tokio::time::timeout(CLOSE_WAIT, task).await;
+        }
+    }
+}
+
 /// Out of file descriptors, most likely: trying at once again would only burn the processor. A
 /// socket that does not listen at the moment is about to be replaced.
 async fn pause_after(error: &io::Error) {

@@ -102,6 +102,7 @@ impl Server {
             }
         }
         log::write(LogLevel::Warning, "User requested shutdown...");
+        self.acceptors.close().await;
         timers.abort();
         if !self.unix_socket.is_empty() {
             log::write(LogLevel::Notice, "Removing the unix socket file.");
