@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod config_file;
 mod connection;
+pub mod daemon;
 mod env;
 pub mod eval;
 pub mod files;

@@ -5,6 +5,7 @@ use perilune_resp::{Value, format_cli};
 use perilune_script::LogLevel;
 use perilune_server::cli::{self, Command};
 use perilune_server::config_file::{self, ConfigSources};
+use perilune_server::daemon;
 use perilune_server::files;
 use perilune_server::log;
 use perilune_server::server::{Server, log_threshold};
@@ -61,9 +62,13 @@ fn eval(script: &OsStr, keys: &[Vec<u8>], args: &[Vec<u8>]) -> ExitCode {
 
 fn serve(sources: &ConfigSources) -> Result<(), String> {
     let mut config = config_file::load(sources).map_err(|error| error.to_string())?;
+    let started_in = std::env::current_dir().map_err(|error| error.to_string())?;
     config_file::enter_dir(&mut config).map_err(|error| error.to_string())?;
     log::start(&config.logfile, log_threshold(&config))
         .map_err(|error| format!("Can't open the log file: {error}"))?;
+    if config.daemonize && !daemon::become_daemon(&started_in).map_err(|error| error.to_string())? {
+        return Ok(());
+    }
     log::write(LogLevel::Notice, "oO0OoO0OoO0Oo Perilune is starting oO0OoO0OoO0Oo");
     let pid = std::process::id();
     let version = env!("CARGO_PKG_VERSION");

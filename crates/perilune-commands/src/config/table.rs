@@ -269,8 +269,7 @@ parameters! {
     always_show_logo: bool = false; "always-show-logo" IMMUTABLE => yesno;
     bio_cpulist: String = String::new(); "bio_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text
         only [""] "CPU affinity is not supported by this build";
-    daemonize: bool = false; "daemonize" IMMUTABLE => yesno
-        only ["no"] "running as a daemon is not supported by this build, use a service manager";
+    daemonize: bool = false; "daemonize" IMMUTABLE => yesno;
     dir: String = String::new(); "dir" PROTECTED | DENY_LOADING => special;
     dynamic_hz: bool = true; "dynamic-hz" NONE => yesno;
     hz: u32 = 10; "hz" NONE => int(0, I32_MAX);
