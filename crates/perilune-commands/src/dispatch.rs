@@ -285,9 +285,9 @@ impl Engine {
         let command = self.commands.get(id);
         let (handler, flags) = (command.spec.handler, command.flags);
         let started_us = self.mono_us;
-        let result = match self.propagation.listeners {
-            0 => handler(&mut Ctx::new(self, client, id), args, out),
-            _ => self.run_recorded(client, id, handler, args, out),
+        let result = match self.propagation.is_silent() {
+            true => handler(&mut Ctx::new(self, client, id), args, out),
+            false => self.run_recorded(client, id, handler, args, out),
         };
         let failed = result.is_err();
         if let Err(error) = &result

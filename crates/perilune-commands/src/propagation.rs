@@ -1,4 +1,4 @@
-//! Effects: what commands changed, as commands, for the replicas.
+//! Effects: what commands changed, as commands, for the replicas and the append-only file.
 //!
 //! A command that changed something is recorded as it was sent, or as the handler says it should be
 //! remembered: `EXPIRE` as `PEXPIREAT`, `SPOP` as `SREM`. What a transaction, a script or one
@@ -7,10 +7,11 @@
 //! expire on their own are units of their own.
 //!
 //! Invariants:
-//! - `bytes` holds the gathered effects in the wire format, `ops` the database and the end of each;
-//!   both are empty between units.
-//! - `listeners` is the number of sessions with a [`Replica`] that is online. While it is zero
-//!   nothing is recorded, and recording costs a command one branch.
+//! - `bytes` holds the gathered effects in the wire format, `ops` the database, the sinks and the
+//!   end of each; both are empty between units.
+//! - `listeners` is the number of sessions with a [`Replica`] that is online. While it is zero and
+//!   there is no append-only file nothing is recorded, and recording costs a command one branch.
+//! - Each sink has a selected database of its own, because an effect may be for one of them only.
 //!
 //! What is absent: a backlog. A replica that lost its connection starts over.
 
@@ -59,10 +60,28 @@ enum Verdict {
     /// As it was sent, if it changed anything.
     #[default]
     IfChanged,
-    /// As it was sent.
-    AsSent,
+    /// As it was sent, for these.
+    AsSent(ReplFlags),
     /// Not at all: the handler has said what there is to say.
     Settled,
+}
+
+/// One recorded effect.
+#[derive(Debug, Clone, Copy)]
+struct Op {
+    db: usize,
+    sinks: ReplFlags,
+    /// Where it ends in the gathered bytes; it begins where the one before it ends.
+    end: usize,
+}
+
+/// The append-only file's end of the stream.
+#[derive(Debug, Default)]
+pub struct AofFeed {
+    /// Effects of finished units that the file does not have yet.
+    pub pending: Vec<u8>,
+    /// Database that the file has selected; none: a new file.
+    selected: Option<usize>,
 }
 
 /// The effects of the running unit and the state of the stream.
@@ -77,16 +96,32 @@ pub struct Propagation {
     /// Commands within commands that are running.
     depth: usize,
     verdict: Verdict,
-    ops: Vec<(usize, usize)>,
+    ops: Vec<Op>,
     bytes: Vec<u8>,
     /// Database that the stream has selected; none: unknown to a new replica.
     selected: Option<usize>,
+    /// The append-only file, while there is one.
+    pub aof: Option<AofFeed>,
 }
 
 impl Propagation {
-    fn record(&mut self, db: usize, argv: &[&[u8]]) {
-        append_command(&mut self.bytes, argv);
-        self.ops.push((db, self.bytes.len()));
+    /// Whether nobody wants to know what commands change.
+    #[inline]
+    pub(crate) fn is_silent(&self) -> bool {
+        self.listeners == 0 && self.aof.is_none()
+    }
+
+    fn record(&mut self, db: usize, sinks: ReplFlags, argv: &[&[u8]]) {
+        if sinks != ReplFlags::NONE {
+            append_command(&mut self.bytes, argv);
+            self.ops.push(Op { db, sinks, end: self.bytes.len() });
+        }
+    }
+
+    /// Hands effects to the append-only file from now on, which begins without a database.
+    pub fn open_aof(&mut self) {
+        let pending = self.aof.take().map(|feed| feed.pending).unwrap_or_default();
+        self.aof = Some(AofFeed { pending, selected: None });
     }
 
     /// Keeps the running command out of the record.
@@ -94,31 +129,36 @@ impl Propagation {
         self.verdict = Verdict::Settled;
     }
 
-    /// Takes the gathered effects, ready to be sent.
-    fn take_unit(&mut self, together: bool) -> Vec<u8> {
-        let wrapped = together && self.ops.len() > 1;
-        let mut stream = Vec::with_capacity(self.bytes.len() + 64);
+    /// Appends the gathered effects that are for `sink`, ready to be sent, and returns the database
+    /// that is selected afterwards.
+    fn write_unit(
+        &self,
+        sink: ReplFlags,
+        together: bool,
+        mut selected: Option<usize>,
+        stream: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let wrapped =
+            together && self.ops.iter().filter(|op| op.sinks.intersects(sink)).nth(1).is_some();
         if wrapped {
-            append_command(&mut stream, &[b"MULTI"]);
+            append_command(stream, &[b"MULTI"]);
         }
         let mut start = 0;
-        for &(db, end) in &self.ops {
-            if self.selected != Some(db) {
-                append_command(
-                    &mut stream,
-                    &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()],
-                );
-                self.selected = Some(db);
+        for op in &self.ops {
+            if op.sinks.intersects(sink) {
+                if selected != Some(op.db) {
+                    let mut digits = itoa::Buffer::new();
+                    append_command(stream, &[b"SELECT", digits.format(op.db).as_bytes()]);
+                    selected = Some(op.db);
+                }
+                stream.extend_from_slice(&self.bytes[start..op.end]);
             }
-            stream.extend_from_slice(&self.bytes[start..end]);
-            start = end;
+            start = op.end;
         }
         if wrapped {
-            append_command(&mut stream, &[b"EXEC"]);
+            append_command(stream, &[b"EXEC"]);
         }
-        self.ops.clear();
-        self.bytes.clear();
-        stream
+        selected
     }
 }
 
@@ -141,7 +181,7 @@ impl Ctx<'_> {
     /// Whether anybody wants to know what the command changes.
     #[inline]
     pub fn propagates(&self) -> bool {
-        self.engine.propagation.listeners > 0
+        !self.engine.propagation.is_silent()
     }
 
     /// Records `argv` in place of the command. Called when it has changed something.
@@ -149,10 +189,8 @@ impl Ctx<'_> {
     pub fn propagate_as(&mut self, argv: &[&[u8]]) {
         if self.propagates() {
             self.engine.propagation.verdict = Verdict::Settled;
-            if self.engine.lets_propagate(self.client) {
-                let db = self.db_index();
-                self.engine.propagation.record(db, argv);
-            }
+            let (db, sinks) = (self.db_index(), self.engine.sinks_of(self.client));
+            self.engine.propagation.record(db, sinks, argv);
         }
     }
 
@@ -160,15 +198,21 @@ impl Ctx<'_> {
     #[inline]
     pub fn propagate_also(&mut self, argv: &[&[u8]]) {
         if self.propagates() {
-            let db = self.db_index();
-            self.engine.propagation.record(db, argv);
+            let (db, sinks) = (self.db_index(), self.engine.sinks_of(self.client));
+            self.engine.propagation.record(db, sinks, argv);
         }
     }
 
     /// Records the command even if it changed no data.
     #[inline]
     pub fn propagate_anyway(&mut self) {
-        self.engine.propagation.verdict = Verdict::AsSent;
+        self.engine.propagation.verdict = Verdict::AsSent(ReplFlags::ALL);
+    }
+
+    /// Records the command for the replicas only: it changed nothing that is to last.
+    #[inline]
+    pub fn propagate_to_replicas(&mut self) {
+        self.engine.propagation.verdict = Verdict::AsSent(ReplFlags::REPLICA);
     }
 
     /// Keeps the command out of the record: its effects are recorded, or it has none.
@@ -205,14 +249,15 @@ impl Engine {
         self.propagation.depth = depth + 1;
         let result = handler(&mut Ctx::new(self, client, id), args, out);
         self.propagation.depth = depth;
-        let recorded = match std::mem::replace(&mut self.propagation.verdict, outer) {
-            Verdict::IfChanged => self.dirty != dirty,
-            Verdict::AsSent => true,
-            Verdict::Settled => false,
+        let wanted = match std::mem::replace(&mut self.propagation.verdict, outer) {
+            Verdict::IfChanged if self.dirty != dirty => ReplFlags::ALL,
+            Verdict::AsSent(sinks) => sinks,
+            Verdict::IfChanged | Verdict::Settled => ReplFlags::NONE,
         };
-        if recorded && self.lets_propagate(client) {
+        if wanted != ReplFlags::NONE {
             let db = self.sessions.get(client).map_or(0, |session| session.db);
-            self.propagation.record(db, args.all());
+            let sinks = ReplFlags(wanted.0 & self.sinks_of(client).0);
+            self.propagation.record(db, sinks, args.all());
         }
         if depth == 0 {
             // What such a command removes has nothing to do with each other.
@@ -222,29 +267,47 @@ impl Engine {
         result
     }
 
-    /// Whether the effects of a client's commands are for the replicas: a script may have said no.
-    fn lets_propagate(&self, client: ClientSlot) -> bool {
-        client != ClientSlot::SCRIPT
-            || self.scripting.running().is_none_or(|run| run.repl.0 & ReplFlags::REPLICA.0 != 0)
+    /// Who the effects of a client's commands are for: a script may leave some out.
+    fn sinks_of(&self, client: ClientSlot) -> ReplFlags {
+        match self.scripting.running() {
+            Some(run) if client == ClientSlot::SCRIPT => run.repl,
+            _ => ReplFlags::ALL,
+        }
     }
 
     /// Records that a key went away by itself.
     pub(crate) fn propagate_deletion(&mut self, db: usize, key: &[u8], lazy: bool) {
-        if self.propagation.listeners == 0 {
+        if self.propagation.is_silent() {
             return;
         }
-        self.propagation.record(db, &[removal(lazy), key]);
+        self.propagation.record(db, ReplFlags::ALL, &[removal(lazy), key]);
         if self.propagation.depth == 0 {
             self.end_unit(true);
         }
     }
 
-    /// Sends what was gathered.
+    /// Sends what was gathered to those it is for.
     fn end_unit(&mut self, together: bool) {
-        if !self.propagation.ops.is_empty() {
-            let stream = self.propagation.take_unit(together);
-            self.feed_replicas(&stream);
+        if self.propagation.ops.is_empty() {
+            return;
         }
+        if let Some(mut feed) = self.propagation.aof.take() {
+            let (selected, pending) = (feed.selected, &mut feed.pending);
+            feed.selected =
+                self.propagation.write_unit(ReplFlags::AOF, together, selected, pending);
+            self.propagation.aof = Some(feed);
+        }
+        if self.propagation.listeners > 0 {
+            let mut stream = Vec::with_capacity(self.propagation.bytes.len() + 64);
+            let selected = self.propagation.selected;
+            self.propagation.selected =
+                self.propagation.write_unit(ReplFlags::REPLICA, together, selected, &mut stream);
+            if !stream.is_empty() {
+                self.feed_replicas(&stream);
+            }
+        }
+        self.propagation.ops.clear();
+        self.propagation.bytes.clear();
     }
 
     /// Ends a unit that a panic cut short: what it did is done.
@@ -419,6 +482,26 @@ mod tests {
         server.run(client, "GET k");
         server.run(client, "INCR j");
         assert_eq!(stream(&mut server, replica), "DEL k\nMULTI\nDEL j\nINCR j\nEXEC");
+    }
+
+    #[test]
+    fn each_sink_gets_what_is_for_it() {
+        let (mut server, client, replica) = replicated();
+        server.engine.propagation.open_aof();
+        server.run(client, "SET k v");
+        server.run(client, "PUBLISH channel word");
+        stream(&mut server, replica);
+        server.engine.propagation.open_aof();
+        server.run(client, "SELECT 1");
+        server.run(client, "FLUSHDB");
+        let feed = server.engine.propagation.aof.as_mut().expect("a feed");
+        let pending = String::from_utf8(std::mem::take(&mut feed.pending)).expect("text");
+        assert!(
+            pending.starts_with("*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET"),
+            "{pending}"
+        );
+        assert!(!pending.contains("PUBLISH") && pending.ends_with("FLUSHDB\r\n"), "{pending}");
+        assert_eq!(stream(&mut server, replica), "SELECT 1\nFLUSHDB");
     }
 
     #[test]

@@ -28,6 +28,12 @@ impl ReplFlags {
     pub const REPLICA: ReplFlags = ReplFlags(2);
     /// Both; the default of every run.
     pub const ALL: ReplFlags = ReplFlags(3);
+
+    /// Whether any of `others` is among these.
+    #[inline]
+    pub fn intersects(self, others: ReplFlags) -> bool {
+        self.0 & others.0 != 0
+    }
 }
 
 /// The host's answer at an interrupt check.

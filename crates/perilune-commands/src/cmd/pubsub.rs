@@ -322,7 +322,7 @@ fn publish(
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let receivers = ctx.engine.publish(args[1], args[2], false);
-    ctx.propagate_anyway();
+    ctx.propagate_to_replicas();
     out.int(receivers as i64);
     Ok(())
 }
@@ -333,7 +333,7 @@ fn spublish(
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let receivers = ctx.engine.publish(args[1], args[2], true);
-    ctx.propagate_anyway();
+    ctx.propagate_to_replicas();
     out.int(receivers as i64);
     Ok(())
 }
