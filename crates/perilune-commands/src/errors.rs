@@ -521,6 +521,16 @@ texts! {
     BIT_OFFSET = "ERR bit offset is not an integer or out of range";
     /// A bit that is neither 0 nor 1.
     BIT_VALUE = "ERR bit is not an integer or out of range";
+    /// `BITPOS` of another bit.
+    BITPOS_BIT = "ERR The bit argument must be 1 or 0.";
+    /// `BITOP NOT` of several strings.
+    BITOP_NOT_KEYS = "ERR BITOP NOT must be called with a single source key.";
+    /// `BITFIELD` with a type that is none.
+    BITFIELD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
+    /// `BITFIELD ... OVERFLOW` with another word.
+    BITFIELD_OVERFLOW = "ERR Invalid OVERFLOW type specified";
+    /// `BITFIELD_RO` that would write.
+    BITFIELD_RO_WRITES = "ERR BITFIELD_RO only supports the GET subcommand";
 }
 
 // Replication.

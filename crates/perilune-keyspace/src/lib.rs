@@ -7,6 +7,7 @@ mod bytes;
 mod db;
 mod hash;
 mod hashtable;
+pub mod hyperloglog;
 mod intset;
 mod limits;
 pub mod list;

@@ -30,7 +30,10 @@ use crate::spec::CommandSpec;
 
 /// All rows. A new group of commands is added here, a new command in its group's file.
 pub(crate) const GROUPS: &[&[CommandSpec]] = &[
-    bitmap::COMMANDS,
+    bitmap::combine::COMMANDS,
+    bitmap::field::COMMANDS,
+    bitmap::range::COMMANDS,
+    bitmap::single::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     connection::COMMANDS,

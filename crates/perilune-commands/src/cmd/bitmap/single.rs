@@ -1,5 +1,6 @@
-//! Single bits of strings. Bit 0 is the most significant bit of the first byte.
+//! `GETBIT` and `SETBIT`: one bit of a string.
 
+use super::check_offset;
 use crate::args::Args;
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
@@ -41,12 +42,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
 
 /// Byte and bit that an offset argument means, within the longest string allowed.
 fn bit_position(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(usize, u8), CommandError> {
-    let offset = args.int(2).map_err(|_| errors::BIT_OFFSET)?;
-    let byte = u64::try_from(offset).map_err(|_| errors::BIT_OFFSET)? / 8;
-    if byte >= ctx.engine.config.proto_max_bulk_len {
-        return Err(errors::BIT_OFFSET);
-    }
-    Ok((byte as usize, 7 - (offset % 8) as u8))
+    let offset = check_offset(ctx, args.int(2).map_err(|_| errors::BIT_OFFSET)?)?;
+    Ok(((offset / 8) as usize, 7 - (offset % 8) as u8))
 }
 
 fn getbit(
