@@ -22,6 +22,7 @@ use crate::stats::{LatencyMonitor, ServerStats, SlowLog};
 use crate::table::CommandTable;
 use ahash::AHashMap;
 use perilune_keyspace::{Bytes, EncodingLimits, Keyspace, Rng};
+use perilune_persist::{NoStorage, Storage};
 use perilune_script::ScriptEngine;
 use std::sync::Arc;
 
@@ -96,6 +97,8 @@ pub struct Engine {
     pub(crate) client_cursor: usize,
     /// `DEBUG PAUSE-CRON`.
     pub cron_paused: bool,
+    /// Where durable data lives.
+    pub storage: Arc<dyn Storage>,
     /// The process around.
     pub env: Box<dyn Environment>,
     /// Serves others while a script is slow.
@@ -107,6 +110,7 @@ pub struct EngineBuilder {
     config: Config,
     clock: Arc<dyn Clock>,
     env: Box<dyn Environment>,
+    storage: Arc<dyn Storage>,
     engines: Vec<Box<dyn ScriptEngine>>,
     seed: u64,
     busy_port: Option<Box<dyn BusyPort>>,
@@ -115,13 +119,21 @@ pub struct EngineBuilder {
 impl EngineBuilder {
     /// Starts from what every engine needs.
     pub fn new(config: Config, clock: Arc<dyn Clock>, env: Box<dyn Environment>) -> Self {
-        EngineBuilder { config, clock, env, engines: Vec::new(), seed: 0, busy_port: None }
+        let storage = Arc::new(NoStorage);
+        EngineBuilder { config, clock, env, storage, engines: Vec::new(), seed: 0, busy_port: None }
     }
 
     /// Adds a script engine. The first one runs scripts without a `#!` line.
     #[must_use]
     pub fn script_engine(mut self, engine: Box<dyn ScriptEngine>) -> Self {
         self.engines.push(engine);
+        self
+    }
+
+    /// Keeps durable data there. Without it nothing can be saved.
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
         self
     }
 
@@ -183,6 +195,7 @@ impl EngineBuilder {
             expire_cursor: 0,
             client_cursor: 0,
             cron_paused: false,
+            storage: self.storage,
             env: self.env,
             busy_port: self.busy_port,
             clock: self.clock,

@@ -10,6 +10,7 @@ use crate::log;
 use perilune_commands::clock::{Clock, SystemClock};
 use perilune_commands::config::Config;
 use perilune_commands::{Engine, EngineBuilder};
+use perilune_persist::FileStorage;
 use perilune_script::{LogLevel, ScriptEngine};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let gate = GateBuilder::default();
         let mut builder = EngineBuilder::new(config.clone(), Arc::clone(&clock), Box::new(process))
+            .storage(Arc::new(FileStorage))
             .seed(random_seed(&*clock))
             .busy_port(Box::new(gate.port()));
         for engine in engines {

@@ -6,6 +6,7 @@ use perilune_commands::config::Config;
 use perilune_commands::environment::BusyPort;
 use perilune_commands::session::{ClientSlot, PeerInfo};
 use perilune_commands::{Engine, EngineBuilder};
+use perilune_persist::{NoStorage, Storage};
 use perilune_resp::{Value, parse_reply};
 use perilune_script::ScriptEngine;
 use std::collections::BTreeMap;
@@ -41,12 +42,21 @@ impl TestServer {
 
     /// As [`new`](Self::new), for engines that may not go together.
     pub fn build(engines: Vec<Box<dyn ScriptEngine>>) -> Result<TestServer, String> {
+        Self::build_on(engines, Arc::new(NoStorage), Config::default())
+    }
+
+    /// As [`build`](Self::build), with a storage and a configuration.
+    pub fn build_on(
+        engines: Vec<Box<dyn ScriptEngine>>,
+        storage: Arc<dyn Storage>,
+        config: Config,
+    ) -> Result<TestServer, String> {
         let (clock, observed) = (Arc::new(ManualClock::default()), Arc::new(Observed::default()));
         let process = Box::new(FakeProcess::new(Arc::clone(&observed)));
         let visits = Visits::default();
         let port = Box::new(Port { visits: Arc::clone(&visits) });
         let clock_of_engine = Arc::clone(&clock);
-        let builder = EngineBuilder::new(Config::default(), clock_of_engine, process);
+        let builder = EngineBuilder::new(config, clock_of_engine, process).storage(storage);
         let builder = engines
             .into_iter()
             .fold(builder.busy_port(port), |builder, engine| builder.script_engine(engine));

@@ -16,15 +16,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("perilune-resp", &[]),
     ("perilune-keyspace", &[]),
     ("perilune-rdb", &["perilune-keyspace"]),
+    ("perilune-persist", &["perilune-keyspace", "perilune-rdb"]),
     ("perilune-script", &["perilune-resp"]),
     ("perilune-lua", &["perilune-script", "perilune-resp"]),
     (
         "perilune-commands",
-        &["perilune-keyspace", "perilune-rdb", "perilune-resp", "perilune-script"],
-    ),
-    (
-        "perilune-persist",
-        &["perilune-rdb", "perilune-commands", "perilune-keyspace", "perilune-resp"],
+        &[
+            "perilune-keyspace",
+            "perilune-rdb",
+            "perilune-persist",
+            "perilune-resp",
+            "perilune-script",
+        ],
     ),
     (
         "perilune-server",
