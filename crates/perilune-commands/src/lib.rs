@@ -27,6 +27,7 @@ pub mod histogram;
 mod introspect;
 pub mod keys;
 mod long_double;
+mod names;
 pub mod owned_args;
 pub mod propagation;
 pub mod pubsub;

@@ -9,8 +9,8 @@ use crate::acl::Categories;
 use crate::args::Args;
 use crate::errors::{self, CommandError};
 use crate::histogram::Histogram;
+use crate::names::NameIndex;
 use crate::spec::{CommandFlags, CommandSpec};
-use ahash::AHashMap;
 
 /// Index of a command in its [`CommandTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,7 +61,7 @@ impl Command {
 /// All commands.
 pub struct CommandTable {
     commands: Vec<Command>,
-    by_name: AHashMap<Box<[u8]>, CommandId>,
+    by_name: NameIndex,
 }
 
 /// Longest command name of a row. Renamed commands may be longer.
@@ -70,10 +70,10 @@ const NAME_MAX: usize = 32;
 impl CommandTable {
     /// Builds the table from groups of rows.
     pub fn new(groups: &[&'static [CommandSpec]]) -> Result<Self, String> {
-        let mut table = CommandTable { commands: Vec::new(), by_name: AHashMap::new() };
+        let mut table = CommandTable { commands: Vec::new(), by_name: NameIndex::default() };
         for spec in groups.iter().copied().flatten() {
             let id = table.add(spec, spec.name, None)?;
-            if table.by_name.insert(spec.name.as_bytes().into(), id).is_some() {
+            if table.by_name.insert(spec.name.as_bytes(), id).is_some() {
                 return Err(format!("command '{}' has two rows", spec.name));
             }
             for sub in spec.subcommands {
@@ -130,24 +130,18 @@ impl CommandTable {
     /// Finds a top-level command by name in any letter case.
     #[inline]
     pub fn by_name(&self, name: &[u8]) -> Option<CommandId> {
-        let mut lower = [0u8; NAME_MAX];
-        let Some(lower) = lower.get_mut(..name.len()) else {
-            return self.by_name.get(name.to_ascii_lowercase().as_slice()).copied();
-        };
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        self.by_name.get(&*lower).copied()
+        self.by_name.get(name)
     }
 
     /// Makes a command known by another name instead, or by none when `new` is empty
     /// (`rename-command`). It keeps its old name in statistics and in answers about commands.
     pub(crate) fn rename(&mut self, old: &[u8], new: &[u8]) -> Result<(), String> {
         let id = self.by_name(old).ok_or("No such command in rename-command")?;
-        self.by_name.remove(old.to_ascii_lowercase().as_slice());
+        self.by_name.remove(old);
         if new.is_empty() {
             return Ok(());
         }
-        match self.by_name.insert(new.to_ascii_lowercase().into(), id) {
+        match self.by_name.insert(new, id) {
             Some(_) => Err("Target command name already exists".into()),
             None => Ok(()),
         }
@@ -207,7 +201,7 @@ impl CommandTable {
 
     /// Whether there is no command at all.
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.by_name.len() == 0
     }
 
     /// Forgets all counters.
