@@ -670,7 +670,7 @@ impl Engine {
         line.push(b']');
         for arg in redacted(self.commands.get(id).full_name, args) {
             line.push(b' ');
-            crate::quote::append_quoted(&mut line, arg);
+            perilune_resp::append_quoted(&mut line, arg);
         }
         let targets: Vec<ClientSlot> =
             self.sessions.iter().filter(|(_, s)| s.monitor).map(|(slot, _)| slot).collect();

@@ -31,7 +31,6 @@ mod names;
 pub mod owned_args;
 pub mod propagation;
 pub mod pubsub;
-pub mod quote;
 mod recovery;
 mod redact;
 mod reply;

@@ -5,6 +5,7 @@
 //! parent, which is why it alone gets no indentation of its own.
 
 use crate::double::format_double;
+use crate::quote::append_quoted;
 use crate::{Attributed, Value};
 
 /// Formats a reply, ending with a line break. Bytes that are no UTF-8 are escaped in strings and
@@ -42,7 +43,7 @@ fn format(value: &Value, prefix: &str, out: &mut Vec<u8>) {
         Value::Status(text) | Value::Verbatim { text, .. } => line(&[text], out),
         Value::Error(text) => line(&[b"(error) ", text], out),
         Value::Bulk(text) => {
-            quoted(text, out);
+            append_quoted(out, text);
             out.push(b'\n');
         }
         Value::Array(items) => list(items, ')', "(empty array)", prefix, out),
@@ -61,28 +62,6 @@ fn format(value: &Value, prefix: &str, out: &mut Vec<u8>) {
 fn line(parts: &[&[u8]], out: &mut Vec<u8>) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
     out.push(b'\n');
-}
-
-/// A string in double quotes, with escapes that [`split_args`](crate::split_args) understands.
-fn quoted(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    for byte in text {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', *byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(*byte),
-            _ => {
-                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
-                out.extend_from_slice(&[b'\\', b'x', HEX[high], HEX[low]]);
-            }
-        }
-    }
-    out.push(b'"');
 }
 
 /// The layout of one aggregate's numbers.
