@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("perilune-resp", &[]),
     ("perilune-keyspace", &[]),
     ("perilune-rdb", &["perilune-keyspace"]),
-    ("perilune-persist", &["perilune-keyspace", "perilune-rdb"]),
+    ("perilune-persist", &["perilune-keyspace", "perilune-rdb", "perilune-resp"]),
     ("perilune-script", &["perilune-resp"]),
     ("perilune-lua", &["perilune-script", "perilune-resp"]),
     (
