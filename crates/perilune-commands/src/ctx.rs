@@ -144,20 +144,16 @@ impl<'e> Ctx<'e> {
             self.notify(NotifyFlags::KEY_MISS, "keymiss", key);
         }
         let engine = &mut *self.engine;
-        let Some(entry) = engine.keyspace.db_mut(self.db).get_mut(key) else {
-            engine.stats.keyspace_misses += 1;
-            return None;
-        };
-        engine.stats.keyspace_hits += 1;
-        if !no_touch {
-            entry.last_access_s = now_s;
-            if frequency::is_counted(&engine.config) {
-                let stored = entry.access_frequency;
-                entry.access_frequency =
-                    frequency::accessed(stored, now_s, &engine.config, &mut engine.rng);
+        let entry = engine.keyspace.db_mut(self.db).get_accessed(key, |entry| {
+            if !no_touch {
+                frequency::access(entry, now_s, &engine.config, &mut engine.rng);
             }
+        });
+        match entry {
+            Some(_) => engine.stats.keyspace_hits += 1,
+            None => engine.stats.keyspace_misses += 1,
         }
-        Some(entry)
+        entry
     }
 
     /// The entry of a key for commands that read about it and not its value: counts hit or miss,
@@ -203,12 +199,7 @@ impl<'e> Ctx<'e> {
         let now_s = (self.engine.now_us / 1_000_000) as u32;
         let engine = &mut *self.engine;
         let entry = engine.keyspace.db_mut(self.db).get_mut(key)?;
-        entry.last_access_s = now_s;
-        if frequency::is_counted(&engine.config) {
-            let stored = entry.access_frequency;
-            entry.access_frequency =
-                frequency::accessed(stored, now_s, &engine.config, &mut engine.rng);
-        }
+        frequency::access(entry, now_s, &engine.config, &mut engine.rng);
         Some(entry.value_mut())
     }
 

@@ -1,7 +1,7 @@
 //! How often a key is used, on the logarithmic scale of Redis' LFU policies.
 //!
 //! ```text
-//! access_frequency   minutes since the epoch (24 bits) | counter (8 bits)
+//! access_frequency   minutes since the epoch (16 bits) | counter (8 bits)
 //! ```
 //!
 //! The counter starts at [`INITIAL`], rises with a probability that falls with its value, and sinks
@@ -9,7 +9,7 @@
 //! that was never counted. Nothing here is touched unless an LFU policy is selected.
 
 use crate::config::{Config, MaxmemoryPolicy};
-use perilune_keyspace::Rng;
+use perilune_keyspace::{KeyEntry, Rng};
 
 /// The counter of a new key: high enough that it is not the first to go.
 const INITIAL: u8 = 5;
@@ -32,9 +32,18 @@ pub(crate) fn counter(stored: u32, now_s: u32, config: &Config) -> u8 {
     (stored as u8).saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
 }
 
+/// Enters an access to a key.
+#[inline]
+pub(crate) fn access(entry: &mut KeyEntry, now_s: u32, config: &Config, rng: &mut Rng) {
+    entry.last_access_s = now_s;
+    if is_counted(config) {
+        entry.set_access_frequency(accessed(entry.access_frequency(), now_s, config, rng));
+    }
+}
+
 /// What is stored after one more access.
 #[cold]
-pub(crate) fn accessed(stored: u32, now_s: u32, config: &Config, rng: &mut Rng) -> u32 {
+fn accessed(stored: u32, now_s: u32, config: &Config, rng: &mut Rng) -> u32 {
     let before = counter(stored, now_s, config);
     let above = u64::from(before.saturating_sub(INITIAL));
     // Rises with a probability of one in `odds`.
@@ -46,11 +55,11 @@ pub(crate) fn accessed(stored: u32, now_s: u32, config: &Config, rng: &mut Rng) 
 
 /// What is stored for a counter that was last looked at now.
 pub(crate) fn pack(counter: u8, now_s: u32) -> u32 {
-    (now_s / 60) << 8 | u32::from(counter)
+    ((now_s / 60) & 0xffff) << 8 | u32::from(counter)
 }
 
 fn elapsed_minutes(stored: u32, now_s: u32) -> u32 {
-    (now_s / 60).wrapping_sub(stored >> 8) & 0x00ff_ffff
+    (now_s / 60).wrapping_sub(stored >> 8) & 0xffff
 }
 
 #[cfg(test)]

@@ -17,8 +17,10 @@
 //! decides what "now" is.
 
 use crate::hashtable::{Entry, HashTable, hash_bytes};
+use crate::preserve::{Preserving, SharedSink};
 use crate::rng::Rng;
 use crate::{Bytes, Value};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 /// `expire_at` of a key that lives forever.
@@ -32,8 +34,10 @@ pub struct KeyEntry {
     expire_at: i64,
     /// Time of the last access in seconds modulo 2^32, kept by the caller.
     pub last_access_s: u32,
-    /// Logarithmic access counter and its decay time, kept by the caller.
-    pub access_frequency: u32,
+    /// The access figure, 24 bits; see [`KeyEntry::access_frequency`].
+    frequency: [u8; 3],
+    /// The epoch of its database in which the entry was made or last handed to a snapshot.
+    epoch: Cell<u8>,
 }
 
 impl KeyEntry {
@@ -53,6 +57,20 @@ impl KeyEntry {
     #[inline]
     pub fn value_mut(&mut self) -> &mut Value {
         &mut self.value
+    }
+
+    /// How often the key is used, 24 bits that only the caller understands.
+    #[inline]
+    pub fn access_frequency(&self) -> u32 {
+        let [low, middle, high] = self.frequency;
+        u32::from_le_bytes([low, middle, high, 0])
+    }
+
+    /// Sets the 24 bits of [`access_frequency`](Self::access_frequency).
+    #[inline]
+    pub fn set_access_frequency(&mut self, frequency: u32) {
+        let [low, middle, high, _] = frequency.to_le_bytes();
+        self.frequency = [low, middle, high];
     }
 
     /// Takes the value out of an entry that was removed.
@@ -78,6 +96,14 @@ impl KeyEntry {
     }
 }
 
+impl KeyEntry {
+    /// Enters that it belongs to `epoch` now. False when it did already.
+    #[inline]
+    pub(crate) fn enter_epoch(&self, epoch: u8) -> bool {
+        self.epoch.replace(epoch) != epoch
+    }
+}
+
 impl Entry for Box<KeyEntry> {
     #[inline]
     fn key(&self) -> &[u8] {
@@ -91,6 +117,10 @@ pub struct Db {
     table: HashTable<Box<KeyEntry>>,
     deadlines: BTreeSet<(i64, u64)>,
     volatile: usize,
+    epoch: u8,
+    /// Snapshots begun since all entries last had the same epoch.
+    epochs_in_use: u8,
+    preserving: Option<Box<Preserving>>,
 }
 
 impl Db {
@@ -118,10 +148,27 @@ impl Db {
         self.table.get(key).map(|entry| &**entry)
     }
 
-    /// The entry of a key, to change.
+    /// The entry of a key, to change. A snapshot that has not got it yet gets it now.
     #[inline]
     pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut KeyEntry> {
-        self.table.get_mut(key).map(|entry| &mut **entry)
+        let entry = self.table.get_mut(key)?;
+        if let Some(preserving) = &self.preserving {
+            preserving.preserve(self.epoch, entry);
+        }
+        Some(&mut **entry)
+    }
+
+    /// The entry of a key, after `access` has entered an access to it: neither value nor deadline
+    /// may be changed there, because a snapshot does not get to know of it.
+    #[inline]
+    pub fn get_accessed(
+        &mut self,
+        key: &[u8],
+        access: impl FnOnce(&mut KeyEntry),
+    ) -> Option<&KeyEntry> {
+        let entry = self.table.get_mut(key)?;
+        access(entry);
+        Some(&**entry)
     }
 
     /// Sets a key, replacing value and time to live. Returns what was there.
@@ -131,11 +178,12 @@ impl Db {
             value,
             expire_at: FOREVER,
             last_access_s: now_s,
-            access_frequency: 0,
+            frequency: [0; 3],
+            epoch: Cell::new(self.epoch),
         };
         let old = self.table.insert(Box::new(entry));
         if let Some(old) = &old {
-            self.forget_deadline(old);
+            self.let_go(old);
         }
         old
     }
@@ -143,8 +191,17 @@ impl Db {
     /// Removes a key.
     pub fn remove(&mut self, key: &[u8]) -> Option<Box<KeyEntry>> {
         let entry = self.table.remove(key)?;
-        self.forget_deadline(&entry);
+        self.let_go(&entry);
         Some(entry)
+    }
+
+    /// What is to be done about an entry that is no longer in the table.
+    #[inline]
+    fn let_go(&mut self, entry: &KeyEntry) {
+        if let Some(preserving) = &self.preserving {
+            preserving.preserve(self.epoch, entry);
+        }
+        self.forget_deadline(entry);
     }
 
     /// Takes the deadline of an entry that is no longer in the table out of the tree.
@@ -169,6 +226,9 @@ impl Db {
         let (old, new) = (entry.expire_at, at.map_or(FOREVER, |at| at.min(FOREVER - 1)));
         if old == new {
             return true;
+        }
+        if let Some(preserving) = &self.preserving {
+            preserving.preserve(self.epoch, entry);
         }
         entry.expire_at = new;
         if old != FOREVER {
@@ -218,6 +278,43 @@ impl Db {
         self.table.scan(cursor, &mut |entry| visit(entry))
     }
 
+    /// Begins to hand every entry to `sink`, as it is now: on the next steps, or before it changes.
+    pub(crate) fn preserve_all(&mut self, home: usize, sink: SharedSink) {
+        if self.is_empty() {
+            return;
+        }
+        if self.epochs_in_use == u8::MAX {
+            // An entry of the next epoch may have been left over from one that was given up.
+            self.iter().for_each(|entry| entry.epoch.set(self.epoch));
+            self.epochs_in_use = 0;
+        }
+        self.epochs_in_use += 1;
+        self.epoch = self.epoch.wrapping_add(1);
+        self.preserving = Some(Box::new(Preserving::new(home, sink)));
+    }
+
+    /// Hands over the entries of the next bucket. False when there are no more.
+    pub(crate) fn preserve_step(&mut self) -> bool {
+        let Some(preserving) = &mut self.preserving else { return false };
+        if preserving.walk(self.epoch, &self.table) {
+            return true;
+        }
+        // Every entry is of this epoch now.
+        self.preserving = None;
+        self.epochs_in_use = 0;
+        false
+    }
+
+    /// Whether entries are still to be handed over.
+    pub(crate) fn is_preserving(&self) -> bool {
+        self.preserving.is_some()
+    }
+
+    /// Stops handing over.
+    pub(crate) fn stop_preserving(&mut self) {
+        self.preserving = None;
+    }
+
     /// Any key.
     pub fn random(&self, rng: &mut Rng) -> Option<&KeyEntry> {
         self.table.random(rng).map(|entry| &**entry)
@@ -255,51 +352,6 @@ impl Db {
         assert_eq!(self.deadlines, expected);
         let volatile = self.table.iter().filter(|entry| entry.expire_at != FOREVER).count();
         assert_eq!(self.volatile, volatile);
-    }
-}
-
-/// All databases of a server.
-pub struct Keyspace {
-    dbs: Vec<Db>,
-}
-
-impl Keyspace {
-    /// `count` empty databases, at least one.
-    pub fn new(count: usize) -> Self {
-        Keyspace { dbs: (0..count.max(1)).map(|_| Db::default()).collect() }
-    }
-
-    /// Number of databases.
-    pub fn count(&self) -> usize {
-        self.dbs.len()
-    }
-
-    /// The database at `index`, which must be below [`count`](Self::count); sessions only ever
-    /// select such.
-    #[inline]
-    pub fn db(&self, index: usize) -> &Db {
-        &self.dbs[index]
-    }
-
-    /// The database at `index`, to change.
-    #[inline]
-    pub fn db_mut(&mut self, index: usize) -> &mut Db {
-        &mut self.dbs[index]
-    }
-
-    /// All databases with their indices.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Db)> {
-        self.dbs.iter().enumerate()
-    }
-
-    /// Exchanges the content of two databases.
-    pub fn swap(&mut self, a: usize, b: usize) {
-        self.dbs.swap(a, b);
-    }
-
-    /// Empties a database and returns what was in it, to be dropped wherever it suits.
-    pub fn take(&mut self, index: usize) -> Db {
-        std::mem::take(&mut self.dbs[index])
     }
 }
 

@@ -144,7 +144,7 @@ fn reload(ctx: &mut Ctx<'_>, out: &mut dyn ReplyWriter) -> Reply {
     let dirty = engine.dirty;
     engine.restore_libraries(ctx.client, &libraries, RestorePolicy::Flush)?;
     engine.dirty = dirty;
-    let old = std::mem::replace(&mut ctx.engine.keyspace, fresh);
+    let old = ctx.engine.keyspace.replace(fresh);
     ctx.engine.env.dispose(Box::new(old));
     let watched: Vec<_> = ctx.engine.watchers.keys().cloned().collect();
     for (db, key) in watched {

@@ -155,13 +155,14 @@ fn set_access(ctx: &mut Ctx<'_>, key: &[u8], options: &Options) {
     let now_s = (ctx.now_ms() / 1000) as u32;
     let counted = frequency::is_counted(&ctx.engine.config);
     let db = ctx.db_index();
-    let Some(entry) = ctx.engine.keyspace.db_mut(db).get_mut(key) else { return };
-    if let (true, Some(counter)) = (counted, options.frequency) {
-        entry.access_frequency = frequency::pack(counter, now_s);
-    }
-    if let (false, Some(idle_s)) = (counted, options.idle_s) {
-        entry.last_access_s = now_s.saturating_sub(u32::try_from(idle_s).unwrap_or(u32::MAX));
-    }
+    ctx.engine.keyspace.db_mut(db).get_accessed(key, |entry| {
+        if let (true, Some(counter)) = (counted, options.frequency) {
+            entry.set_access_frequency(frequency::pack(counter, now_s));
+        }
+        if let (false, Some(idle_s)) = (counted, options.idle_s) {
+            entry.last_access_s = now_s.saturating_sub(u32::try_from(idle_s).unwrap_or(u32::MAX));
+        }
+    });
 }
 
 #[cfg(test)]

@@ -172,9 +172,8 @@ fn touch(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
             found += 1;
             // The command is there to refresh the age, also for clients that otherwise do not.
             let db = ctx.db_index();
-            if let Some(entry) = ctx.engine.keyspace.db_mut(db).get_mut(key) {
-                entry.last_access_s = now_s;
-            }
+            let db = ctx.engine.keyspace.db_mut(db);
+            db.get_accessed(key, |entry| entry.last_access_s = now_s);
         }
     }
     out.int(found);

@@ -150,7 +150,7 @@ fn object_freq(
         return Err(errors::FREQUENCY_NOT_TRACKED);
     }
     let now_s = (ctx.engine.now_us / 1_000_000) as u32;
-    match ctx.peek(args[2]).map(|entry| entry.access_frequency) {
+    match ctx.peek(args[2]).map(|entry| entry.access_frequency()) {
         Some(stored) => {
             out.int(i64::from(frequency::counter(stored, now_s, &ctx.engine.config)));
         }
