@@ -151,15 +151,19 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(client) else { return Err(errors::NOAUTH) };
         session.last_command = name;
         session.last_command_ms = self.now_us / 1000;
-        if !session.authenticated && !flags.contains(CommandFlags::NO_AUTH) {
-            self.stats.auth_denied += 1;
+        let (authenticated, unrestricted) = (session.authenticated, session.is_unrestricted());
+        let queueing = session.transaction.is_some();
+        let only_subscriptions = session.subscriber_only();
+        if !authenticated && !flags.contains(CommandFlags::NO_AUTH) && self.auth_required(client) {
             return Err(errors::NOAUTH);
         }
-        let queueing = session.transaction.is_some();
         if queueing && flags.contains(CommandFlags::NO_MULTI) {
             return Err(errors::NO_MULTI);
         }
-        if session.subscriber_only() && !allowed_while_subscribed(name) {
+        if !unrestricted {
+            self.check_rights(client, id, args)?;
+        }
+        if only_subscriptions && !allowed_while_subscribed(name) {
             return Err(errors::only_subscription_commands(name));
         }
         if flags.contains(CommandFlags::PROTECTED) {

@@ -10,6 +10,7 @@
 //! What is absent: sockets, files, threads, timers, the script language. They come in as values:
 //! [`Environment`], [`Clock`], [`ScriptEngine`], [`BusyPort`].
 
+use crate::acl::{Acl, RuleContext};
 use crate::blocking::Waiters;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -57,6 +58,8 @@ pub struct Engine {
     pub keyspace: Keyspace,
     /// Changes of the data set since the last save.
     pub dirty: u64,
+    /// The users and their rights.
+    pub acl: Acl,
     /// The clients.
     pub sessions: Sessions,
     /// The client whose command runs; its pushes need no wake-up.
@@ -158,15 +161,11 @@ impl EngineBuilder {
         for (old, new) in &self.config.renamed_commands {
             commands.rename(old.as_bytes(), new.as_bytes())?;
         }
-        if !self.config.users.is_empty() {
-            return Err(
-                "the configuration declares users, which this build does not support".into()
-            );
-        }
+        let acl = configured_users(&self.config, &commands)?;
         let mut rng = Rng::new(self.seed);
         let run_id = (0..3).map(|_| format!("{:016x}", rng.next_u64())).collect::<String>();
         let mono_us = self.clock.monotonic_us();
-        Ok(Engine {
+        let mut engine = Engine {
             now_us: self.clock.unix_us(),
             mono_us,
             wall_offset_us: self.clock.unix_us() - mono_us as i64,
@@ -175,7 +174,8 @@ impl EngineBuilder {
             limits: self.config.encoding_limits(),
             keyspace: Keyspace::new(self.config.databases as usize),
             dirty: 0,
-            sessions: Sessions::new(),
+            sessions: Sessions::new(Arc::clone(acl.default_user())),
+            acl,
             current_client: None,
             commands,
             scripting,
@@ -200,8 +200,26 @@ impl EngineBuilder {
             busy_port: self.busy_port,
             clock: self.clock,
             config: self.config,
-        })
+        };
+        if !engine.config.aclfile.is_empty() {
+            engine.load_acl_file()?;
+        }
+        Ok(engine)
     }
+}
+
+/// The users that the configuration itself declares.
+fn configured_users(config: &Config, commands: &CommandTable) -> Result<Acl, String> {
+    if !config.aclfile.is_empty() && !config.users.is_empty() {
+        return Err("users can be declared in the configuration file or in an ACL file, but not \
+                    in both"
+            .into());
+    }
+    let context = RuleContext::new(commands, config);
+    let mut acl = Acl::new(&context);
+    acl.set_default_password(&config.requirepass);
+    acl.declare(&config.users, &context)?;
+    Ok(acl)
 }
 
 impl Engine {
@@ -233,11 +251,8 @@ impl Engine {
     pub fn connect(&mut self, peer: PeerInfo, waker: Option<Arc<dyn Waker>>) -> ClientSlot {
         self.refresh_clock();
         let now_ms = self.now_ms();
-        let slot = self.sessions.add(peer, waker, now_ms);
-        let open = self.config.requirepass.is_empty();
-        if let Some(session) = self.sessions.get_mut(slot) {
-            session.authenticated = open;
-        }
+        let user = Arc::clone(self.acl.default_user());
+        let slot = self.sessions.add(peer, waker, now_ms, user);
         self.stats.connections_received += 1;
         slot
     }

@@ -73,6 +73,16 @@ pub trait Environment: Send {
     /// Path of the configuration file, if the server was started with one.
     fn config_file(&self) -> Option<String>;
 
+    /// Reads a whole file that the configuration names. `Err` is the reason in the system's words.
+    fn read_file(&mut self, path: &str) -> Result<Vec<u8>, String>;
+
+    /// Replaces a file that the configuration names, so that the old or the new content is there
+    /// whatever happens. `Err` is the reason in the system's words.
+    fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<(), String>;
+
+    /// Fills a buffer with random bytes that nobody can guess.
+    fn secret_bytes(&mut self, buffer: &mut [u8]) -> Result<(), String>;
+
     /// Path of the running program.
     fn executable(&self) -> String;
 

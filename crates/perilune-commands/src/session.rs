@@ -4,6 +4,7 @@
 //! ask about or change stands here: the selected database, the protocol, the open transaction,
 //! subscriptions, and the outbox for replies that come without a request of the same moment.
 
+use crate::acl::User;
 use crate::blocking::Blocked;
 use crate::owned_args::OwnedArgs;
 use crate::propagation::Replica;
@@ -111,8 +112,12 @@ pub struct Session {
     pub db: usize,
     /// Protocol of its replies.
     pub protocol: Protocol,
-    /// Whether it may run commands that need authentication.
+    /// Whether it logged in, or came when no login was needed.
     pub authenticated: bool,
+    /// Whose rights it has.
+    user: Arc<User>,
+    /// Its user may do everything. Kept beside the user because every command asks.
+    unrestricted: bool,
     /// `CLIENT SETNAME`.
     pub name: Bytes,
     /// `CLIENT SETINFO LIB-NAME`.
@@ -175,13 +180,21 @@ pub struct Session {
 
 impl Session {
     /// A fresh client of database 0, RESP2.
-    pub fn new(id: u64, peer: PeerInfo, waker: Option<Arc<dyn Waker>>, now_ms: i64) -> Self {
+    pub fn new(
+        id: u64,
+        peer: PeerInfo,
+        waker: Option<Arc<dyn Waker>>,
+        now_ms: i64,
+        user: Arc<User>,
+    ) -> Self {
         Session {
+            authenticated: user.is_open(),
+            unrestricted: user.is_unrestricted(),
+            user,
             id,
             peer,
             db: 0,
             protocol: Protocol::Resp2,
-            authenticated: false,
             name: Bytes::new(b""),
             lib_name: Bytes::new(b""),
             lib_ver: Bytes::new(b""),
@@ -212,6 +225,23 @@ impl Session {
             soft_limit_since_ms: None,
             waker,
         }
+    }
+
+    /// Whose rights it has.
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// Gives it the rights of a user, or of a new version of its user.
+    pub(crate) fn set_user(&mut self, user: Arc<User>) {
+        self.unrestricted = user.is_unrestricted();
+        self.user = user;
+    }
+
+    /// Whether its user may do everything, so that nothing need be checked.
+    #[inline]
+    pub fn is_unrestricted(&self) -> bool {
+        self.unrestricted
     }
 
     /// Whether it receives the effects of commands.
@@ -265,7 +295,6 @@ impl Session {
 }
 
 /// All clients, by slot.
-#[derive(Default)]
 pub struct Sessions {
     slots: Vec<Option<Box<Session>>>,
     free: Vec<u32>,
@@ -274,9 +303,10 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// A table that holds only the script session, which does not count as connected.
-    pub fn new() -> Self {
-        let mut script = Session::new(0, PeerInfo::default(), None, 0);
+    /// A table that holds only the script session, which does not count as connected. It takes
+    /// over the user of every script's caller.
+    pub fn new(user: Arc<User>) -> Self {
+        let mut script = Session::new(0, PeerInfo::default(), None, 0, user);
         script.authenticated = true;
         Sessions { slots: vec![Some(Box::new(script))], free: Vec::new(), connected: 0, next_id: 1 }
     }
@@ -287,8 +317,9 @@ impl Sessions {
         peer: PeerInfo,
         waker: Option<Arc<dyn Waker>>,
         now_ms: i64,
+        user: Arc<User>,
     ) -> ClientSlot {
-        let session = Some(Box::new(Session::new(self.next_id, peer, waker, now_ms)));
+        let session = Some(Box::new(Session::new(self.next_id, peer, waker, now_ms, user)));
         self.next_id += 1;
         self.connected += 1;
         match self.free.pop() {

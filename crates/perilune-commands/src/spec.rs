@@ -37,6 +37,8 @@ pub struct CommandSpec {
     pub keys: &'static [KeySpec],
     /// Finds keys where `keys` cannot.
     pub key_finder: Option<KeyFinder>,
+    /// Where channels stand that it sends to or subscribes to.
+    pub channels: Option<ChannelSpec>,
     /// Version of Redis that introduced it.
     pub since: &'static str,
     /// Documentation group: `"string"`, `"generic"`, `"scripting"`.
@@ -69,6 +71,7 @@ impl CommandSpec {
         acl: "",
         keys: &[],
         key_finder: None,
+        channels: None,
         since: "1.0.0",
         group: "generic",
         complexity: "",
@@ -90,6 +93,29 @@ fn container_only(
     _: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     Err(crate::errors::wrong_arity(args.name()))
+}
+
+/// Where the channels of a command stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelSpec {
+    /// The first argument is the only one, and not the first of many.
+    pub only_first: bool,
+    /// They are patterns of channels.
+    pub are_patterns: bool,
+}
+
+impl ChannelSpec {
+    /// The first argument.
+    pub const FIRST: ChannelSpec = ChannelSpec { only_first: true, are_patterns: false };
+    /// All arguments.
+    pub const ALL: ChannelSpec = ChannelSpec { only_first: false, are_patterns: false };
+    /// All arguments, as patterns.
+    pub const PATTERNS: ChannelSpec = ChannelSpec { only_first: false, are_patterns: true };
+
+    /// Indices of the channels in an argument vector.
+    pub fn positions(self, args: Args<'_>) -> std::ops::Range<usize> {
+        1..if self.only_first { args.len().min(2) } else { args.len() }
+    }
 }
 
 /// Where some keys of a command stand, as in `COMMAND INFO`'s key specifications.

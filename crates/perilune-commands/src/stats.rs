@@ -40,8 +40,6 @@ pub struct ServerStats {
     pub query_limit_disconnections: u64,
     /// Values given to the background for freeing.
     pub lazy_freed: u64,
-    /// Calls of `ACL`-checked things refused for missing authentication.
-    pub auth_denied: u64,
     /// Highest memory use seen, bytes. Not reset with the rest.
     pub peak_memory: usize,
     /// Turns of work under the engine.

@@ -157,6 +157,20 @@ impl CommandTable {
         }
     }
 
+    /// Like [`by_full_name`](Self::by_full_name), by the names of the rows: renamed commands keep
+    /// theirs.
+    pub fn by_original_name(&self, name: &[u8]) -> Option<CommandId> {
+        let mut parts = name.splitn(2, |byte| *byte == b'|');
+        let wanted = parts.next()?;
+        let (id, _) = self.iter().find(|(_, command)| {
+            command.parent.is_none() && command.spec.name.as_bytes().eq_ignore_ascii_case(wanted)
+        })?;
+        match parts.next() {
+            Some(sub) => self.subcommand(id, sub),
+            None => Some(id),
+        }
+    }
+
     /// Finds a subcommand by name in any letter case.
     pub fn subcommand(&self, container: CommandId, name: &[u8]) -> Option<CommandId> {
         let subs = &self.get(container).subcommands;

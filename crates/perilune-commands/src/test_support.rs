@@ -22,11 +22,16 @@ pub(crate) struct TestEngine {
 impl TestEngine {
     /// An empty engine with the default configuration.
     pub(crate) fn new() -> Self {
+        TestEngine::with_config(Config::default()).expect("the table of commands is consistent")
+    }
+
+    /// An empty engine with a configuration.
+    pub(crate) fn with_config(config: Config) -> Result<Self, String> {
         let clock = Arc::new(HandClock(AtomicU64::new(1_000_000_000_000)));
-        let builder =
-            EngineBuilder::new(Config::default(), Arc::clone(&clock) as _, Box::new(NoProcess));
-        let engine = builder.script_engine(Box::new(NoScripts)).build();
-        TestEngine { engine: engine.expect("the table of commands is consistent"), clock }
+        let process = Box::new(NoProcess::default());
+        let builder = EngineBuilder::new(config, Arc::clone(&clock) as _, process);
+        let engine = builder.script_engine(Box::new(NoScripts)).build()?;
+        Ok(TestEngine { engine, clock })
     }
 
     /// A new client.
@@ -78,8 +83,11 @@ impl Clock for HandClock {
     }
 }
 
-/// A process of which nothing is known.
-struct NoProcess;
+/// A process of which nothing is known, with room for one file.
+#[derive(Default)]
+struct NoProcess {
+    file: Option<Vec<u8>>,
+}
 
 impl Environment for NoProcess {
     fn log(&mut self, _: LogLevel, _: &str) {}
@@ -108,6 +116,20 @@ impl Environment for NoProcess {
 
     fn config_file(&self) -> Option<String> {
         None
+    }
+
+    fn read_file(&mut self, _: &str) -> Result<Vec<u8>, String> {
+        self.file.clone().ok_or_else(|| "No such file or directory".into())
+    }
+
+    fn replace_file(&mut self, _: &str, content: &[u8]) -> Result<(), String> {
+        self.file = Some(content.to_vec());
+        Ok(())
+    }
+
+    fn secret_bytes(&mut self, buffer: &mut [u8]) -> Result<(), String> {
+        buffer.fill(0xa5);
+        Ok(())
     }
 
     fn executable(&self) -> String {

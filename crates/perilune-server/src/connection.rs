@@ -258,6 +258,7 @@ impl State {
         self.now_ms = engine.now_ms();
         let query_limit = engine.config.client_query_buffer_limit;
         let bulk_bytes_max = engine.config.proto_max_bulk_len as i64;
+        let auth_required = engine.auth_required(self.slot);
         if let Some(session) = engine.sessions.get_mut(self.slot) {
             if let Some(tidy) = session.tidy.take() {
                 self.compact();
@@ -266,13 +267,13 @@ impl State {
             let used = if self.has_work() { 0 } else { self.decoded };
             session.buffers = self.figures(used);
             self.input_reported = self.input.size();
-            self.authenticated = session.authenticated;
+            self.authenticated = !auth_required;
             self.deadline_ms = session.blocked.as_ref().and_then(|blocked| blocked.deadline_ms);
             self.kill = session.killed;
             // A queued transaction is input that is not used up yet.
             let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
             self.query_limit = query_limit.saturating_sub(queued);
-            let limits = DecoderLimits { bulk_bytes_max, auth_required: !session.authenticated };
+            let limits = DecoderLimits { bulk_bytes_max, auth_required };
             if limits != self.decoder.limits() {
                 self.decoder.set_limits(limits);
             }

@@ -1,6 +1,7 @@
 //! The process around the engine: memory and processor figures, the log, background freeing,
 //! configuration changes that reach beyond the engine.
 
+use crate::config_file::system_words;
 use crate::listen::{Held, ListenerChange};
 use crate::log;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -9,7 +10,7 @@ use perilune_commands::environment::{CpuFigures, Environment, MemoryFigures, Shu
 use perilune_script::LogLevel;
 use std::any::Any;
 use std::cell::Cell;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -193,6 +194,19 @@ impl Environment for ProcessEnvironment {
 
     fn config_file(&self) -> Option<String> {
         self.config_file.clone()
+    }
+
+    fn read_file(&mut self, path: &str) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|error| system_words(&error))
+    }
+
+    fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<(), String> {
+        replace_file(Path::new(path), content).map_err(|error| system_words(&error))
+    }
+
+    fn secret_bytes(&mut self, buffer: &mut [u8]) -> Result<(), String> {
+        let mut source = std::fs::File::open("/dev/urandom").map_err(|e| system_words(&e))?;
+        source.read_exact(buffer).map_err(|error| system_words(&error))
     }
 
     fn executable(&self) -> String {

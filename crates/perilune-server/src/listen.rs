@@ -282,7 +282,7 @@ impl Visitor {
         let refused = if engine.sessions.connected() >= engine.config.maxclients as usize {
             Some(MAX_CLIENTS)
         } else if engine.config.protected_mode
-            && engine.config.requirepass.is_empty()
+            && engine.acl.default_user().needs_no_password()
             && !peer.local
         {
             Some(PROTECTED)
@@ -296,7 +296,7 @@ impl Visitor {
         }
         let limits = DecoderLimits {
             bulk_bytes_max: engine.config.proto_max_bulk_len as i64,
-            auth_required: !engine.config.requirepass.is_empty(),
+            auth_required: !engine.acl.default_user().is_open(),
         };
         let query_limit = engine.config.client_query_buffer_limit;
         let slot = engine.connect(peer, Some(Arc::clone(&self.bell) as _));

@@ -124,6 +124,18 @@ impl Environment for FakeProcess {
         None
     }
 
+    fn read_file(&mut self, _: &str) -> Result<Vec<u8>, String> {
+        Err("there is no file".into())
+    }
+
+    fn replace_file(&mut self, _: &str, _: &[u8]) -> Result<(), String> {
+        Err("there is no file".into())
+    }
+
+    fn secret_bytes(&mut self, _: &mut [u8]) -> Result<(), String> {
+        Err("there is no randomness".into())
+    }
+
     fn executable(&self) -> String {
         "test".into()
     }

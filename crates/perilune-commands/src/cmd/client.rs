@@ -1,5 +1,6 @@
 //! `CLIENT`: clients look at themselves and at each other.
 
+use crate::acl::Acl;
 use crate::args::Args;
 use crate::blocking::UnblockReason;
 use crate::cmd::connection::check_client_name;
@@ -254,7 +255,7 @@ fn flag_letters(session: &Session) -> String {
 }
 
 /// One line of `CLIENT LIST`, in the format of Redis 7.2.
-fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
+pub(crate) fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let transaction = session.transaction.as_ref();
     let buffers = session.buffers;
@@ -265,7 +266,7 @@ fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} \
          ssub={} multi={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} \
-         oll={} omem={} tot-mem={} events={} cmd={} user=default redir=-1 resp={} lib-name={} \
+         oll={} omem={} tot-mem={} events={} cmd={} user={} redir=-1 resp={} lib-name={} \
          lib-ver={}",
         session.id,
         session.peer.addr,
@@ -292,6 +293,7 @@ fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
         total,
         if outbox > 0 { "rw" } else { "r" },
         if session.last_command.is_empty() { "NULL" } else { session.last_command },
+        String::from_utf8_lossy(session.user().name()),
         if session.protocol == Protocol::Resp3 { 3 } else { 2 },
         text(&session.lib_name),
         text(&session.lib_ver),
@@ -405,13 +407,14 @@ fn client_setinfo(
 struct KillFilter<'a> {
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
+    user: Option<&'a [u8]>,
     client_type: Option<ClientType>,
     id: Option<i64>,
     skip_me: bool,
 }
 
 impl<'a> KillFilter<'a> {
-    fn parse(args: Args<'a>) -> Result<KillFilter<'a>, CommandError> {
+    fn parse(args: Args<'a>, acl: &Acl) -> Result<KillFilter<'a>, CommandError> {
         if args.len() == 3 {
             return Ok(KillFilter { addr: Some(args[2]), ..KillFilter::default() });
         }
@@ -429,9 +432,10 @@ impl<'a> KillFilter<'a> {
             } else if args.is(at, "laddr") {
                 filter.laddr = Some(value);
             } else if args.is(at, "user") {
-                if value != b"default" {
+                if acl.get(value).is_none() {
                     return Err(errors::no_such_user(value));
                 }
+                filter.user = Some(value);
             } else if args.is(at, "skipme") && args.is(at + 1, "yes") {
                 filter.skip_me = true;
             } else if args.is(at, "skipme") && args.is(at + 1, "no") {
@@ -447,6 +451,7 @@ impl<'a> KillFilter<'a> {
     fn matches(&self, session: &Session) -> bool {
         self.addr.is_none_or(|addr| session.peer.addr.as_bytes() == addr)
             && self.laddr.is_none_or(|laddr| session.peer.laddr.as_bytes() == laddr)
+            && self.user.is_none_or(|name| session.user().name() == name)
             && self.client_type.is_none_or(|wanted| ClientType::of(session) == wanted)
             && self.id.is_none_or(|id| session.id as i64 == id)
             && !session.killed
@@ -458,7 +463,7 @@ fn client_kill(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    let filter = KillFilter::parse(args)?;
+    let filter = KillFilter::parse(args, &ctx.engine.acl)?;
     let me = ctx.client;
     let victims: Vec<ClientSlot> = ctx
         .engine

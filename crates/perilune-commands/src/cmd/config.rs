@@ -117,6 +117,7 @@ fn config_resetstat(
 ) -> Result<(), CommandError> {
     ctx.engine.stats.reset();
     ctx.engine.commands.reset_stats();
+    ctx.engine.acl.denied = Default::default();
     out.ok();
     Ok(())
 }
@@ -126,11 +127,12 @@ fn config_rewrite(
     _: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    let Engine { config, env, .. } = &mut *ctx.engine;
+    let Engine { config, env, acl, .. } = &mut *ctx.engine;
     if env.config_file().is_none() {
         return Err(errors::NO_CONFIG_FILE);
     }
-    env.rewrite_config_file(&|old| config.rewrite(old))
+    let users = acl.config_lines(config);
+    env.rewrite_config_file(&|old| config.rewrite(old, &users))
         .map_err(|reason| errors::config_rewrite(&reason))?;
     out.ok();
     Ok(())
@@ -185,10 +187,8 @@ impl Engine {
         if self.config.slowlog_max_len < before.slowlog_max_len {
             self.slowlog.entries.truncate(self.config.slowlog_max_len);
         }
-        if changed.contains(&ParamId::requirepass) && self.config.requirepass.is_empty() {
-            for (_, session) in self.sessions.iter_mut() {
-                session.authenticated = true;
-            }
+        if changed.contains(&ParamId::requirepass) {
+            self.change_default_password();
         }
     }
 }

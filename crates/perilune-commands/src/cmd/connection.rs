@@ -2,9 +2,8 @@
 
 use crate::args::Args;
 use crate::ctx::Ctx;
-use crate::engine::Engine;
 use crate::errors::{self, CommandError};
-use crate::session::{ClientSlot, ReplyMode};
+use crate::session::ReplyMode;
 use crate::spec::CommandSpec;
 use perilune_keyspace::Bytes;
 use perilune_resp::{Protocol, ReplyWriter};
@@ -99,45 +98,16 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
 ];
 
-/// Compares without telling by its duration where the first difference is.
-fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
-    let longest = a.len().max(b.len());
-    let mut difference = a.len() ^ b.len();
-    for at in 0..longest {
-        let left = a.get(at).copied().unwrap_or_default();
-        let right = b.get(at).copied().unwrap_or_default();
-        difference |= usize::from(left ^ right);
-    }
-    difference == 0
-}
-
-/// Logs a client in. There is one user, `default`; without a password it takes any.
-fn authenticate(
-    engine: &mut Engine,
-    client: ClientSlot,
-    user: &[u8],
-    password: &[u8],
-) -> Result<(), CommandError> {
-    let open = engine.config.requirepass.is_empty();
-    let right = equal_in_constant_time(&engine.config.requirepass, password);
-    if user != b"default" || !(open || right) {
-        engine.stats.auth_denied += 1;
-        return Err(errors::WRONGPASS);
-    }
-    if let Some(session) = engine.sessions.get_mut(client) {
-        session.authenticated = true;
-    }
-    Ok(())
-}
-
 fn auth(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     let (user, password) = match args.len() {
-        2 if ctx.engine.config.requirepass.is_empty() => return Err(errors::AUTH_NO_PASSWORD),
+        2 if ctx.engine.acl.default_user().needs_no_password() => {
+            return Err(errors::AUTH_NO_PASSWORD);
+        }
         2 => (&b"default"[..], args[1]),
         3 => (args[1], args[2]),
         _ => return Err(errors::SYNTAX),
     };
-    authenticate(ctx.engine, ctx.client, user, password)?;
+    ctx.engine.authenticate(ctx.client, user, password, args.name())?;
     out.ok();
     Ok(())
 }
@@ -201,7 +171,7 @@ fn parse_hello<'a>(args: Args<'a>) -> Result<Hello<'a>, CommandError> {
 fn hello(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     let hello = parse_hello(args)?;
     if let Some((user, password)) = hello.auth {
-        authenticate(ctx.engine, ctx.client, user, password)?;
+        ctx.engine.authenticate(ctx.client, user, password, args.name())?;
     }
     let Some(session) = ctx.session() else { return Err(errors::NOAUTH) };
     if !session.authenticated {
@@ -254,10 +224,9 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<()
     ctx.engine.unsubscribe_all(ctx.client);
     ctx.engine.stop_monitoring(ctx.client);
     ctx.select(0);
-    let open = ctx.engine.config.requirepass.is_empty();
+    ctx.engine.forget_login(ctx.client);
     if let Some(session) = ctx.session() {
         session.protocol = Protocol::Resp2;
-        session.authenticated = open;
         session.name = Bytes::new(b"");
         session.reply_mode = ReplyMode::On;
         session.no_evict = false;

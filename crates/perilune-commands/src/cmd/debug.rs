@@ -78,7 +78,9 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
         }
         (b"config-rewrite-force-all", 2) => {
             let config: &Config = &ctx.engine.config;
-            let rewritten = ctx.engine.env.rewrite_config_file(&|old| config.rewrite_all(old));
+            let users = ctx.engine.acl.config_lines(config);
+            let rewritten =
+                ctx.engine.env.rewrite_config_file(&|old| config.rewrite_all(old, &users));
             rewritten.map_err(|reason| errors::config_rewrite(&reason))?;
             out.ok();
             Ok(())

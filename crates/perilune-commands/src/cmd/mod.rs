@@ -1,7 +1,8 @@
 //! The commands, a file per group: each row of the table beside its handler.
 
+mod acl;
 mod bitmap;
-mod client;
+pub(crate) mod client;
 mod command;
 mod config;
 mod connection;
@@ -30,6 +31,7 @@ use crate::spec::CommandSpec;
 
 /// All rows. A new group of commands is added here, a new command in its group's file.
 pub(crate) const GROUPS: &[&[CommandSpec]] = &[
+    acl::COMMANDS,
     bitmap::combine::COMMANDS,
     bitmap::field::COMMANDS,
     bitmap::range::COMMANDS,

@@ -6,7 +6,7 @@ use crate::errors::{self, CommandError};
 use crate::glob;
 use crate::pubsub::Subscription;
 use crate::session::{ReplyMode, Session};
-use crate::spec::{CommandSpec, KeySpec};
+use crate::spec::{ChannelSpec, CommandSpec, KeySpec};
 use perilune_keyspace::Bytes;
 use perilune_resp::ReplyWriter;
 
@@ -20,6 +20,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         complexity: "O(N) with N the number of patterns",
         summary: "Subscribes to all channels that match patterns.",
         args: "pattern:pattern...",
+        channels: Some(ChannelSpec::PATTERNS),
         handler: psubscribe,
         ..CommandSpec::EMPTY
     },
@@ -32,6 +33,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         complexity: "O(N+M) with N the subscribers of the channel and M the number of patterns",
         summary: "Sends a message to the subscribers of a channel.",
         args: "channel message",
+        channels: Some(ChannelSpec::FIRST),
         handler: publish,
         ..CommandSpec::EMPTY
     },
@@ -137,6 +139,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         complexity: "O(N) with N the subscribers of the channel",
         summary: "Sends a message to the subscribers of a shard channel.",
         args: "shardchannel message",
+        channels: Some(ChannelSpec::FIRST),
         handler: spublish,
         ..CommandSpec::EMPTY
     },
@@ -150,6 +153,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         complexity: "O(N) with N the number of channels",
         summary: "Subscribes to shard channels.",
         args: "shardchannel...",
+        channels: Some(ChannelSpec::ALL),
         handler: ssubscribe,
         ..CommandSpec::EMPTY
     },
@@ -162,6 +166,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         complexity: "O(N) with N the number of channels",
         summary: "Subscribes to channels.",
         args: "channel...",
+        channels: Some(ChannelSpec::ALL),
         handler: subscribe,
         ..CommandSpec::EMPTY
     },

@@ -117,11 +117,18 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(),
     for owned in &transaction.queue {
         let view = owned.view();
         let args = Args::new(&view);
-        match ctx.engine.commands.resolve(args) {
+        let resolved = ctx.engine.commands.resolve(args).and_then(|id| {
+            // Rights may have changed since the command was queued.
+            ctx.engine.check_queued_rights(ctx.client, id, args).map(|()| id)
+        });
+        match resolved {
             Ok(id) => {
                 ctx.engine.call(ctx.client, id, args, out);
             }
-            Err(error) => out.error(error.text().as_bytes()),
+            Err(error) => {
+                ctx.engine.stats.count_error(error.text().as_bytes());
+                out.error(error.text().as_bytes());
+            }
         }
     }
     if let Some(session) = ctx.session() {

@@ -377,8 +377,7 @@ parameters! {
     // Security
     acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels;
         "acl-pubsub-default" NONE => choice;
-    aclfile: String = String::new(); "aclfile" IMMUTABLE => text
-        only [""] "ACL files are not supported by this build";
+    aclfile: String = String::new(); "aclfile" IMMUTABLE => text;
     acllog_max_len: usize = 128; "acllog-max-len" NONE => int(0, I64_MAX);
     enable_debug_command: ProtectedAction = ProtectedAction::No; "enable-debug-command" IMMUTABLE
         => choice;

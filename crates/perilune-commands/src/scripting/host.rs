@@ -32,7 +32,7 @@ impl<'e> Host<'e> {
     fn admit(&mut self, args: Args<'_>) -> Result<CommandId, CommandError> {
         let found = self.engine.commands.find(args);
         let id = found.map_err(|_| errors::SCRIPT_UNKNOWN_COMMAND)?;
-        match self.check(id, args.len()) {
+        match self.check(id, args) {
             Ok(()) => Ok(id),
             Err(error) => {
                 self.engine.commands.get_mut(id).stats.rejected += 1;
@@ -43,9 +43,9 @@ impl<'e> Host<'e> {
 
     /// The checks in Redis' order.
     #[inline]
-    fn check(&mut self, id: CommandId, arg_count: usize) -> Result<(), CommandError> {
+    fn check(&mut self, id: CommandId, args: Args<'_>) -> Result<(), CommandError> {
         let command = self.engine.commands.get(id);
-        if !command.takes(arg_count) {
+        if !command.takes(args.len()) {
             return Err(errors::SCRIPT_WRONG_ARITY);
         }
         let flags = command.flags;
@@ -59,6 +59,12 @@ impl<'e> Host<'e> {
         if flags.contains(CommandFlags::NOSCRIPT) && !self.engine.scripts_call_anything {
             return Err(errors::SCRIPT_NOT_ALLOWED);
         }
+        if run.restricted {
+            self.engine.check_script_rights(id, args)?;
+        }
+        let Some(run) = self.engine.scripting.running_mut() else {
+            return Err(errors::SCRIPT_NO_COMMANDS);
+        };
         if run.read_only && flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE) {
             return Err(errors::SCRIPT_READ_ONLY);
         }
@@ -163,8 +169,9 @@ impl ScriptHost for Host<'_> {
     }
 
     fn acl_check(&mut self, argv: &[&[u8]]) -> Result<bool, AclCheckError> {
-        match self.engine.commands.find(Args::new(argv)) {
-            Ok(_) => Ok(true),
+        let args = Args::new(argv);
+        match self.engine.commands.find(args) {
+            Ok(id) => Ok(self.engine.script_may_run(id, args)),
             Err(_) => Err(AclCheckError::UnknownCommand),
         }
     }

@@ -91,6 +91,8 @@ pub struct Run {
     pub kill: bool,
     /// It crossed `busy-reply-threshold`.
     pub slow: bool,
+    /// The caller's rights have to be looked at for every command.
+    pub restricted: bool,
     /// The server was over its memory limit when it started.
     pub over_memory: bool,
     /// Where effects go.

@@ -16,6 +16,7 @@ use perilune_script::{
     ScriptRef,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 /// What [`Engine::run_script`] is told about a run.
 pub(crate) struct RunRequest<'a> {
@@ -135,10 +136,18 @@ impl Engine {
 
     fn begin_run(&mut self, client: ClientSlot, name: RunName, flags: ScriptFlags, ro: bool) {
         let Some(caller) = self.sessions.get(client) else { return };
-        let (db, authenticated, no_touch) = (caller.db, caller.authenticated, caller.no_touch);
+        let (db, no_touch) = (caller.db, caller.no_touch);
+        let restricted = !caller.is_unrestricted();
+        let same_user = self
+            .sessions
+            .get(ClientSlot::SCRIPT)
+            .is_some_and(|script| Arc::ptr_eq(script.user(), caller.user()));
+        let other_user = (!same_user).then(|| Arc::clone(caller.user()));
         if let Some(script) = self.sessions.get_mut(ClientSlot::SCRIPT) {
             script.db = db;
-            script.authenticated = authenticated;
+            if let Some(user) = other_user {
+                script.set_user(user);
+            }
             script.no_touch = no_touch;
             script.protocol = Protocol::Resp2;
         }
@@ -153,6 +162,7 @@ impl Engine {
             wrote: false,
             kill: false,
             slow: false,
+            restricted,
             over_memory: self.scripting.over_memory,
             repl: ReplFlags::ALL,
         });

@@ -83,7 +83,9 @@ struct SortOptions<'a> {
 }
 
 impl<'a> SortOptions<'a> {
-    fn parse(args: Args<'a>, with_store: bool) -> Result<Self, CommandError> {
+    /// Reads the options. `any_key` says whether the user may read the keys that patterns lead to,
+    /// which can be any.
+    fn parse(args: Args<'a>, with_store: bool, any_key: bool) -> Result<Self, CommandError> {
         let mut options = SortOptions::default();
         let mut at = 2;
         while at < args.len() {
@@ -103,9 +105,16 @@ impl<'a> SortOptions<'a> {
                 at += 1;
             } else if args.is(at, "by") && left >= 1 {
                 options.by = args.get(at + 1);
-                options.unsorted |= options.by.is_some_and(|by| !by.contains(&b'*'));
+                let constant = options.by.is_some_and(|by| !by.contains(&b'*'));
+                if !constant && !any_key {
+                    return Err(errors::SORT_BY_DENIED);
+                }
+                options.unsorted |= constant;
                 at += 1;
             } else if args.is(at, "get") && left >= 1 {
+                if !any_key {
+                    return Err(errors::SORT_GET_DENIED);
+                }
                 options.get.extend(args.get(at + 1));
                 at += 1;
             } else {
@@ -128,7 +137,9 @@ impl<'a> SortOptions<'a> {
 }
 
 fn sort(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    sort_with(ctx, args, SortOptions::parse(args, true)?, out)
+    let any_key = ctx.engine.may_read_every_key(ctx.client, ctx.command, args);
+    let options = SortOptions::parse(args, true, any_key)?;
+    sort_with(ctx, args, options, out)
 }
 
 fn sort_ro(
@@ -136,7 +147,9 @@ fn sort_ro(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    sort_with(ctx, args, SortOptions::parse(args, false)?, out)
+    let any_key = ctx.engine.may_read_every_key(ctx.client, ctx.command, args);
+    let options = SortOptions::parse(args, false, any_key)?;
+    sort_with(ctx, args, options, out)
 }
 
 fn sort_with(
