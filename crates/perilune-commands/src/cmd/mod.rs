@@ -9,8 +9,10 @@ mod connection;
 mod debug;
 mod expiry;
 mod generic;
+mod geo;
 mod hash;
 mod help;
+mod hyperloglog;
 mod info;
 mod latency;
 mod list;
@@ -40,7 +42,10 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     command::COMMANDS,
     connection::COMMANDS,
     config::COMMANDS,
+    geo::points::COMMANDS,
+    geo::search::COMMANDS,
     hash::COMMANDS,
+    hyperloglog::COMMANDS,
     info::COMMANDS,
     memory::COMMANDS,
     latency::COMMANDS,
