@@ -278,6 +278,17 @@ pub fn only_subscription_commands(name: &str) -> CommandError {
     ))
 }
 
+// Features that this server does not have.
+texts! {
+    /// A command of cluster nodes.
+    CLUSTER_DISABLED = "ERR This instance has cluster support disabled";
+    /// `MODULE LOAD`.
+    MODULE_NOT_LOADED = "ERR Error loading the extension. Please check the server logs.";
+    /// `MODULE UNLOAD`.
+    MODULE_NOT_FOUND =
+        "ERR Error unloading module: no such module with that name";
+}
+
 /// A command that a configuration switch keeps closed.
 pub fn protected_command(name: &str) -> CommandError {
     let (command, switch) = match name.split('|').next().unwrap_or(name) {

@@ -3,6 +3,7 @@
 mod acl;
 mod bitmap;
 pub(crate) mod client;
+mod cluster;
 mod command;
 mod config;
 mod connection;
@@ -17,6 +18,7 @@ mod info;
 mod latency;
 mod list;
 mod memory;
+mod module;
 mod pubsub;
 mod random_count;
 mod replication;
@@ -39,6 +41,7 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     bitmap::range::COMMANDS,
     bitmap::single::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     command::COMMANDS,
     connection::COMMANDS,
     config::COMMANDS,
@@ -48,6 +51,7 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     hyperloglog::COMMANDS,
     info::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     latency::COMMANDS,
     debug::COMMANDS,
     list::elements::COMMANDS,
