@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::owned_args::OwnedArgs;
 use crate::redact::redacted;
-use crate::session::ClientSlot;
+use crate::session::{ClientSlot, DebugMode};
 use crate::spec::CommandFlags;
 use crate::table::{Command, CommandId};
 use perilune_keyspace::Value;
@@ -26,6 +26,9 @@ pub enum Flow {
     Continue,
     /// Waits for its waker; the client is blocked and further requests stay unread.
     Blocked,
+    /// Leaves the parked call to whoever can talk to the debugger's user; see
+    /// [`Engine::take_debug_call`].
+    Debug,
     /// Writes what there is and closes.
     Close,
 }
@@ -35,6 +38,7 @@ enum Admission {
     Run(CommandId),
     Queue,
     Postpone,
+    Debug,
 }
 
 impl Engine {
@@ -47,6 +51,7 @@ impl Engine {
         let Some(session) = self.sessions.get(client) else { return Flow::Close };
         let (protocol, start) = (session.protocol, out.len());
         let before = self.current_client.replace(client);
+        self.replies_wait = start > 0;
         self.process(client, argv, &mut RespWriter::new(out, protocol));
         self.current_client = before;
         self.settle(client, start, out)
@@ -83,8 +88,30 @@ impl Engine {
             None => Flow::Close,
             Some(session) if session.killed || session.close_after_reply => Flow::Close,
             Some(session) if session.blocked.is_some() => Flow::Blocked,
+            Some(session) if session.debug_call.is_some() => Flow::Debug,
             Some(_) => Flow::Continue,
         }
+    }
+
+    /// Runs a command that was parked for a debugger. The checks are made again, because things
+    /// may have changed; it cannot wait any more.
+    pub(crate) fn process_parked(
+        &mut self,
+        client: ClientSlot,
+        argv: &[&[u8]],
+        out: &mut dyn ReplyWriter,
+    ) {
+        let args = Args::new(argv);
+        let error = match self.admit(client, args) {
+            Ok(Admission::Run(id)) => {
+                self.call(client, id, args, out);
+                return self.after_command();
+            }
+            Ok(_) => errors::ENGINE_BUSY,
+            Err(error) => error,
+        };
+        self.stats.count_error(error.text().as_bytes());
+        out.error(error.text().as_bytes());
     }
 
     fn process(&mut self, client: ClientSlot, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
@@ -96,6 +123,7 @@ impl Engine {
             }
             Ok(Admission::Queue) => self.queue(client, args, out),
             Ok(Admission::Postpone) => self.postpone(client, args),
+            Ok(Admission::Debug) => self.park_debug_call(client, args),
             Err(error) => {
                 self.stats.count_error(error.text().as_bytes());
                 out.error(error.text().as_bytes());
@@ -153,6 +181,7 @@ impl Engine {
         session.last_command_ms = self.now_us / 1000;
         let (authenticated, unrestricted) = (session.authenticated, session.is_unrestricted());
         let queueing = session.transaction.is_some();
+        let debug_mode = session.debug_mode;
         let only_subscriptions = session.subscriber_only();
         if !authenticated && !flags.contains(CommandFlags::NO_AUTH) && self.auth_required(client) {
             return Err(errors::NOAUTH);
@@ -180,23 +209,23 @@ impl Engine {
         {
             return Err(error);
         }
+        let debugs = debug_mode != DebugMode::Off && can_be_debugged(name);
+        if queueing && debugs {
+            return Err(errors::DEBUG_IN_MULTI);
+        }
         if queueing && !runs_inside_multi(name) {
             return Ok(Admission::Queue);
         }
         if self.pause.is_some() && self.is_paused(client, id, flags, args) {
             return Ok(Admission::Postpone);
         }
-        Ok(Admission::Run(id))
+        Ok(if debugs { Admission::Debug } else { Admission::Run(id) })
     }
 
-    /// `DEBUG` and `MODULE`, which a configuration switch opens for nobody, local clients or all.
+    /// `DEBUG` and the like, which a configuration switch opens for nobody, local clients or all.
     fn check_protected(&self, client: ClientSlot, name: &str) -> Result<(), CommandError> {
         let local = self.sessions.get(client).is_some_and(|session| session.peer.local);
-        let switch = match name.starts_with("module") {
-            true => self.config.enable_module_command,
-            false => self.config.enable_debug_command,
-        };
-        match switch.allows(local) {
+        match self.config.enable_debug_command.allows(local) {
             true => Ok(()),
             false => Err(errors::protected_command(name)),
         }
@@ -486,6 +515,7 @@ impl Engine {
             }
             Ok(Admission::Queue) => self.queue(client, args, out),
             Ok(Admission::Postpone) => self.postpone(client, args),
+            Ok(Admission::Debug) => self.park_debug_call(client, args),
             Err(error) => {
                 self.stats.count_error(error.text().as_bytes());
                 out.error(error.text().as_bytes());
@@ -691,6 +721,11 @@ impl Engine {
 /// Commands that `MULTI` does not queue.
 fn runs_inside_multi(name: &str) -> bool {
     matches!(name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+/// Whether `SCRIPT DEBUG` is about this command.
+fn can_be_debugged(name: &str) -> bool {
+    matches!(name, "eval" | "eval_ro" | "fcall" | "fcall_ro")
 }
 
 /// Commands a RESP2 subscriber may send.

@@ -98,6 +98,8 @@ pub struct Engine {
     pub expire_cursor: usize,
     /// Slot of the client that the next tick looks at first.
     pub(crate) client_cursor: usize,
+    /// Replies of the running command's client wait to be sent.
+    pub(crate) replies_wait: bool,
     /// `DEBUG PAUSE-CRON`.
     pub cron_paused: bool,
     /// Where durable data lives.
@@ -194,6 +196,7 @@ impl EngineBuilder {
             scripts_call_anything: false,
             expire_cursor: 0,
             client_cursor: 0,
+            replies_wait: false,
             cron_paused: false,
             storage: self.storage,
             env: self.env,

@@ -86,6 +86,13 @@ pub trait Environment: Send {
     /// Path of the running program.
     fn executable(&self) -> String;
 
+    /// An environment for a private copy of the engine: it shares log and figures, and refuses
+    /// whatever reaches beyond the engine. The default is a process that has room for one engine
+    /// only.
+    fn detached(&self) -> Option<Box<dyn Environment>> {
+        None
+    }
+
     /// Asks the server to end once the current command has been answered.
     fn shutdown(&mut self, request: ShutdownRequest);
 }

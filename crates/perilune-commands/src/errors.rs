@@ -278,17 +278,6 @@ pub fn only_subscription_commands(name: &str) -> CommandError {
     ))
 }
 
-// Features that this server does not have.
-texts! {
-    /// A command of cluster nodes.
-    CLUSTER_DISABLED = "ERR This instance has cluster support disabled";
-    /// `MODULE LOAD`.
-    MODULE_NOT_LOADED = "ERR Error loading the extension. Please check the server logs.";
-    /// `MODULE UNLOAD`.
-    MODULE_NOT_FOUND =
-        "ERR Error unloading module: no such module with that name";
-}
-
 /// A command that a configuration switch keeps closed.
 pub fn protected_command(name: &str) -> CommandError {
     let (command, switch) = match name.split('|').next().unwrap_or(name) {
@@ -328,8 +317,20 @@ texts! {
     UNKILLABLE = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
     /// `SCRIPT FLUSH` with another word.
     SCRIPT_FLUSH_MODE = "ERR SCRIPT FLUSH only support SYNC|ASYNC option";
-    /// `SCRIPT DEBUG`.
-    SCRIPT_DEBUG_UNSUPPORTED = "ERR SCRIPT DEBUG is not supported by this build";
+    /// `SCRIPT DEBUG` with another word.
+    DEBUG_MODE = "ERR Use SCRIPT DEBUG YES/SYNC/NO";
+    /// `SCRIPT DEBUG` while replies wait to be sent.
+    DEBUG_IN_PIPELINE = "ERR SCRIPT DEBUG must be called outside a pipeline";
+    /// `EVALSHA` of a client that debugs.
+    DEBUG_EVALSHA = "ERR Please use EVAL instead of EVALSHA for debugging";
+    /// A script in the transaction of a client that debugs.
+    DEBUG_IN_MULTI = "ERR a script inside of a transaction can't be debugged";
+    /// Too many clients debug on copies.
+    TOO_MANY_COPIES = "ERR too many debugging sessions at the same time";
+    /// A second copy of the data does not fit.
+    NO_ROOM_FOR_COPY = "OOM a copy of the data for the debugger may exceed 'maxmemory', use SCRIPT DEBUG SYNC";
+    /// Engine or process cannot be had twice.
+    NO_COPY = "ERR this server can't copy its data for the debugger, use SCRIPT DEBUG SYNC";
     /// `FCALL` of a function that does not exist.
     FUNCTION_NOT_FOUND = "ERR Function not found";
     /// `FCALL` with a number of keys that is none.
@@ -390,6 +391,9 @@ pub fn no_input_key(command: &[u8]) -> CommandError {
 
 /// What a killed script ends with.
 pub const SCRIPT_KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
+
+/// What a debugged script ends with when its client is closed.
+pub const DEBUG_CLIENT_KILLED: &str = "ERR script aborted because the debugging client was closed";
 /// What library code that runs too long ends with.
 pub const LOAD_TIMEOUT: &str = "ERR FUNCTION LOAD timeout";
 /// A library cannot be loaded because its engine is running a script; without code.
@@ -643,66 +647,6 @@ texts! {
 pub fn no_latency_samples(event: &[u8]) -> CommandError {
     let event = String::from_utf8_lossy(event);
     CommandError::owned(format!("ERR No samples available for event '{event}'"))
-}
-
-// Positions.
-texts! {
-    /// A unit of length that is none.
-    GEO_UNIT = "ERR unsupported unit provided. please use M, KM, FT, MI";
-    /// A search around a member that is not there.
-    GEO_NO_MEMBER = "ERR could not decode requested zset member";
-    /// A radius that is no number.
-    GEO_RADIUS_NOT_A_FLOAT = "ERR need numeric radius";
-    /// A radius below zero.
-    GEO_RADIUS_NEGATIVE = "ERR radius cannot be negative";
-    /// A width that is no number.
-    GEO_WIDTH_NOT_A_FLOAT = "ERR need numeric width";
-    /// A height that is no number.
-    GEO_HEIGHT_NOT_A_FLOAT = "ERR need numeric height";
-    /// A box with a side below zero.
-    GEO_BOX_NEGATIVE = "ERR height or width cannot be negative";
-    /// A search for no member.
-    GEO_COUNT = "ERR COUNT must be > 0";
-    /// `ANY` of how many?
-    GEO_ANY_WITHOUT_COUNT = "ERR the ANY argument requires COUNT argument";
-    /// `GEORADIUS` that stores what only a reply can hold.
-    GEORADIUS_STORE_WITH = "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
-    /// `GEOSEARCHSTORE` that stores what only a reply can hold.
-    GEOSEARCHSTORE_WITH = "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
-}
-
-/// A position that is not on the map.
-pub fn invalid_position(lon: f64, lat: f64) -> CommandError {
-    CommandError::owned(format!("ERR invalid longitude,latitude pair {lon:.6},{lat:.6}"))
-}
-
-/// A search without one of two options. `command` as it was sent.
-pub fn geo_one_of(options: &str, command: &[u8]) -> CommandError {
-    let command = String::from_utf8_lossy(command);
-    CommandError::owned(format!("ERR exactly one of {options} can be specified for {command}"))
-}
-
-// HyperLogLogs.
-texts! {
-    /// A string that is none.
-    NOT_A_HYPERLOGLOG = "WRONGTYPE Key is not a valid HyperLogLog string value.";
-    /// One that does not describe all its registers.
-    CORRUPT_HYPERLOGLOG = "INVALIDOBJ Corrupted HLL object detected";
-    /// `PFDEBUG DECODE` of the other encoding.
-    HYPERLOGLOG_NOT_SPARSE = "ERR HLL encoding is not sparse";
-    /// `PFDEBUG` of a key that is not there.
-    KEY_DOES_NOT_EXIST = "ERR The specified key does not exist";
-}
-
-/// `PFDEBUG` with another word.
-pub fn unknown_pfdebug_subcommand(word: &[u8]) -> CommandError {
-    let word = String::from_utf8_lossy(word);
-    CommandError::owned(format!("ERR Unknown PFDEBUG subcommand '{word}'"))
-}
-
-/// `PFSELFTEST` found a mistake.
-pub fn self_test_failed(reason: String) -> CommandError {
-    CommandError::owned(format!("ERR TESTFAILED {reason}"))
 }
 
 // Bits.

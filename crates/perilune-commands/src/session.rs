@@ -48,6 +48,18 @@ pub struct PeerInfo {
     pub local: bool,
 }
 
+/// `SCRIPT DEBUG`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DebugMode {
+    /// Scripts simply run.
+    #[default]
+    Off,
+    /// `YES`: the next script is debugged on a copy of the data.
+    Copy,
+    /// `SYNC`: the next script is debugged on the data, while everybody waits.
+    Sync,
+}
+
 /// `CLIENT REPLY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplyMode {
@@ -156,6 +168,12 @@ pub struct Session {
     pub replica: Option<Box<Replica>>,
     /// `CLIENT REPLY`.
     pub reply_mode: ReplyMode,
+    /// `SCRIPT DEBUG`.
+    pub debug_mode: DebugMode,
+    /// A call that the connection is to run with a debugger.
+    pub debug_call: Option<Box<OwnedArgs>>,
+    /// Debugs on a copy of the engine.
+    pub has_copy: bool,
     /// `CLIENT NO-EVICT`.
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`.
@@ -214,6 +232,9 @@ impl Session {
             monitor: false,
             replica: None,
             reply_mode: ReplyMode::On,
+            debug_mode: DebugMode::Off,
+            debug_call: None,
+            has_copy: false,
             no_evict: false,
             no_touch: false,
             close_after_reply: false,

@@ -7,11 +7,12 @@ use std::ffi::{CStr, c_int};
 
 use mlua::ffi::*;
 use perilune_resp::{Protocol, format_double};
-use perilune_script::{LogLevel, ReplFlags};
+use perilune_script::{DEBUG_VALUES_MAX, LogLevel, ReplFlags};
 use sha1::{Digest, Sha1};
 use smallvec::SmallVec;
 
 use crate::convert::{LuaReplyWriter, Outcome};
+use crate::debug::{copy, with_debugger};
 use crate::errors::{self, push_error};
 use crate::interrupt::{BUDGET_UNITS, tick};
 use crate::raise::{LuaError, native, push_bytes};
@@ -224,7 +225,8 @@ unsafe fn check_one_string(lua: State) -> bool {
     unsafe {
         let fine = lua_gettop(lua) == 1 && lua_type(lua, 1) == LUA_TSTRING;
         if !fine {
-            errors::push_error_table(lua, b"wrong number or type of arguments");
+            // A value to be returned, not an error to be raised.
+            let _ = push_error(lua, b"wrong number or type of arguments");
         }
         fine
     }
@@ -235,8 +237,9 @@ unsafe fn error_reply(lua: State) -> Result<c_int, LuaError> {
     unsafe {
         if check_one_string(lua) {
             let text = text_at(lua, 1).unwrap_or_default();
-            let text = text.strip_prefix(b"-").unwrap_or(text);
-            errors::push_error_table(lua, &[b"-", text].concat());
+            let text = [b"-", text.strip_prefix(b"-").unwrap_or(text)].concat();
+            with_debugger(lua, |debugger| debugger.on_error(&text));
+            errors::push_error_table(lua, &text);
         }
         Ok(1)
     }
@@ -262,15 +265,26 @@ unsafe fn replicate_commands(lua: State) -> Result<c_int, LuaError> {
     Ok(1)
 }
 
-/// `redis.breakpoint`: false says that no debugger is attached.
+/// `redis.breakpoint`: whether a debugger is attached, which then stops before the next line.
 unsafe fn breakpoint(lua: State) -> Result<c_int, LuaError> {
     // SAFETY: a C function's own frame.
-    unsafe { lua_pushboolean(lua, 0) };
+    unsafe {
+        let attached = with_debugger(lua, |debugger| debugger.on_breakpoint()).is_some();
+        lua_pushboolean(lua, attached.into());
+    }
     Ok(1)
 }
 
 /// `redis.debug`: prints to an attached debugger, so without one it does nothing.
-unsafe fn debug(_lua: State) -> Result<c_int, LuaError> {
+unsafe fn debug(lua: State) -> Result<c_int, LuaError> {
+    // SAFETY: a C function's own frame; copies are made in host mode and without running code.
+    unsafe {
+        with_debugger(lua, |debugger| {
+            let mut left = DEBUG_VALUES_MAX;
+            let values = (1..=lua_gettop(lua)).map(|index| copy(lua, index, 0, &mut left));
+            debugger.on_print(&values.collect::<Vec<_>>());
+        });
+    }
     Ok(0)
 }
 

@@ -5,9 +5,10 @@ use std::ffi::CStr;
 use mlua::ffi::*;
 use perilune_resp::ReplyWriter;
 use perilune_script::{
-    CompileError, FunctionSpec, Handle, Invocation, ScriptEngine, ScriptError, ScriptHost,
+    CompileError, Debugger, FunctionSpec, Handle, Invocation, ScriptEngine, ScriptError, ScriptHost,
 };
 
+use crate::debug::attach;
 use crate::errors;
 use crate::raise::push_bytes;
 use crate::register::{LibraryDraft, Registered};
@@ -16,8 +17,10 @@ use crate::sandbox::{build, set_argument_tables, show_to_functions, use_globals}
 use crate::state::{State, load_text, pace_collector, slot};
 use crate::stdlib::reset_settings;
 
-const SCRIPT_CHUNK: &CStr = c"@user_script";
-const LIBRARY_CHUNK: &CStr = c"@user_function";
+/// The name of every script's code.
+pub(crate) const SCRIPT_CHUNK: &CStr = c"@user_script";
+/// The name of every library's code.
+pub(crate) const LIBRARY_CHUNK: &CStr = c"@user_function";
 
 /// Longest `KEYS` or `ARGV` whose table is used again.
 const REUSED_ELEMENTS_MAX: usize = 16;
@@ -323,6 +326,27 @@ impl ScriptEngine for LuaEngine {
         self.clean_up(code, input, mode);
         self.state.end_run();
         result
+    }
+
+    fn call_debugged(
+        &mut self,
+        handle: Handle,
+        input: Invocation<'_>,
+        host: &mut dyn ScriptHost,
+        debugger: &dyn Debugger,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), ScriptError> {
+        // SAFETY: a run detaches it, and what never became one is seen to below.
+        unsafe { attach(&self.state, debugger) };
+        let result = self.call(handle, input, host, out);
+        self.state.context().debugger.set(None);
+        result
+    }
+
+    fn fresh(&self) -> Option<Box<dyn ScriptEngine>> {
+        let mut engine = LuaEngine::new();
+        engine.set_memory_limit(self.state.context().heap.limit_bytes.get());
+        Some(Box::new(engine))
     }
 
     fn load_library(

@@ -9,6 +9,7 @@ use std::ffi::{CStr, c_int};
 use mlua::ffi::*;
 use perilune_script::ScriptError;
 
+use crate::debug::with_debugger;
 use crate::raise::{LuaError, push_bytes};
 use crate::state::context;
 
@@ -73,6 +74,7 @@ pub(crate) unsafe fn push_error(lua: *mut lua_State, text: &[u8]) -> LuaError {
         if lua_checkstack(lua, 4) == 0 {
             lua_settop(lua, 0);
         }
+        with_debugger(lua, |debugger| debugger.on_error(text));
         push_error_table(lua, text);
     }
     LuaError::OnStack

@@ -13,6 +13,7 @@
 //! - `alloc`: memory is counted and may be limited;
 //! - `raise`: errors leave native code only when no Rust value is alive;
 //! - `stdlib`: the libraries, rewritten without recursion or unchecked sizes;
+//! - `debug`: what a debugger has evaluated is a script like any other;
 //! - `convert`, `reply`: replies in both directions, of any depth and size.
 //!
 //! All `unsafe` code of the project is in this crate. It speaks to Lua through the raw functions
@@ -35,6 +36,7 @@ mod api;
 mod base;
 mod convert;
 mod coroutine;
+mod debug;
 mod engine;
 mod errors;
 mod interrupt;

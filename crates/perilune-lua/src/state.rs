@@ -12,9 +12,10 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use mlua::ffi::*;
-use perilune_script::{Interrupt, ScriptHost};
+use perilune_script::{Debugger, Interrupt, ScriptHost};
 
 use crate::alloc::{Heap, allocate};
+use crate::debug::on_event;
 use crate::errors;
 use crate::interrupt::{self, BUDGET_UNITS};
 use crate::raise::LuaError;
@@ -106,7 +107,11 @@ pub(crate) struct EngineContext {
     /// When the count hook asked last in this run.
     asked_at: Cell<Option<Instant>>,
     /// The server, for the duration of a run.
-    host: Cell<Option<NonNull<dyn ScriptHost>>>,
+    pub(crate) host: Cell<Option<NonNull<dyn ScriptHost>>>,
+    /// Sees every line of the run.
+    pub(crate) debugger: Cell<Option<NonNull<dyn Debugger>>>,
+    /// The running code is the debugger's, not the program's.
+    pub(crate) evaluating: Cell<bool>,
     /// A panic of the host, on its way around Lua's frames.
     pub(crate) panic: Cell<Option<Box<dyn Any + Send>>>,
     /// The script used `setfenv`, so environments must be put back after the run.
@@ -135,8 +140,13 @@ impl EngineContext {
     /// # Safety
     /// `lua` is a live thread of this state.
     pub(crate) unsafe fn arm(&self, lua: *mut lua_State) {
+        let debugged = self.debugger.get().is_some() && !self.evaluating.get();
+        let (hook, mask): (lua_Hook, c_int) = match debugged {
+            false => (on_count, LUA_MASKCOUNT),
+            true => (on_event, LUA_MASKCOUNT | LUA_MASKLINE),
+        };
         // SAFETY: as promised.
-        unsafe { lua_sethook(lua, Some(on_count), LUA_MASKCOUNT, self.hook_instructions.get()) };
+        unsafe { lua_sethook(lua, Some(hook), mask, self.hook_instructions.get()) };
     }
 
     /// Finds the number of instructions that take between [`HOOK_FAST`] and [`HOOK_SLOW`].
@@ -237,16 +247,28 @@ unsafe fn ask_host(lua: *mut lua_State) -> Result<(), LuaError> {
 unsafe extern "C-unwind" fn on_count(lua: *mut lua_State, _record: *mut lua_Debug) {
     // SAFETY: installed only in states of this crate; nothing is owned when the error is raised.
     unsafe {
-        let context = context(lua);
-        context.base.hooks.in_host.set(true);
-        pace_collector(lua);
-        let answer = ask_host(lua).is_ok();
-        context.adapt_hook();
-        context.arm(lua);
-        context.base.hooks.in_host.set(false);
-        if !answer {
+        context(lua).base.hooks.in_host.set(true);
+        let goes_on = after_count(lua);
+        context(lua).base.hooks.in_host.set(false);
+        if !goes_on {
             lua_error(lua);
         }
+    }
+}
+
+/// What is done every so many instructions. False, with the error on the stack, if the run must
+/// end.
+///
+/// # Safety
+/// Called by a hook of `lua`, in host mode.
+pub(crate) unsafe fn after_count(lua: *mut lua_State) -> bool {
+    // SAFETY: as promised.
+    unsafe {
+        pace_collector(lua);
+        let goes_on = ask_host(lua).is_ok();
+        context(lua).adapt_hook();
+        context(lua).arm(lua);
+        goes_on
     }
 }
 
@@ -268,6 +290,8 @@ impl State {
             hook_instructions: Cell::new(HOOK_INSTRUCTIONS_START),
             asked_at: Cell::new(None),
             host: Cell::new(None),
+            debugger: Cell::new(None),
+            evaluating: Cell::new(false),
             panic: Cell::new(None),
             environment_changed: Cell::new(false),
             stock_setfenv: Cell::new(None),
@@ -335,9 +359,10 @@ impl State {
         status
     }
 
-    /// Takes the host away again and lets a panic of it go on.
+    /// Takes host and debugger away again and lets a panic of it go on.
     pub(crate) fn end_run(&self) {
         self.context.host.set(None);
+        self.context.debugger.set(None);
         self.context.killed.set(None);
         if let Some(panic) = self.context.panic.take() {
             std::panic::resume_unwind(panic);

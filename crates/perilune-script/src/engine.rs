@@ -1,5 +1,6 @@
 //! What an engine does: [`ScriptEngine`].
 
+use crate::debug::Debugger;
 use crate::host::ScriptHost;
 use perilune_resp::ReplyWriter;
 use std::fmt;
@@ -131,6 +132,27 @@ pub trait ScriptEngine: Send {
         host: &mut dyn ScriptHost,
         out: &mut dyn ReplyWriter,
     ) -> Result<(), ScriptError>;
+
+    /// As [`call`](Self::call), with a debugger that sees every line of the program. The default is
+    /// an engine whose scripts cannot be debugged: it answers an error.
+    fn call_debugged(
+        &mut self,
+        handle: Handle,
+        input: Invocation<'_>,
+        host: &mut dyn ScriptHost,
+        debugger: &dyn Debugger,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), ScriptError> {
+        let _ = (handle, input, host, debugger, out);
+        let text = b"ERR the script engine has no debugger".to_vec();
+        Err(ScriptError { text, ..ScriptError::default() })
+    }
+
+    /// Another engine of the same kind and settings, with nothing compiled. The default is an
+    /// engine of which there can be only one.
+    fn fresh(&self) -> Option<Box<dyn ScriptEngine>> {
+        None
+    }
 
     /// Runs the code of a library (without its `#!` line, as for [`compile`](Self::compile)) and
     /// returns what it registered. On error nothing of it stays. `host` serves log and interrupt;

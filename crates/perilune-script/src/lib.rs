@@ -7,22 +7,30 @@
 //!   the reply protocol, and be told to stop.
 //! - [`ScriptCache`] holds scripts by [`Digest`], [`Libraries`] the functions; [`parse_script_header`]
 //!   and [`parse_library_header`] read first lines.
+//! - [`Debugger`] and [`DebugFrame`] are the two sides of a program that stands still; [`Ldb`] is
+//!   the debugger that `redis-cli --ldb` speaks to.
 //!
 //! This crate names no language, opens nothing and knows no command.
 
 mod cache;
+mod debug;
 mod digest;
 mod engine;
 mod host;
+mod ldb;
 mod library;
 mod shebang;
 
 pub use cache::{Emptied, ScriptCache, ScriptRef, UNPINNED_MAX};
+pub use debug::{
+    DEBUG_DEPTH_MAX, DEBUG_VALUES_MAX, DebugFrame, DebugValue, Debugger, StackLevel, Verdict,
+};
 pub use digest::Digest;
 pub use engine::{
     CompileError, FunctionSpec, Handle, Invocation, ScriptEngine, ScriptError, ScriptFlags,
 };
 pub use host::{AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptHost};
+pub use ldb::{DebugTransport, EVALUATION_TOO_LONG, Ldb, Received};
 pub use library::{Function, FunctionRef, Libraries, Library, LibraryError};
 pub use shebang::{
     LibraryHeader, ScriptHeader, ShebangError, is_valid_name, parse_library_header,

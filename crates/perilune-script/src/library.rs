@@ -170,6 +170,11 @@ impl Libraries {
         self.by_name.get(name)
     }
 
+    /// The code of the library that has a function of that name.
+    pub fn code_of(&self, function: &[u8]) -> Option<&[u8]> {
+        self.get(self.owner(function)?).map(|library| &*library.code)
+    }
+
     /// The function of that name, in any letter case.
     #[inline]
     pub fn function(&self, name: &[u8]) -> Option<&FunctionRef> {
@@ -278,7 +283,7 @@ impl Libraries {
         }
     }
 
-    /// Name of the library with that function. Only asked when names collide.
+    /// Name of the library with that function; found by looking at all of them.
     fn owner(&self, function: &[u8]) -> Option<&[u8]> {
         let has = |library: &&Library| {
             library.functions.iter().any(|own| own.name.eq_ignore_ascii_case(function))

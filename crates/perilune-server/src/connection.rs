@@ -10,6 +10,7 @@
 //!
 //! Invariant: `input[..decoded]` holds the requests in `requests`; `executed` of them have run.
 
+use crate::debugger;
 use crate::gate::Gate;
 use crate::input::Input;
 use crate::socket::Socket;
@@ -56,7 +57,7 @@ pub(crate) struct Bell {
 
 impl Waker for Bell {
     fn wake(&self) {
-        self.rung.store(true, Ordering::Release);
+        self.put_ring_back();
         if let Some(listener) = self.listener.lock().take() {
             listener.wake();
         }
@@ -68,8 +69,18 @@ impl Waker for Bell {
 }
 
 impl Bell {
+    /// Whether it rang since somebody looked.
+    pub(crate) fn take_ring(&self) -> bool {
+        self.rung.swap(false, Ordering::AcqRel)
+    }
+
+    /// Lets the next look find it rung.
+    pub(crate) fn put_ring_back(&self) {
+        self.rung.store(true, Ordering::Release);
+    }
+
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Event> {
-        if self.rung.swap(false, Ordering::AcqRel) {
+        if self.take_ring() {
             return Poll::Ready(Event::Bell);
         }
         let mut listener = self.listener.lock();
@@ -78,7 +89,7 @@ impl Bell {
         }
         drop(listener);
         // A ring between the look and the registration found nobody to wake.
-        match self.rung.swap(false, Ordering::AcqRel) {
+        match self.take_ring() {
             true => Poll::Ready(Event::Bell),
             false => Poll::Pending,
         }
@@ -342,6 +353,11 @@ impl State {
         }
     }
 
+    /// Whether nothing more is read here: the connection closes or goes to a debugger.
+    fn is_over(&self) -> bool {
+        matches!(self.flow, Flow::Close | Flow::Debug)
+    }
+
     fn over_query_limit(&self) -> bool {
         self.input.len() - self.decoded > self.query_limit
     }
@@ -354,6 +370,9 @@ pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: Box<State>) {
     if !state.kill {
         let last = flush_all(&mut socket, &mut state);
         let _ = tokio::time::timeout(LINGER, last).await;
+    }
+    if state.flow == Flow::Debug && !state.kill {
+        debugger::serve(socket, &gate, state.slot, &bell).await;
     }
     gate.run(state, |state, engine| {
         engine.count_network(state.bytes_read, state.bytes_written);
@@ -389,7 +408,7 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
         if state.has_work() && state.flow == Flow::Continue {
             state = execute(gate, state).await;
             state.compact();
-            if state.kill || !write_now(socket, &mut state).await || state.flow == Flow::Close {
+            if state.kill || !write_now(socket, &mut state).await || state.is_over() {
                 return state;
             }
             if state.flow == Flow::Continue && state.has_work() {
@@ -422,7 +441,7 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
             Event::Bell => {
                 state = execute(gate, state).await;
                 state.compact();
-                if state.kill || !write_now(socket, &mut state).await || state.flow == Flow::Close {
+                if state.kill || !write_now(socket, &mut state).await || state.is_over() {
                     return state;
                 }
             }

@@ -4,7 +4,6 @@
 use crate::config_file::system_words;
 use crate::listen::{Held, ListenerChange};
 use crate::log;
-use crate::process;
 use nix::sys::resource::{UsageWho, getrusage};
 use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
 use perilune_commands::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
@@ -28,6 +27,9 @@ pub(crate) enum Request {
     /// Serve these sockets instead.
     Listen(ListenerChange),
 }
+
+/// Why a copy of the engine cannot change its process.
+const DETACHED: &str = "a copy of the data can't change the server";
 
 /// How old a figure of `used_memory` may be: the allocator takes tens of microseconds to sum its
 /// statistics up, which is many times a command.
@@ -110,15 +112,7 @@ impl Environment for ProcessEnvironment {
     }
 
     fn memory(&self) -> MemoryFigures {
-        // Figures are as of the last epoch; an allocator without statistics reads as zero.
-        let _ = epoch::advance();
-        MemoryFigures {
-            allocated: stats::allocated::read().unwrap_or(0),
-            active: stats::active::read().unwrap_or(0),
-            resident: stats::resident::read().unwrap_or(0),
-            rss: resident_set(),
-            system_total: self.system_total,
-        }
+        memory_figures(self.system_total)
     }
 
     fn used_memory(&self) -> usize {
@@ -134,16 +128,7 @@ impl Environment for ProcessEnvironment {
     }
 
     fn cpu(&self) -> CpuFigures {
-        let micros = |time: nix::sys::time::TimeVal| {
-            (time.tv_sec().max(0) as u64) * 1_000_000 + time.tv_usec().max(0) as u64
-        };
-        match getrusage(UsageWho::RUSAGE_SELF) {
-            Ok(usage) => CpuFigures {
-                sys_us: micros(usage.system_time()),
-                user_us: micros(usage.user_time()),
-            },
-            Err(_) => CpuFigures::default(),
-        }
+        cpu_figures()
     }
 
     fn dispose(&mut self, garbage: Box<dyn Any + Send>) {
@@ -171,11 +156,6 @@ impl Environment for ProcessEnvironment {
                 reason.to_owned()
             })?;
             let _ = self.requests.send(Request::Listen(change));
-        }
-        let of_process =
-            [ParamId::crash_log_enabled, ParamId::jemalloc_bg_thread, ParamId::proc_title_template];
-        if changed.iter().any(|id| of_process.contains(id)) {
-            process::apply(config);
         }
         if changed.contains(&ParamId::loglevel) {
             log::set_level(log_threshold(config));
@@ -211,18 +191,113 @@ impl Environment for ProcessEnvironment {
     }
 
     fn secret_bytes(&mut self, buffer: &mut [u8]) -> Result<(), String> {
-        let mut source = std::fs::File::open("/dev/urandom").map_err(|e| system_words(&e))?;
-        source.read_exact(buffer).map_err(|error| system_words(&error))
+        secret_bytes(buffer)
     }
 
     fn executable(&self) -> String {
-        let path = std::env::current_exe();
-        path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+        executable()
+    }
+
+    fn detached(&self) -> Option<Box<dyn Environment>> {
+        Some(Box::new(Detached { system_total: self.system_total }))
     }
 
     fn shutdown(&mut self, _: ShutdownRequest) {
         let _ = self.requests.send(Request::Shutdown);
     }
+}
+
+/// The process as a private copy of the engine sees it.
+struct Detached {
+    system_total: usize,
+}
+
+impl Environment for Detached {
+    fn log(&mut self, level: LogLevel, message: &str) {
+        log::write(level, message);
+    }
+
+    fn memory(&self) -> MemoryFigures {
+        memory_figures(self.system_total)
+    }
+
+    fn cpu(&self) -> CpuFigures {
+        cpu_figures()
+    }
+
+    fn dispose(&mut self, garbage: Box<dyn Any + Send>) {
+        drop(garbage);
+    }
+
+    fn pending_disposals(&self) -> usize {
+        0
+    }
+
+    fn apply_config(&mut self, _: &Config, _: &[ParamId]) -> Result<(), String> {
+        Err(DETACHED.into())
+    }
+
+    fn rewrite_config_file(&mut self, _: &dyn Fn(&str) -> String) -> Result<(), String> {
+        Err(DETACHED.into())
+    }
+
+    fn config_file(&self) -> Option<String> {
+        None
+    }
+
+    fn read_file(&mut self, _: &str) -> Result<Vec<u8>, String> {
+        Err(DETACHED.into())
+    }
+
+    fn replace_file(&mut self, _: &str, _: &[u8]) -> Result<(), String> {
+        Err(DETACHED.into())
+    }
+
+    fn secret_bytes(&mut self, buffer: &mut [u8]) -> Result<(), String> {
+        secret_bytes(buffer)
+    }
+
+    fn executable(&self) -> String {
+        executable()
+    }
+
+    fn shutdown(&mut self, _: ShutdownRequest) {
+        log::write(LogLevel::Warning, "A copy of the data was asked to shut the server down.");
+    }
+}
+
+fn secret_bytes(buffer: &mut [u8]) -> Result<(), String> {
+    let mut source = std::fs::File::open("/dev/urandom").map_err(|e| system_words(&e))?;
+    source.read_exact(buffer).map_err(|error| system_words(&error))
+}
+
+fn memory_figures(system_total: usize) -> MemoryFigures {
+    // Figures are as of the last epoch; an allocator without statistics reads as zero.
+    let _ = epoch::advance();
+    MemoryFigures {
+        allocated: stats::allocated::read().unwrap_or(0),
+        active: stats::active::read().unwrap_or(0),
+        resident: stats::resident::read().unwrap_or(0),
+        rss: resident_set(),
+        system_total,
+    }
+}
+
+fn cpu_figures() -> CpuFigures {
+    let micros = |time: nix::sys::time::TimeVal| {
+        (time.tv_sec().max(0) as u64) * 1_000_000 + time.tv_usec().max(0) as u64
+    };
+    match getrusage(UsageWho::RUSAGE_SELF) {
+        Ok(usage) => {
+            CpuFigures { sys_us: micros(usage.system_time()), user_us: micros(usage.user_time()) }
+        }
+        Err(_) => CpuFigures::default(),
+    }
+}
+
+fn executable() -> String {
+    let path = std::env::current_exe();
+    path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Replaces a file so that either the old or the new content is there, whatever happens.

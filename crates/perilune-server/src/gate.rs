@@ -132,6 +132,17 @@ impl Gate {
         }
     }
 
+    /// Runs `work` on the engine, blocking the thread until it has it. Not for tasks. `None` if the
+    /// work panicked.
+    pub(crate) fn hold<T>(&self, work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+        outlive_panic(&mut self.engine.lock(), work)
+    }
+
+    /// Runs `work` on the engine if nobody has it. `None` if not, or if the work panicked.
+    pub(crate) fn try_hold<T>(&self, work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+        outlive_panic(&mut *self.engine.try_lock()?, work)
+    }
+
     /// Takes the engine for as long as the guard lives, waiting for a slow script to end. For
     /// start-up and tests; tasks use [`run`](Self::run).
     pub fn lock(&self) -> parking_lot::MutexGuard<'_, Engine> {
@@ -142,10 +153,16 @@ impl Gate {
 /// Runs `work` and outlives a panic in it: the data of everybody must not be lost to a bug in one
 /// command. What the panic left of `state` is up to its owner.
 fn guarded<S>(state: &mut S, engine: &mut Engine, work: fn(&mut S, &mut Engine)) {
+    outlive_panic(engine, |engine| work(state, engine));
+}
+
+fn outlive_panic<T>(engine: &mut Engine, work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
     let client = engine.current_client;
-    if catch_unwind(AssertUnwindSafe(|| work(state, engine))).is_err() {
+    let result = catch_unwind(AssertUnwindSafe(|| work(&mut *engine)));
+    if result.is_err() {
         engine.recover(client);
     }
+    result.ok()
 }
 
 impl BusyPort for Port {

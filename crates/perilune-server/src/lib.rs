@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config_file;
 mod connection;
 pub mod daemon;
+mod debugger;
 mod env;
 pub mod eval;
 pub mod files;
@@ -16,7 +17,6 @@ mod gate;
 mod input;
 mod listen;
 pub mod log;
-pub mod process;
 pub mod server;
 mod socket;
 

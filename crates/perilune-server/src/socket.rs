@@ -1,8 +1,10 @@
 //! TCP and Unix sockets as one type.
 
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -42,7 +44,77 @@ impl Socket {
     }
 }
 
+/// A socket that waits for what it is asked, with time limits.
+pub(crate) enum BlockingSocket {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl BlockingSocket {
+    /// The same socket once more.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            BlockingSocket::Tcp(stream) => BlockingSocket::Tcp(stream.try_clone()?),
+            BlockingSocket::Unix(stream) => BlockingSocket::Unix(stream.try_clone()?),
+        })
+    }
+
+    /// Ends the connection both ways.
+    pub(crate) fn shutdown(&self) -> io::Result<()> {
+        match self {
+            BlockingSocket::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            BlockingSocket::Unix(stream) => stream.shutdown(Shutdown::Both),
+        }
+    }
+}
+
+impl io::Read for BlockingSocket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            BlockingSocket::Tcp(stream) => stream.read(buf),
+            BlockingSocket::Unix(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl io::Write for BlockingSocket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            BlockingSocket::Tcp(stream) => stream.write(buf),
+            BlockingSocket::Unix(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Socket {
+    /// Takes the socket away from the runtime. Longest waits of a read and a write.
+    pub(crate) fn into_blocking(
+        self,
+        read_wait: Duration,
+        write_wait: Duration,
+    ) -> io::Result<BlockingSocket> {
+        Ok(match self {
+            Socket::Tcp(stream) => {
+                let stream = stream.into_std()?;
+                stream.set_nonblocking(false)?;
+                stream.set_read_timeout(Some(read_wait))?;
+                stream.set_write_timeout(Some(write_wait))?;
+                BlockingSocket::Tcp(stream)
+            }
+            Socket::Unix(stream) => {
+                let stream = stream.into_std()?;
+                stream.set_nonblocking(false)?;
+                stream.set_read_timeout(Some(read_wait))?;
+                stream.set_write_timeout(Some(write_wait))?;
+                BlockingSocket::Unix(stream)
+            }
+        })
+    }
+
     /// Writes a short text if the socket takes it at once, and closes.
     pub(crate) async fn say_goodbye(&mut self, text: &[u8]) {
         use tokio::io::AsyncWriteExt;

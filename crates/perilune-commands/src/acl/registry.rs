@@ -42,6 +42,16 @@ impl Acl {
         }
     }
 
+    /// The same users with a record of their own, for a copy of the engine.
+    pub(crate) fn copy_of_users(&self) -> Acl {
+        Acl {
+            default: Arc::clone(&self.default),
+            others: self.others.clone(),
+            log: AclLog::default(),
+            denied: DeniedCounts::default(),
+        }
+    }
+
     /// The user that every connection starts with.
     pub fn default_user(&self) -> &Arc<User> {
         &self.default

@@ -16,7 +16,6 @@ impl Config {
             zset_max_listpack_value: self.zset_max_listpack_value,
             list_max_listpack_size: i64::from(self.list_max_listpack_size),
             list_compress_depth: self.list_compress_depth as usize,
-            hll_sparse_max_bytes: self.hll_sparse_max_bytes,
             ..EncodingLimits::default()
         }
     }

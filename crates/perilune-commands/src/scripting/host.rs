@@ -29,7 +29,7 @@ impl<'e> Host<'e> {
     /// The checks that stand between a script and a command. A command that exists and is refused
     /// is counted as such.
     #[inline]
-    fn admit(&mut self, args: Args<'_>) -> Result<CommandId, CommandError> {
+    pub(super) fn admit(&mut self, args: Args<'_>) -> Result<CommandId, CommandError> {
         let found = self.engine.commands.find(args);
         let id = found.map_err(|_| errors::SCRIPT_UNKNOWN_COMMAND)?;
         match self.check(id, args) {
@@ -38,6 +38,37 @@ impl<'e> Host<'e> {
                 self.engine.commands.get_mut(id).stats.rejected += 1;
                 Err(error)
             }
+        }
+    }
+
+    /// Runs a command that was admitted.
+    #[inline]
+    pub(super) fn run(&mut self, id: CommandId, args: Args<'_>, out: &mut dyn ReplyWriter) {
+        self.engine.call(ClientSlot::SCRIPT, id, args, out);
+    }
+
+    /// Replies to a command that was not admitted.
+    pub(super) fn refuse(&mut self, error: &CommandError, out: &mut dyn ReplyWriter) {
+        self.engine.stats.count_error(error.text().as_bytes());
+        out.error(error.text().as_bytes());
+    }
+
+    /// Whether the connection of the client that called the script is to be closed.
+    pub(super) fn caller_is_gone(&self) -> bool {
+        let caller = self.engine.scripting.caller();
+        let session = caller.and_then(|caller| self.engine.sessions.get(caller));
+        session.is_none_or(|session| session.killed)
+    }
+
+    /// Serves others from now on, whatever time the script took.
+    pub(super) fn begin_serving(&mut self) {
+        let Some(run) = self.engine.scripting.running_mut().filter(|run| !run.slow) else {
+            return;
+        };
+        run.slow = true;
+        run.command = OwnedArgs::new(self.command);
+        if let Some(port) = &mut self.engine.busy_port {
+            port.script_is_slow();
         }
     }
 
@@ -85,10 +116,7 @@ impl<'e> Host<'e> {
     /// The first interrupt check past `busy-reply-threshold`: from now on others are served.
     #[cold]
     fn become_slow(&mut self, took_us: u64) {
-        let command = OwnedArgs::new(self.command);
-        let Some(run) = self.engine.scripting.running_mut() else { return };
-        run.slow = true;
-        run.command = command;
+        let Some(run) = self.engine.scripting.running() else { return };
         let message = format!(
             "Slow script detected: still in execution after {} milliseconds. You can try killing \
              the script using the {} command. Script name is: {}.",
@@ -97,9 +125,7 @@ impl<'e> Host<'e> {
             String::from_utf8_lossy(run.name.as_bytes()),
         );
         self.engine.env.log(LogLevel::Warning, &message);
-        if let Some(port) = &mut self.engine.busy_port {
-            port.script_is_slow();
-        }
+        self.begin_serving();
     }
 }
 
@@ -108,13 +134,8 @@ impl ScriptHost for Host<'_> {
     fn call(&mut self, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
         let args = Args::new(argv);
         match self.admit(args) {
-            Ok(id) => {
-                self.engine.call(ClientSlot::SCRIPT, id, args, out);
-            }
-            Err(error) => {
-                self.engine.stats.count_error(error.text().as_bytes());
-                out.error(error.text().as_bytes());
-            }
+            Ok(id) => self.run(id, args, out),
+            Err(error) => self.refuse(&error, out),
         }
     }
 

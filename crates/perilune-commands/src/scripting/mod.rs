@@ -4,16 +4,21 @@
 //! running. Beside it, methods of [`Engine`](crate::Engine):
 //!
 //! - `store`: scripts and libraries come and go;
+//! - `debug`: a script runs under a debugger, here or on a private `copy` of the engine;
 //! - `run`: a script runs. Meanwhile its engine is taken out of its place and handed the rest of
 //!   the [`Engine`](crate::Engine) as a `host::Host`, so a script's commands take the same road
 //!   as everybody's, and the borrow checker sees that no script can reach its own engine.
 //!
 //! Nothing here allocates when a cached script runs and ends well.
 
+mod copy;
+mod debug;
 mod host;
 mod run;
 mod store;
 
+pub use copy::EngineCopy;
+pub use debug::DebugCall;
 pub(crate) use run::RunRequest;
 pub(crate) use store::RestorePolicy;
 
@@ -93,6 +98,8 @@ pub struct Run {
     pub slow: bool,
     /// The caller's rights have to be looked at for every command.
     pub restricted: bool,
+    /// A debugger is attached. Its user may end it at any time, and so may others.
+    pub debugged: bool,
     /// The server was over its memory limit when it started.
     pub over_memory: bool,
     /// Where effects go.
@@ -125,6 +132,8 @@ pub struct Scripting {
     libraries: Libraries,
     run: Option<Run>,
     over_memory: bool,
+    /// The client of a debugger, which the next run takes.
+    transport: Option<debug::Transport>,
 }
 
 struct EngineSlot {
@@ -153,6 +162,7 @@ impl Scripting {
             libraries: Libraries::default(),
             run: None,
             over_memory: false,
+            transport: None,
         })
     }
 

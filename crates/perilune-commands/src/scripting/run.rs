@@ -4,6 +4,7 @@
 //! A panic of a command that the script called passes through here on its way out, so that the
 //! script engine is back in its place whatever happens.
 
+use super::debug::DebugHost;
 use super::host::Host;
 use super::{Run, RunName, Scripting};
 use crate::engine::Engine;
@@ -12,7 +13,7 @@ use crate::owned_args::OwnedArgs;
 use crate::session::ClientSlot;
 use perilune_resp::{Protocol, ReplyWriter};
 use perilune_script::{
-    CompileError, FunctionSpec, Invocation, ReplFlags, ScriptEngine, ScriptError, ScriptFlags,
+    CompileError, FunctionSpec, Invocation, Ldb, ReplFlags, ScriptEngine, ScriptError, ScriptFlags,
     ScriptRef,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -72,6 +73,20 @@ impl Engine {
         request: &RunRequest<'_>,
         out: &mut dyn ReplyWriter,
     ) -> Result<(), CommandError> {
+        match self.scripting.transport.take() {
+            None => self.run_with(client, request, None, out),
+            Some(transport) => self.debug_script(client, request, transport, out),
+        }
+    }
+
+    /// Runs a script with or without a debugger.
+    pub(super) fn run_with(
+        &mut self,
+        client: ClientSlot,
+        request: &RunRequest<'_>,
+        debugger: Option<&Ldb<'_>>,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), CommandError> {
         let flags = request.script.flags;
         if self.config.maxmemory == 0 {
             self.scripting.over_memory = false;
@@ -83,9 +98,16 @@ impl Engine {
         self.begin_run(client, request.name.clone(), flags, read_only);
         // What the script runs is recorded, not the script.
         self.propagation.settle();
+        self.note_debugger(debugger.is_some());
+        let (handle, input) = (request.script.handle, request.input);
         let mut host = Host::new(self, request.command);
-        let call = || engine.call(request.script.handle, request.input, &mut host, out);
-        let result = catch_unwind(AssertUnwindSafe(call));
+        let result = catch_unwind(AssertUnwindSafe(|| match debugger {
+            None => engine.call(handle, input, &mut host, out),
+            Some(session) => {
+                let mut host = DebugHost::new(host, session);
+                engine.call_debugged(handle, input, &mut host, session, out)
+            }
+        }));
         self.end_run();
         self.scripting.give_back(index, engine);
         match result.unwrap_or_else(|panic| resume_unwind(panic)) {
@@ -134,6 +156,12 @@ impl Engine {
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
+    fn note_debugger(&mut self, attached: bool) {
+        if let Some(run) = self.scripting.running_mut() {
+            run.debugged = attached;
+        }
+    }
+
     fn begin_run(&mut self, client: ClientSlot, name: RunName, flags: ScriptFlags, ro: bool) {
         let Some(caller) = self.sessions.get(client) else { return };
         let (db, no_touch) = (caller.db, caller.no_touch);
@@ -163,6 +191,7 @@ impl Engine {
             kill: false,
             slow: false,
             restricted,
+            debugged: false,
             over_memory: self.scripting.over_memory,
             repl: ReplFlags::ALL,
         });

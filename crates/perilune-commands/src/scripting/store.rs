@@ -9,8 +9,8 @@ use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
 use perilune_rdb::{dump_functions, restore_functions};
 use perilune_script::{
-    Digest, Handle, Libraries, Library, LibraryError, ScriptRef, parse_library_header,
-    parse_script_header,
+    Digest, Handle, Libraries, Library, LibraryError, ScriptEngine, ScriptRef,
+    parse_library_header, parse_script_header,
 };
 
 /// What `FUNCTION RESTORE` does about libraries that are there.
@@ -44,6 +44,11 @@ impl Scripting {
     /// Has the engines clean up after much was forgotten.
     fn trim_engines(&mut self) {
         self.engines.iter_mut().filter_map(|slot| slot.engine.as_mut()).for_each(|e| e.trim());
+    }
+
+    /// New engines like those there are, if all of them can be had twice.
+    pub(super) fn fresh_engines(&self) -> Option<Vec<Box<dyn ScriptEngine>>> {
+        self.engines.iter().map(|slot| slot.engine.as_ref()?.fresh()).collect()
     }
 
     fn forget_libraries<'a>(&mut self, libraries: impl Iterator<Item = &'a Library>) {

@@ -9,8 +9,7 @@
 //! - sizes and ranges are checked before they are used, and results have a size limit;
 //! - tables marked read-only cannot be changed by functions that bypass metamethods.
 //!
-//! Not here: the rest of the base library, `os`, and `string.dump`, which bytecode-free scripts
-//! have no use for.
+//! Not here: the rest of the base library, and `os`. `string.dump` gives no bytecode away.
 //!
 //! # Safety of the `unsafe` functions
 //! All of them take a `lua_State` of this crate, whose allocator data begins with a

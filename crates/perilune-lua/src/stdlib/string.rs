@@ -4,7 +4,9 @@ use std::ffi::c_int;
 
 use mlua::ffi::*;
 
-use super::args::{check_bytes, check_int, check_integer, check_stack, opt_integer, to_bytes};
+use super::args::{
+    check_bytes, check_int, check_integer, check_stack, opt_integer, to_bytes, type_error,
+};
 use super::buffer::Buffer;
 use super::convert::i64_to_i32;
 use super::pattern::{Captured, Captures, Matcher};
@@ -14,6 +16,9 @@ use crate::raise::{LuaError, native, push_bytes};
 
 /// Bytes that make a pattern more than plain text.
 const SPECIALS: &[u8] = b"^$*+?.([%-";
+
+/// What bytecode of Lua 5.1 begins with on a 64-bit machine.
+const BYTECODE_HEADER: &[u8] = b"\x1bLua\x51\x00\x01\x04\x08\x04\x08\x00";
 
 /// A position counted from the front, where negative ones count from the end.
 fn from_front(position: i64, len: usize) -> i64 {
@@ -226,8 +231,22 @@ pub(super) unsafe fn opt_count(lua: State, index: c_int, or: usize) -> Result<i3
     }
 }
 
+/// `string.dump`: where Lua gives the bytecode of a function, scripts get as much of it as says what
+/// it is. They could do nothing with the rest: code is compiled from text only.
+unsafe fn dump(lua: State) -> Result<c_int, LuaError> {
+    if lua_type(lua, 1) != LUA_TFUNCTION {
+        return Err(type_error(lua, 1, "function"));
+    }
+    if lua_iscfunction(lua, 1) != 0 {
+        return Err(LuaError::msg("unable to dump given function"));
+    }
+    push_bytes(lua, BYTECODE_HEADER);
+    Ok(1)
+}
+
 native!(c_byte, byte);
 native!(c_char, char);
+native!(c_dump, dump);
 native!(c_find, find);
 native!(c_format, format::format);
 native!(c_gmatch, gmatch);
@@ -251,6 +270,7 @@ pub(crate) unsafe fn open_string(lua: *mut lua_State) {
         &[
             (c"byte", c_byte),
             (c"char", c_char),
+            (c"dump", c_dump),
             (c"find", c_find),
             (c"format", c_format),
             (c"gmatch", c_gmatch),

@@ -113,7 +113,17 @@ fn strings_are_cut_searched_and_changed() {
             "local t = {} for k, v in ('a=1, b=2'):gmatch('(%w+)=(%w+)') do t[#t+1] = k .. v end return unpack(t)",
             "a1 b2",
         ),
-        ("return string.gfind == string.gmatch, string.dump", "true nil"),
+        ("return string.gfind == string.gmatch", "true"),
+        (
+            "local d = string.dump(function() return 1 end) return d:sub(1, 4) == '\\27Lua', #d",
+            "true 12",
+        ),
+        ("return (loadstring(string.dump(function() return 1 end)))", "nil"),
+        (
+            "return string.dump(nil)",
+            "!user_script:1: bad argument #1 to 'dump' (function expected, got nil)",
+        ),
+        ("return string.dump(type)", "!user_script:1: unable to dump given function"),
         ("return ('abc'):find('[a')", "!user_script:1: malformed pattern (missing ']')"),
         ("return ('abc'):find('%')", "!user_script:1: malformed pattern (ends with '%')"),
         ("return ('abc'):find('(a')", "!user_script:1: unfinished capture"),

@@ -1,6 +1,7 @@
 //! The engine with a fake host: what Redis 7.2 answers, and what it must survive.
 
 mod conversions;
+mod debug;
 mod functions;
 mod kill;
 mod sandbox;

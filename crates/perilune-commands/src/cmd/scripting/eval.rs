@@ -5,6 +5,7 @@ use crate::args::Args;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::scripting::{RunName, RunRequest};
+use crate::session::DebugMode;
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_resp::ReplyWriter;
 use perilune_script::Digest;
@@ -125,6 +126,9 @@ fn by_digest(
     super::announce(ctx, args);
     if args[1].len() != Digest::LEN {
         return Err(errors::NOSCRIPT);
+    }
+    if ctx.session().is_some_and(|session| session.debug_mode != DebugMode::Off) {
+        return Err(errors::DEBUG_EVALSHA);
     }
     let keys = key_count(args, args.int(2)?)?;
     let digest = Digest::parse(args[1]).ok_or(errors::NOSCRIPT)?;

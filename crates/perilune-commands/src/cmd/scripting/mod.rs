@@ -63,11 +63,12 @@ fn lazy_flush(
     }
 }
 
-/// Asks the running script to end, if it is of that kind and has not written.
+/// Asks the running script to end, if it is of that kind and has not written or is
+/// being debugged.
 fn kill(ctx: &mut Ctx<'_>, kind: RunKind, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     let busy = ctx.engine.scripting.busy_error();
     let Some(run) = ctx.engine.scripting.running_mut() else { return Err(errors::NOT_BUSY) };
-    if run.wrote {
+    if run.wrote && !run.debugged {
         return Err(errors::UNKILLABLE);
     }
     if run.kind != kind {

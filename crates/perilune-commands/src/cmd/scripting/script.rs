@@ -6,6 +6,7 @@ use crate::cmd::help;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::scripting::RunKind;
+use crate::session::DebugMode;
 use crate::spec::CommandSpec;
 use perilune_resp::ReplyWriter;
 use perilune_script::Digest;
@@ -103,6 +104,10 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
 }];
 
 const HELP: &[&str] = &[
+    "DEBUG (YES|SYNC|NO)",
+    "    Debug the next script of this connection:",
+    "    * YES: on a copy of the data; what it changes is lost.",
+    "    * SYNC: on the data, while other clients are answered with BUSY.",
     "EXISTS <sha1> [<sha1> ...]",
     "    Tell for every digest whether its script is cached.",
     "FLUSH [ASYNC|SYNC]",
@@ -147,8 +152,22 @@ fn kill(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(),
     super::kill(ctx, RunKind::Script, out)
 }
 
-fn debug(_: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    Err(errors::SCRIPT_DEBUG_UNSUPPORTED)
+fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    // The debugger takes the connection over, so nothing may be on its way.
+    if ctx.engine.replies_wait || ctx.session().is_some_and(|session| session.in_exec) {
+        return Err(errors::DEBUG_IN_PIPELINE);
+    }
+    let mode = match args[2].to_ascii_lowercase().as_slice() {
+        b"no" => DebugMode::Off,
+        b"yes" => DebugMode::Copy,
+        b"sync" => DebugMode::Sync,
+        _ => return Err(errors::DEBUG_MODE),
+    };
+    if let Some(session) = ctx.session() {
+        session.debug_mode = mode;
+    }
+    out.ok();
+    Ok(())
 }
 
 fn help(_: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {

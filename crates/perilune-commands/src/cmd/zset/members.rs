@@ -208,12 +208,7 @@ impl AddOptions {
     }
 }
 
-/// Adds members with scores; `GEOADD` ends up here, too.
-pub(in crate::cmd) fn zadd(
-    ctx: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
+fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     add_members(ctx, args, AddOptions::empty(), out)
 }
 

@@ -1,0 +1,177 @@
+//! Scripts under a debugger.
+//!
+//! A session of the debugger lasts as long as the call it belongs to, and reads what its user says
+//! from the client's connection; a command cannot do that. So the call of a client that did
+//! `SCRIPT DEBUG` is not run but *parked*: the connection is told by
+//! [`Flow::Debug`](crate::Flow::Debug), takes the call with [`Engine::take_debug_call`], and runs
+//! it with [`Engine::run_debug_call`] from a place where it may wait.
+//!
+//! - In `SYNC` mode that is done on this engine, which is held meanwhile. Other clients are served
+//!   as those of a slow script are, from the first moment on that the session waits.
+//! - In `YES` mode it is done on a copy of the engine (see [`copy`](super::copy)), which is dropped
+//!   afterwards.
+//!
+//! Either way the client is let go with the reply of the script.
+
+use super::RunName;
+use super::host::Host;
+use super::run::RunRequest;
+use crate::args::Args;
+use crate::engine::Engine;
+use crate::errors::{self, CommandError};
+use crate::owned_args::OwnedArgs;
+use crate::session::{ClientSlot, DebugMode};
+use perilune_resp::{Protocol, ReplyWriter, RespWriter, Value, ValueWriter};
+use perilune_script::{
+    AclCheckError, DebugTransport, EVALUATION_TOO_LONG, Interrupt, Ldb, LogLevel, ReplFlags,
+    ScriptHost,
+};
+
+/// A call that waits for its debugger.
+#[derive(Debug)]
+pub struct DebugCall {
+    /// Where it is to be run.
+    pub mode: DebugMode,
+    /// The whole command.
+    pub command: OwnedArgs,
+}
+
+/// The client's side of a session, until the call takes it.
+pub(super) type Transport = Box<dyn DebugTransport + Send>;
+
+impl Engine {
+    /// Leaves a call to the connection of its client.
+    #[cold]
+    pub(crate) fn park_debug_call(&mut self, client: ClientSlot, args: Args<'_>) {
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.debug_call = Some(Box::new(OwnedArgs::new(args.all())));
+        }
+    }
+
+    /// The call that a client parked. Its connection runs it, here or on a copy.
+    pub fn take_debug_call(&mut self, client: ClientSlot) -> Option<DebugCall> {
+        let session = self.sessions.get_mut(client)?;
+        let command = *session.debug_call.take()?;
+        let mode = std::mem::take(&mut session.debug_mode);
+        Some(DebugCall { mode, command })
+    }
+
+    /// Runs a parked call with a debugger that speaks through `transport`. Its reply is appended to
+    /// `out`, after which the connection is to be closed.
+    pub fn run_debug_call(
+        &mut self,
+        client: ClientSlot,
+        argv: &[&[u8]],
+        transport: Box<dyn DebugTransport + Send>,
+        out: &mut Vec<u8>,
+    ) {
+        self.refresh_clock();
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        session.close_after_reply = true;
+        let protocol = session.protocol;
+        self.env.log(LogLevel::Notice, "A debugging session started.");
+        self.scripting.transport = Some(transport);
+        let before = self.current_client.replace(client);
+        self.process_parked(client, argv, &mut RespWriter::new(out, protocol));
+        self.current_client = before;
+        if let Some(mut unused) = self.scripting.transport.take() {
+            Ldb::refuse(&mut *unused);
+        }
+        self.env.log(LogLevel::Notice, "A debugging session ended.");
+    }
+
+    /// Runs a script in a session of the debugger.
+    #[cold]
+    pub(super) fn debug_script(
+        &mut self,
+        client: ClientSlot,
+        request: &RunRequest<'_>,
+        mut transport: Transport,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), CommandError> {
+        let source = self.scripting.source_of(&request.name);
+        let run_time_ms = self.config.busy_reply_threshold;
+        let session = Ldb::new(&mut *transport, &source, request.input, run_time_ms);
+        let result = self.run_with(client, request, Some(&session), out);
+        session.finish();
+        result
+    }
+}
+
+impl super::Scripting {
+    /// The whole source of the program that a run executes.
+    fn source_of(&self, name: &RunName) -> Vec<u8> {
+        let source = match name {
+            RunName::Script(digest) => self.cache.source(digest),
+            RunName::Function(name) => self.libraries.code_of(name),
+            RunName::Library => None,
+        };
+        source.unwrap_or_default().to_vec()
+    }
+}
+
+/// The engine, lent to a script under a debugger.
+pub(super) struct DebugHost<'e, 's, 't> {
+    host: Host<'e>,
+    session: &'s Ldb<'t>,
+}
+
+impl<'e, 's, 't> DebugHost<'e, 's, 't> {
+    pub(super) fn new(host: Host<'e>, session: &'s Ldb<'t>) -> Self {
+        DebugHost { host, session }
+    }
+}
+
+impl ScriptHost for DebugHost<'_, '_, '_> {
+    fn call(&mut self, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
+        if !self.session.shows_commands() {
+            return self.host.call(argv, out);
+        }
+        self.session.show_command(argv);
+        let mut writer = ValueWriter::new(self.host.protocol());
+        match self.host.admit(Args::new(argv)) {
+            Ok(id) => self.host.run(id, Args::new(argv), &mut writer),
+            Err(error) => {
+                self.session.show_refusal(error.text());
+                return self.host.refuse(&error, out);
+            }
+        }
+        let reply = writer.into_value().unwrap_or(Value::Null);
+        self.session.show_reply(&reply, self.host.protocol());
+        reply.write(out);
+    }
+
+    fn interrupt(&mut self) -> Interrupt {
+        if self.session.is_waiting() {
+            self.host.begin_serving();
+        } else if self.session.evaluates_too_long() {
+            return Interrupt::Kill(EVALUATION_TOO_LONG);
+        }
+        match self.host.interrupt() {
+            Interrupt::Continue if self.host.caller_is_gone() => {
+                Interrupt::Kill(errors::DEBUG_CLIENT_KILLED)
+            }
+            answer => answer,
+        }
+    }
+
+    fn log(&mut self, level: LogLevel, message: &[u8]) {
+        self.host.log(level, message);
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.host.protocol()
+    }
+
+    fn set_protocol(&mut self, protocol: Protocol) {
+        self.host.set_protocol(protocol);
+    }
+
+    fn set_repl(&mut self, flags: ReplFlags) {
+        self.host.set_repl(flags);
+    }
+
+    fn acl_check(&mut self, argv: &[&[u8]]) -> Result<bool, AclCheckError> {
+        self.host.acl_check(argv)
+    }
+}
