@@ -21,6 +21,10 @@ pub enum WaitKind {
     List,
     /// A sorted set to pop from.
     SortedSet,
+    /// A stream to read from.
+    Stream,
+    /// A stream to read from as a member of a group, or to be told that there is no such group.
+    Group,
     /// The end of `CLIENT PAUSE`.
     Pause,
     /// Replicas to confirm writes (`WAIT`), which never happens.
@@ -41,9 +45,12 @@ impl WaitKind {
                 out.int(0);
                 out.int(0);
             }
-            WaitKind::List | WaitKind::SortedSet | WaitKind::Pause | WaitKind::Exit => {
-                out.null_array();
-            }
+            WaitKind::List
+            | WaitKind::SortedSet
+            | WaitKind::Stream
+            | WaitKind::Group
+            | WaitKind::Pause
+            | WaitKind::Exit => out.null_array(),
         }
     }
 }
@@ -76,6 +83,8 @@ pub struct Blocked {
 #[derive(Debug, Default)]
 struct Queue {
     clients: VecDeque<ClientSlot>,
+    /// How many of them wait as members of a group, and so want to know when the key goes away.
+    members: usize,
     /// The key was changed and stands in `ready`.
     noted: bool,
 }
@@ -105,11 +114,23 @@ impl Waiters {
         self.by_key.len()
     }
 
+    /// Number of keys somebody waits for who wants to know when they go away.
+    pub fn keys_with_members(&self) -> usize {
+        self.by_key.values().filter(|queue| queue.members > 0).count()
+    }
+
+    /// Whether somebody who waits for a key wants to know when it goes away.
+    pub fn has_members(&self, at: &(usize, Bytes)) -> bool {
+        self.by_key.get(at).is_some_and(|queue| queue.members > 0)
+    }
+
     /// Adds a client behind those who wait for the same keys already.
     pub fn add(&mut self, client: ClientSlot, blocked: &Blocked) {
         self.clients += 1;
         for key in &blocked.keys {
-            self.by_key.entry((blocked.db, key.clone())).or_default().clients.push_back(client);
+            let queue = self.by_key.entry((blocked.db, key.clone())).or_default();
+            queue.clients.push_back(client);
+            queue.members += usize::from(blocked.kind == WaitKind::Group);
         }
     }
 
@@ -122,6 +143,7 @@ impl Waiters {
                 // Mostly the first, which is the one that is served.
                 if let Some(place) = queue.clients.iter().position(|other| *other == client) {
                     queue.clients.remove(place);
+                    queue.members -= usize::from(blocked.kind == WaitKind::Group);
                 }
                 if queue.clients.is_empty() {
                     self.by_key.remove(&at);

@@ -301,6 +301,13 @@ impl<'e> Ctx<'e> {
         self.engine.touch(self.db, key);
     }
 
+    /// The part of [`touch`](Self::touch) that concerns watches: for changes that nobody waits for.
+    pub fn break_watches(&mut self, key: &[u8]) {
+        if !self.engine.watchers.is_empty() {
+            self.engine.break_watches(self.db, key);
+        }
+    }
+
     /// Publishes a keyspace event if its class is switched on.
     #[inline]
     pub fn notify(&mut self, class: NotifyFlags, event: &str, key: &[u8]) {

@@ -45,6 +45,7 @@ impl Digest {
             Value::Set(_) => 2,
             Value::ZSet(_) => 3,
             Value::Hash(_) => 4,
+            Value::Stream(_) => 6,
         };
         self.mix(&kind.to_be_bytes());
         match value {
@@ -72,6 +73,15 @@ impl Digest {
                     element.mix(&field.to_vec());
                     element.mix(&content.to_vec());
                     self.xor_bytes_hashed(&element);
+                }
+            }
+            Value::Stream(stream) => {
+                for item in stream.iter() {
+                    self.mix(format!("{}.{}", item.id().ms, item.id().seq).as_bytes());
+                    for (field, content) in item.fields() {
+                        self.mix(&field.to_vec());
+                        self.mix(&content.to_vec());
+                    }
                 }
             }
         }

@@ -16,7 +16,7 @@ use crate::redact::redacted;
 use crate::session::{ClientSlot, DebugMode};
 use crate::spec::CommandFlags;
 use crate::table::{Command, CommandId};
-use perilune_keyspace::Value;
+use perilune_keyspace::{KeyEntry, Value};
 use perilune_resp::{ReplyWriter, RespWriter};
 
 /// What a connection does after a command.
@@ -443,7 +443,8 @@ impl Engine {
             }
             for at in ready {
                 for client in self.waiters.waiting_for(&at) {
-                    if self.keyspace.db(at.0).get(&at.1).is_none() {
+                    if self.keyspace.db(at.0).get(&at.1).is_none() && !self.waiters.has_members(&at)
+                    {
                         // Those in front took everything.
                         break;
                     }
@@ -458,16 +459,16 @@ impl Engine {
         let now_ms = self.now_ms();
         let Some(session) = self.sessions.get(client) else { return };
         let Some(blocked) = &session.blocked else { return };
-        let fits = self.keyspace.db(at.0).get(&at.1).is_some_and(|entry| {
-            !entry.is_expired(now_ms)
-                && match blocked.kind {
-                    WaitKind::List => matches!(entry.value(), Value::List(_)),
-                    WaitKind::SortedSet => matches!(entry.value(), Value::ZSet(_)),
-                    WaitKind::Pause | WaitKind::Replicas | WaitKind::Fsync | WaitKind::Exit => {
-                        false
-                    }
-                }
-        });
+        let entry = self.keyspace.db(at.0).get(&at.1).filter(|entry| !entry.is_expired(now_ms));
+        let value = entry.map(KeyEntry::value);
+        let fits = match blocked.kind {
+            WaitKind::List => matches!(value, Some(Value::List(_))),
+            WaitKind::SortedSet => matches!(value, Some(Value::ZSet(_))),
+            WaitKind::Stream => matches!(value, Some(Value::Stream(_))),
+            // Whatever has become of the stream, its command knows what to answer.
+            WaitKind::Group => true,
+            WaitKind::Pause | WaitKind::Replicas | WaitKind::Fsync | WaitKind::Exit => false,
+        };
         if fits {
             self.run_again(client);
         }

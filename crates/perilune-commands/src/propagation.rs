@@ -453,6 +453,20 @@ mod tests {
     }
 
     #[test]
+    fn streams_are_sent_as_what_was_chosen_and_delivered() {
+        let effects = effects_of(&["XADD s * f v", "XADD s MAXLEN ~ 1 * f v", "XDEL s 1-1"]);
+        let expected = "XADD s 1000000000-0 f v\nXADD s MAXLEN = 2 1000000000-1 f v";
+        assert_eq!(effects, expected);
+        let group = ["XADD s 1-0 f v", "XADD s 2-0 f v", "XGROUP CREATE s g 0"];
+        let read = ["XREADGROUP GROUP g c COUNT 1 STREAMS s >", "XACK s g 9-9"];
+        let noack = ["XREADGROUP GROUP g d NOACK STREAMS s >"];
+        let effects = effects_of(&[&group[..], &read[..], &noack[..]].concat());
+        let claim = "XCLAIM s g c 0 1-0 TIME 1000000000 RETRYCOUNT 1 FORCE JUSTID LASTID 1-0";
+        let rest = "MULTI\nXGROUP CREATECONSUMER s g d\nXGROUP SETID s g 2-0 ENTRIESREAD 2\nEXEC";
+        assert_eq!(effects, format!("{}\n{claim}\n{rest}", group.join("\n")));
+    }
+
+    #[test]
     fn a_transaction_is_wrapped_when_it_does_several_things() {
         assert_eq!(effects_of(&["MULTI", "INCR a", "GET a", "EXEC"]), "INCR a");
         let effects = effects_of(&["MULTI", "INCR a", "SELECT 2", "INCR b", "EXEC", "INCR c"]);

@@ -18,6 +18,7 @@ pub mod pick;
 mod preserve;
 mod rng;
 mod set;
+pub mod stream;
 mod value;
 pub mod zset;
 
@@ -33,5 +34,6 @@ pub use listpack::{Listpack, LpPos, LpValue};
 pub use preserve::{EntrySink, SharedSink};
 pub use rng::Rng;
 pub use set::{Set, SetEncoding, SetIter};
+pub use stream::{Stream, StreamId};
 pub use value::{Value, ValueType, canonical_int};
 pub use zset::ZSet;

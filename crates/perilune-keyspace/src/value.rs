@@ -4,7 +4,7 @@
 //! Int    a string that is a canonical 64-bit integer        "int"
 //! Str    a string as it was set, at most 22 bytes in place   "embstr" up to 44 bytes, else "raw"
 //! Raw    a string that was changed in place and may again    "raw"
-//! List, Hash, Set, ZSet                                       boxed, see their modules
+//! List, Hash, Set, ZSet, Stream                               boxed, see their modules
 //! ```
 //!
 //! Invariant: 24 bytes, so that a key with a small value is one allocation of one cache line.
@@ -13,6 +13,7 @@ use crate::Bytes;
 use crate::hash::Hash;
 use crate::list::List;
 use crate::set::Set;
+use crate::stream::Stream;
 use crate::zset::ZSet;
 use std::borrow::Cow;
 
@@ -39,6 +40,8 @@ pub enum Value {
     Set(Box<Set>),
     /// A sorted set.
     ZSet(Box<ZSet>),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 /// A data type that a [`Value`] can hold besides strings.
@@ -75,7 +78,7 @@ macro_rules! value_type {
     )* };
 }
 
-value_type!(Hash List Set ZSet);
+value_type!(Hash List Set Stream ZSet);
 
 impl Value {
     /// A string value: an integer where the text is a canonical one.
@@ -95,6 +98,7 @@ impl Value {
             Value::Hash(_) => "hash",
             Value::Set(_) => "set",
             Value::ZSet(_) => "zset",
+            Value::Stream(_) => "stream",
         }
     }
 
@@ -108,6 +112,7 @@ impl Value {
             Value::Hash(hash) => hash.encoding(),
             Value::Set(set) => set.encoding(),
             Value::ZSet(zset) => zset.encoding(),
+            Value::Stream(stream) => stream.encoding(),
         }
     }
 
@@ -159,6 +164,7 @@ impl Value {
             Value::Hash(hash) => hash.free_effort(),
             Value::Set(set) => set.free_effort(),
             Value::ZSet(zset) => zset.free_effort(),
+            Value::Stream(stream) => stream.free_effort(),
         }
     }
 
@@ -173,6 +179,7 @@ impl Value {
             Value::Hash(hash) => hash.memory_usage(),
             Value::Set(set) => set.memory_usage(),
             Value::ZSet(zset) => zset.memory_usage(samples),
+            Value::Stream(stream) => stream.memory_usage(samples),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use perilune_keyspace::IntsetError;
 use perilune_keyspace::listpack::LpError;
+use perilune_keyspace::stream::PartsError;
 use std::{fmt, io};
 
 /// Why something could not be read.
@@ -77,5 +78,11 @@ impl From<LpError> for ReadError {
 impl From<IntsetError> for ReadError {
     fn from(_: IntsetError) -> Self {
         Self::Structure("an intset is malformed")
+    }
+}
+
+impl From<PartsError> for ReadError {
+    fn from(error: PartsError) -> Self {
+        Self::Structure(error.text())
     }
 }

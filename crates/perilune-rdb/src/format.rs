@@ -37,10 +37,15 @@ pub(crate) mod kind {
     pub(crate) const HASH: u8 = 4;
     pub(crate) const ZSET_2: u8 = 5;
     pub(crate) const SET_INTSET: u8 = 11;
+    /// A stream without what it once held, as Redis before 7.0 wrote it.
+    pub(crate) const STREAM_LISTPACKS: u8 = 15;
     pub(crate) const HASH_LISTPACK: u8 = 16;
     pub(crate) const ZSET_LISTPACK: u8 = 17;
     pub(crate) const LIST_QUICKLIST_2: u8 = 18;
+    /// A stream without the times when its consumers got something, as Redis 7.0 wrote it.
+    pub(crate) const STREAM_LISTPACKS_2: u8 = 19;
     pub(crate) const SET_LISTPACK: u8 = 20;
+    pub(crate) const STREAM_LISTPACKS_3: u8 = 21;
 }
 
 /// How a node of a list is stored.

@@ -18,8 +18,8 @@
 //!
 //! Values are written in the encoding they have in memory, so that most are copied as they are.
 //! What is read is not trusted: every structure is checked before it becomes a value, and memory is
-//! taken only for content that is really there. Streams, modules and the ziplists and zipmaps of
-//! Redis before 7.0 are not read.
+//! taken only for content that is really there. Modules and the ziplists and zipmaps of Redis before
+//! 7.0 are not read.
 //!
 //! This crate opens no file, reads no clock and knows no command.
 
@@ -33,6 +33,7 @@ mod payload;
 mod read;
 mod read_value;
 mod snapshot;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod value;

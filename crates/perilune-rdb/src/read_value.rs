@@ -6,6 +6,7 @@
 use crate::decode::{read_array, read_byte, read_length, read_string};
 use crate::error::ReadError;
 use crate::format::{kind, node};
+use crate::stream::read_stream;
 use perilune_keyspace::zset::ZAdded;
 use perilune_keyspace::{
     Bytes, EncodingLimits, Hash, Intset, List, Listpack, Set, SetEncoding, Value, ValueType, ZSet,
@@ -39,6 +40,9 @@ pub(crate) fn read_value(
         kind::ZSET_LISTPACK => {
             let zset = ZSet::from_listpack(read_listpack(input)?, limits);
             zset.ok_or(ReadError::Structure("a sorted set is malformed"))?.into_value()
+        }
+        kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => {
+            read_stream(type_byte, input)?.into_value()
         }
         other => return Err(ReadError::Unsupported(other)),
     })

@@ -3,7 +3,10 @@
 use crate::*;
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
-use perilune_keyspace::{EncodingLimits, End, Hash, Keyspace, List, Set, SetEncoding, Value, ZSet};
+use perilune_keyspace::stream::{Group, Pending};
+use perilune_keyspace::{
+    EncodingLimits, End, Hash, Keyspace, List, Set, SetEncoding, Stream, StreamId, Value, ZSet,
+};
 
 /// Limits that drive values out of their compact encodings, and compress the middle of lists.
 fn tight() -> EncodingLimits {
@@ -15,6 +18,7 @@ fn tight() -> EncodingLimits {
         list_max_listpack_size: 50,
         list_packed_threshold: 1000,
         list_compress_depth: 1,
+        stream_node_max_entries: 5,
         ..EncodingLimits::default()
     }
 }
@@ -55,6 +59,27 @@ fn zset(limits: &EncodingLimits) -> Value {
     Value::ZSet(Box::new(zset))
 }
 
+/// A stream with a deleted entry and a group that has two entries pending.
+fn stream(limits: &EncodingLimits) -> Value {
+    let mut stream = Stream::new();
+    for number in 1..20u64 {
+        let text = number.to_string();
+        let name: &[u8] = if number % 4 == 0 { b"other" } else { b"field" };
+        stream.append(StreamId::new(number, 7), &[name, text.as_bytes()], limits).unwrap();
+    }
+    stream.delete(&[StreamId::new(3, 7)]);
+    let mut group = Group::new(StreamId::new(5, 7), Some(5));
+    let consumer = group.create_consumer(b"consumer", 1_700_000_000_000).unwrap();
+    group.create_consumer(b"idle", 1).unwrap();
+    for number in [4, 5] {
+        let pending = Pending { delivered_ms: 1_700_000_000_001, deliveries: number, consumer };
+        group.assign(StreamId::new(number, 7), pending);
+    }
+    stream.add_group(b"group", group);
+    stream.add_group(b"lost", Group::new(StreamId::MAX, None));
+    Value::Stream(Box::new(stream))
+}
+
 /// A value of every type in every encoding, with the name of the encoding.
 pub(crate) fn values() -> Vec<(&'static str, Value)> {
     let (wide, tight) = (EncodingLimits::default(), tight());
@@ -74,6 +99,8 @@ pub(crate) fn values() -> Vec<(&'static str, Value)> {
         ("hashtable", set("m", &tight)),
         ("listpack", zset(&wide)),
         ("skiplist", zset(&tight)),
+        ("stream", stream(&wide)),
+        ("stream", stream(&tight)),
     ];
     for (encoding, value) in &values {
         assert_eq!(value.encoding(), *encoding);
@@ -194,6 +221,16 @@ fn content(value: &Value) -> Vec<Vec<u8>> {
         Value::ZSet(zset) => words.extend(
             zset.iter().map(|one| [one.member.to_vec(), one.score.to_le_bytes().to_vec()].concat()),
         ),
+        Value::Stream(stream) => {
+            words.extend(stream.iter().map(|entry| format!("{:?}", entry.id()).into_bytes()));
+            words.extend(stream.iter().flat_map(|entry| {
+                let fields = entry.fields().map(|(name, value)| [name.to_vec(), value.to_vec()]);
+                fields.map(|pair| pair.concat()).collect::<Vec<_>>()
+            }));
+            words.extend(stream.groups().map(|group| format!("{group:?}").into_bytes()));
+            let ids = (stream.first_id(), stream.last_id(), stream.max_deleted_id());
+            words.push(format!("{ids:?} {}", stream.entries_added()).into_bytes());
+        }
         string => words.extend(string.as_string().map(|text| text.into_owned())),
     }
     words
@@ -233,14 +270,52 @@ fn payloads_are_read_back_in_the_encoding_of_the_limits() {
                 Value::Hash(hash) => hash.check_invariants(),
                 Value::Set(set) => set.check_invariants(),
                 Value::ZSet(zset) => zset.check_invariants(),
+                Value::Stream(stream) => stream.check_invariants(),
                 _ => {}
             }
         }
         // Lists are measured by their nodes, some of which are small.
-        if !value.is_string() && value.type_name() != "list" {
+        if !["string", "list", "stream"].contains(&value.type_name()) {
             let encoding = restore_payload(&payload, &tight()).unwrap().encoding();
             assert!(["hashtable", "skiplist"].contains(&encoding), "{encoding}");
         }
+    }
+}
+
+#[test]
+fn streams_of_earlier_versions_are_read() {
+    let Value::Stream(original) = stream(&EncodingLimits::default()) else { panic!() };
+    let nodes = |out: &mut Vec<u8>| {
+        out.push(1);
+        let (master, lp) = original.nodes().next().unwrap();
+        crate::encode::write_string(out, &master.to_bytes()).unwrap();
+        crate::encode::write_string(out, lp.as_bytes()).unwrap();
+        // Length and last id.
+        out.extend_from_slice(&[18, 19, 7]);
+    };
+    let id = StreamId::new(5, 7).to_bytes();
+    let pending = [&[1][..], &id, &2i64.to_le_bytes(), &[9]].concat();
+    let consumer = [&[1, 1, b'c'][..], &3i64.to_le_bytes(), &[1], &id].concat();
+    let mut first = vec![15];
+    nodes(&mut first);
+    first.extend_from_slice(&[1, 1, b'g', 19, 7]);
+    first.extend([pending.clone(), consumer.clone()].concat());
+    let mut second = vec![19];
+    nodes(&mut second);
+    second.extend_from_slice(&[1, 7, 3, 7, 19, 1, 1, b'g', 5, 7, 4]);
+    second.extend([pending, consumer].concat());
+    for (body, facts) in [(first, (18, 0, Some(18))), (second, (19, 3, Some(4)))] {
+        let payload = crate::payload::seal(body);
+        let value = restore_payload(&payload, &EncodingLimits::default()).unwrap();
+        let Value::Stream(stream) = value else { panic!() };
+        stream.check_invariants();
+        let group = stream.group(b"g").unwrap();
+        let found = (stream.entries_added(), stream.max_deleted_id().ms, group.entries_read);
+        assert_eq!(found, facts);
+        let consumer = group.consumers().next().unwrap();
+        assert_eq!((consumer.seen_ms, consumer.active_ms), (3, 3));
+        let pending = group.pending(StreamId::new(5, 7)).unwrap();
+        assert_eq!((pending.delivered_ms, pending.deliveries), (2, 9));
     }
 }
 

@@ -7,10 +7,12 @@
 //! set in a table                  number of members, the members
 //! hash in a table                 number of fields; each: name, value
 //! sorted set with an index        number of members; each: name, score as eight bytes
+//! stream                          see `stream`
 //! ```
 
 use crate::encode::{write_compressed, write_element, write_int, write_length, write_string};
 use crate::format::{kind, node};
+use crate::stream::write_stream;
 use perilune_keyspace::list::ListNode;
 use perilune_keyspace::{Hash, List, Set, Value, ZSet};
 use std::io::{self, Write};
@@ -25,6 +27,7 @@ pub fn write_value(value: &Value, out: &mut impl Write) -> io::Result<()> {
         Value::Hash(hash) => write_hash(hash, out),
         Value::Set(set) => write_set(set, out),
         Value::ZSet(zset) => write_zset(zset, out),
+        Value::Stream(stream) => write_stream(stream, out),
     }
 }
 
@@ -40,6 +43,7 @@ pub(crate) fn type_of(value: &Value) -> u8 {
         Value::Set(_) => kind::SET,
         Value::ZSet(zset) if zset.as_listpack().is_some() => kind::ZSET_LISTPACK,
         Value::ZSet(_) => kind::ZSET_2,
+        Value::Stream(_) => kind::STREAM_LISTPACKS_3,
     }
 }
 

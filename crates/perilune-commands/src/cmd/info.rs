@@ -153,7 +153,7 @@ fn clients(engine: &mut Engine, text: &mut String) {
         tracking_clients: 0,
         clients_in_timeout_table: timed,
         total_blocking_keys: engine.waiters.keys(),
-        total_blocking_keys_on_nokey: 0,
+        total_blocking_keys_on_nokey: engine.waiters.keys_with_members(),
     );
 }
 

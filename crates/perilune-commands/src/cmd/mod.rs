@@ -23,6 +23,7 @@ mod scripting;
 mod server;
 mod set;
 mod slowlog;
+mod stream;
 mod string;
 mod transactions;
 mod zset;
@@ -63,6 +64,13 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     generic::object::COMMANDS,
     generic::sort::COMMANDS,
     generic::wait::COMMANDS,
+    stream::append::COMMANDS,
+    stream::claim::COMMANDS,
+    stream::group::COMMANDS,
+    stream::info::COMMANDS,
+    stream::pending::COMMANDS,
+    stream::range::COMMANDS,
+    stream::read::COMMANDS,
     string::counters::COMMANDS,
     string::lcs::COMMANDS,
     string::parts::COMMANDS,

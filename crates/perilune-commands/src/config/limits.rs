@@ -16,6 +16,9 @@ impl Config {
             zset_max_listpack_value: self.zset_max_listpack_value,
             list_max_listpack_size: i64::from(self.list_max_listpack_size),
             list_compress_depth: self.list_compress_depth as usize,
+            stream_node_max_bytes: self.stream_node_max_bytes,
+            stream_node_max_entries: usize::try_from(self.stream_node_max_entries)
+                .unwrap_or(usize::MAX),
             ..EncodingLimits::default()
         }
     }

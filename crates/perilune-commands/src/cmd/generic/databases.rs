@@ -132,6 +132,7 @@ impl Engine {
     fn flush_db(&mut self, db: usize, background: bool) {
         self.break_watches_of_replaced(db, None);
         let garbage = self.keyspace.take(db);
+        self.waiters.db_changed(db);
         self.dirty += garbage.len() as u64;
         if background && garbage.len() > FREE_HERE_MAX {
             self.stats.lazy_freed += garbage.len() as u64;
