@@ -4,6 +4,11 @@
 use crate::engine::Engine;
 use crate::session::{ClientSlot, Tidy};
 
+/// Bounds of the number of ticks per second.
+const HZ_MIN: u32 = 1;
+const HZ_MAX: u32 = 500;
+/// More clients than this per tick ask for more ticks (`dynamic-hz`).
+const CLIENTS_PER_TICK: usize = 200;
 /// Keys expired between two looks at the clock.
 const EXPIRE_BATCH: usize = 32;
 /// Buckets moved per table between two looks at the clock.
@@ -80,6 +85,19 @@ impl Engine {
         false
     }
 
+    /// How often per second [`sample_cycle`](Self::sample_cycle) should run: `hz`, and with
+    /// `dynamic-hz` twice as often until there are enough runs for all clients.
+    pub fn tick_rate(&self) -> u32 {
+        let mut hz = self.config.hz.clamp(HZ_MIN, HZ_MAX);
+        if self.config.dynamic_hz {
+            let clients = self.sessions.connected();
+            while hz < HZ_MAX && clients / hz as usize > CLIENTS_PER_TICK {
+                hz = (hz * 2).min(HZ_MAX);
+            }
+        }
+        hz
+    }
+
     /// Samples rates and peaks, and looks after some of the clients.
     pub fn sample_cycle(&mut self) {
         self.follow_wall_clock();
@@ -105,7 +123,7 @@ impl Engine {
     /// Looks after so many clients that each has its turn once a second.
     fn look_after_clients(&mut self) {
         let slots = self.sessions.slot_count();
-        let share = slots.div_ceil(self.config.hz.max(1) as usize).max(CLIENTS_MIN).min(slots);
+        let share = slots.div_ceil(self.tick_rate() as usize).max(CLIENTS_MIN).min(slots);
         for _ in 0..share {
             self.client_cursor = (self.client_cursor + 1) % slots;
             self.look_after(ClientSlot(self.client_cursor as u32));

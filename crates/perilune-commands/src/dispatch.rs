@@ -222,10 +222,14 @@ impl Engine {
         Ok(if debugs { Admission::Debug } else { Admission::Run(id) })
     }
 
-    /// `DEBUG` and the like, which a configuration switch opens for nobody, local clients or all.
+    /// `DEBUG` and `MODULE`, which a configuration switch opens for nobody, local clients or all.
     fn check_protected(&self, client: ClientSlot, name: &str) -> Result<(), CommandError> {
         let local = self.sessions.get(client).is_some_and(|session| session.peer.local);
-        match self.config.enable_debug_command.allows(local) {
+        let switch = match name.starts_with("module") {
+            true => self.config.enable_module_command,
+            false => self.config.enable_debug_command,
+        };
+        match switch.allows(local) {
             true => Ok(()),
             false => Err(errors::protected_command(name)),
         }

@@ -278,6 +278,17 @@ pub fn only_subscription_commands(name: &str) -> CommandError {
     ))
 }
 
+// Features that this server does not have.
+texts! {
+    /// A command of cluster nodes.
+    CLUSTER_DISABLED = "ERR This instance has cluster support disabled";
+    /// `MODULE LOAD`.
+    MODULE_NOT_LOADED = "ERR Error loading the extension. Please check the server logs.";
+    /// `MODULE UNLOAD`.
+    MODULE_NOT_FOUND =
+        "ERR Error unloading module: no such module with that name";
+}
+
 /// A command that a configuration switch keeps closed.
 pub fn protected_command(name: &str) -> CommandError {
     let (command, switch) = match name.split('|').next().unwrap_or(name) {
@@ -647,6 +658,66 @@ texts! {
 pub fn no_latency_samples(event: &[u8]) -> CommandError {
     let event = String::from_utf8_lossy(event);
     CommandError::owned(format!("ERR No samples available for event '{event}'"))
+}
+
+// Positions.
+texts! {
+    /// A unit of length that is none.
+    GEO_UNIT = "ERR unsupported unit provided. please use M, KM, FT, MI";
+    /// A search around a member that is not there.
+    GEO_NO_MEMBER = "ERR could not decode requested zset member";
+    /// A radius that is no number.
+    GEO_RADIUS_NOT_A_FLOAT = "ERR need numeric radius";
+    /// A radius below zero.
+    GEO_RADIUS_NEGATIVE = "ERR radius cannot be negative";
+    /// A width that is no number.
+    GEO_WIDTH_NOT_A_FLOAT = "ERR need numeric width";
+    /// A height that is no number.
+    GEO_HEIGHT_NOT_A_FLOAT = "ERR need numeric height";
+    /// A box with a side below zero.
+    GEO_BOX_NEGATIVE = "ERR height or width cannot be negative";
+    /// A search for no member.
+    GEO_COUNT = "ERR COUNT must be > 0";
+    /// `ANY` of how many?
+    GEO_ANY_WITHOUT_COUNT = "ERR the ANY argument requires COUNT argument";
+    /// `GEORADIUS` that stores what only a reply can hold.
+    GEORADIUS_STORE_WITH = "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
+    /// `GEOSEARCHSTORE` that stores what only a reply can hold.
+    GEOSEARCHSTORE_WITH = "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
+}
+
+/// A position that is not on the map.
+pub fn invalid_position(lon: f64, lat: f64) -> CommandError {
+    CommandError::owned(format!("ERR invalid longitude,latitude pair {lon:.6},{lat:.6}"))
+}
+
+/// A search without one of two options. `command` as it was sent.
+pub fn geo_one_of(options: &str, command: &[u8]) -> CommandError {
+    let command = String::from_utf8_lossy(command);
+    CommandError::owned(format!("ERR exactly one of {options} can be specified for {command}"))
+}
+
+// HyperLogLogs.
+texts! {
+    /// A string that is none.
+    NOT_A_HYPERLOGLOG = "WRONGTYPE Key is not a valid HyperLogLog string value.";
+    /// One that does not describe all its registers.
+    CORRUPT_HYPERLOGLOG = "INVALIDOBJ Corrupted HLL object detected";
+    /// `PFDEBUG DECODE` of the other encoding.
+    HYPERLOGLOG_NOT_SPARSE = "ERR HLL encoding is not sparse";
+    /// `PFDEBUG` of a key that is not there.
+    KEY_DOES_NOT_EXIST = "ERR The specified key does not exist";
+}
+
+/// `PFDEBUG` with another word.
+pub fn unknown_pfdebug_subcommand(word: &[u8]) -> CommandError {
+    let word = String::from_utf8_lossy(word);
+    CommandError::owned(format!("ERR Unknown PFDEBUG subcommand '{word}'"))
+}
+
+/// `PFSELFTEST` found a mistake.
+pub fn self_test_failed(reason: String) -> CommandError {
+    CommandError::owned(format!("ERR TESTFAILED {reason}"))
 }
 
 // Bits.

@@ -173,6 +173,13 @@ impl ReplyWriter for RespWriter<'_> {
         }
     }
 
+    fn double_text(&mut self, text: &[u8]) {
+        match self.protocol {
+            Protocol::Resp3 => self.line(b',', text),
+            Protocol::Resp2 => self.bulk(text),
+        }
+    }
+
     fn bool(&mut self, value: bool) {
         let text: &[u8] = match (self.protocol, value) {
             (Protocol::Resp3, true) => b"#t\r\n",

@@ -8,6 +8,8 @@
 //! Command handlers write the RESP3 meaning of their reply and never look at the protocol, except
 //! for the few commands whose RESP2 *shape* differs; those ask [`ReplyWriter::protocol`].
 
+use crate::number::parse_double;
+
 /// Version of the wire protocol a peer asked for with `HELLO`, or a script with `redis.setresp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
@@ -72,6 +74,15 @@ pub trait ReplyWriter {
 
     /// A floating point number: RESP3 double, RESP2 bulk string in Redis' shortest form.
     fn double(&mut self, value: f64);
+
+    /// A floating point number in decimal digits of the caller's choice: RESP3 double, RESP2 bulk
+    /// string.
+    fn double_text(&mut self, text: &[u8]) {
+        match parse_double(text) {
+            Some(value) if self.protocol() == Protocol::Resp3 => self.double(value),
+            _ => self.bulk(text),
+        }
+    }
 
     /// A truth value: RESP3 boolean, RESP2 integer 0 or 1.
     fn bool(&mut self, value: bool);

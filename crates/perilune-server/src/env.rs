@@ -4,6 +4,7 @@
 use crate::config_file::system_words;
 use crate::listen::{Held, ListenerChange};
 use crate::log;
+use crate::process;
 use nix::sys::resource::{UsageWho, getrusage};
 use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
 use perilune_commands::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
@@ -156,6 +157,11 @@ impl Environment for ProcessEnvironment {
                 reason.to_owned()
             })?;
             let _ = self.requests.send(Request::Listen(change));
+        }
+        let of_process =
+            [ParamId::crash_log_enabled, ParamId::jemalloc_bg_thread, ParamId::proc_title_template];
+        if changed.iter().any(|id| of_process.contains(id)) {
+            process::apply(config);
         }
         if changed.contains(&ParamId::loglevel) {
             log::set_level(log_threshold(config));

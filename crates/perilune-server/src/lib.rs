@@ -17,6 +17,7 @@ mod gate;
 mod input;
 mod listen;
 pub mod log;
+pub mod process;
 pub mod server;
 mod socket;
 

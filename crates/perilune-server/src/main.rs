@@ -8,6 +8,7 @@ use perilune_server::config_file::{self, ConfigSources};
 use perilune_server::daemon;
 use perilune_server::files;
 use perilune_server::log;
+use perilune_server::process;
 use perilune_server::server::{Server, log_threshold};
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -69,6 +70,7 @@ fn serve(sources: &ConfigSources) -> Result<(), String> {
     if config.daemonize && !daemon::become_daemon(&started_in).map_err(|error| error.to_string())? {
         return Ok(());
     }
+    process::prepare(&config);
     log::write(LogLevel::Notice, "oO0OoO0OoO0Oo Perilune is starting oO0OoO0OoO0Oo");
     let pid = std::process::id();
     let version = env!("CARGO_PKG_VERSION");

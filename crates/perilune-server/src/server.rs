@@ -23,10 +23,6 @@ const SLICE_US: u64 = 1000;
 /// Most slices per period, so that clients get the larger part of a busy core.
 const SLICES_MAX: u32 = 25;
 
-/// Bounds of `hz`.
-const HZ_MIN: u32 = 1;
-const HZ_MAX: u32 = 500;
-
 /// A server that listens.
 pub struct Server {
     gate: Gate,
@@ -125,13 +121,13 @@ fn random_seed(clock: &dyn Clock) -> u64 {
 
 /// Expiry, rehashing, samples and care for clients, `hz` times a second.
 async fn run_timers(gate: Gate) {
-    let mut hz = HZ_MAX;
+    let mut hz = gate.lock().tick_rate();
     loop {
         tokio::time::sleep(Duration::from_millis(u64::from(1000 / hz))).await;
         hz = gate
             .run(hz, |hz, engine| {
                 engine.sample_cycle();
-                *hz = engine.config.hz.clamp(HZ_MIN, HZ_MAX);
+                *hz = engine.tick_rate();
             })
             .await;
         for _ in 0..SLICES_MAX {

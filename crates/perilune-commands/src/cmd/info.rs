@@ -125,7 +125,7 @@ fn server(engine: &mut Engine, text: &mut String) {
         server_time_usec: engine.now_us,
         uptime_in_seconds: uptime_s,
         uptime_in_days: uptime_s / 86_400,
-        hz: engine.config.hz,
+        hz: engine.tick_rate(),
         configured_hz: engine.config.hz,
         lru_clock: (engine.now_us / 1_000_000) & 0xff_ffff,
         executable: engine.env.executable(),

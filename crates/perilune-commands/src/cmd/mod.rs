@@ -3,18 +3,22 @@
 mod acl;
 mod bitmap;
 pub(crate) mod client;
+mod cluster;
 mod command;
 mod config;
 mod connection;
 mod debug;
 mod expiry;
 mod generic;
+mod geo;
 mod hash;
 mod help;
+mod hyperloglog;
 mod info;
 mod latency;
 mod list;
 mod memory;
+mod module;
 mod pubsub;
 mod random_count;
 mod replication;
@@ -38,12 +42,17 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     bitmap::range::COMMANDS,
     bitmap::single::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     command::COMMANDS,
     connection::COMMANDS,
     config::COMMANDS,
+    geo::points::COMMANDS,
+    geo::search::COMMANDS,
     hash::COMMANDS,
+    hyperloglog::COMMANDS,
     info::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     latency::COMMANDS,
     debug::COMMANDS,
     list::elements::COMMANDS,

@@ -19,6 +19,7 @@ impl Config {
             stream_node_max_bytes: self.stream_node_max_bytes,
             stream_node_max_entries: usize::try_from(self.stream_node_max_entries)
                 .unwrap_or(usize::MAX),
+            hll_sparse_max_bytes: self.hll_sparse_max_bytes,
             ..EncodingLimits::default()
         }
     }

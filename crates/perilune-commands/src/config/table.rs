@@ -289,7 +289,8 @@ parameters! {
     shutdown_timeout: u32 = 10; "shutdown-timeout" NONE => int(0, I32_MAX);
     supervised: Supervised = Supervised::No; "supervised" IMMUTABLE => choice
         only ["no"] "talking to a supervisor is not supported by this build";
-    use_exit_on_panic: bool = false; "use-exit-on-panic" HIDDEN => yesno;
+    use_exit_on_panic: bool = false; "use-exit-on-panic" HIDDEN => yesno
+        only ["no"] "a panic ends the work of one client and never the process";
     watchdog_period: u32 = 0; "watchdog-period" HIDDEN => int(0, I32_MAX)
         only ["0"] "the software watchdog is not supported by this build";
 
@@ -351,7 +352,8 @@ parameters! {
 
     // Observability
     crash_log_enabled: bool = true; "crash-log-enabled" NONE => yesno;
-    crash_memcheck_enabled: bool = true; "crash-memcheck-enabled" NONE => yesno;
+    crash_memcheck_enabled: bool = false; "crash-memcheck-enabled" NONE => yesno
+        only ["no"] "testing memory after a crash is not supported by this build";
     latency_monitor_threshold: u64 = 0; "latency-monitor-threshold" NONE => int(0, I64_MAX);
     latency_tracking: bool = true; "latency-tracking" NONE => yesno;
     latency_tracking_info_percentiles: Percentiles = Percentiles::default();

@@ -99,6 +99,12 @@ fn reply_about(
     out: &mut dyn ReplyWriter,
     show: impl FnOnce(&KeyEntry, &mut dyn ReplyWriter),
 ) {
+    if ctx.exists(args[2]) {
+        ctx.engine.stats.keyspace_hits += 1;
+    } else {
+        // A miss that is counted, but not announced.
+        ctx.engine.stats.keyspace_misses += 1;
+    }
     match ctx.peek(args[2]) {
         None => out.null(),
         Some(entry) => show(entry, out),

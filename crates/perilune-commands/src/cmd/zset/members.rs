@@ -208,7 +208,12 @@ impl AddOptions {
     }
 }
 
-fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+/// Adds members with scores; `GEOADD` ends up here, too.
+pub(in crate::cmd) fn zadd(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
     add_members(ctx, args, AddOptions::empty(), out)
 }
 

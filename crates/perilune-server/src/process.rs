@@ -1,0 +1,101 @@
+//! What the configuration asks of the process itself: its name, transparent huge pages, the
+//! allocator's background threads, crash reports, the picture at the start.
+//!
+//! None of this can fail a start: a system that refuses is noted in the log.
+
+use crate::log;
+use perilune_commands::config::Config;
+use perilune_script::LogLevel;
+use std::backtrace::Backtrace;
+use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tikv_jemalloc_ctl::background_thread;
+
+/// Whether a crash is reported in the log (`crash-log-enabled`).
+static REPORTS_CRASHES: AtomicBool = AtomicBool::new(true);
+
+/// Characters of a process name that the kernel keeps.
+const NAME_MAX: usize = 15;
+
+const LOGO: &str = r"
+        _..._
+      .'     '.     Perilune
+     :   .--.  :    a Redis-compatible server for scripts
+     :  (    ) :
+      '. '--' .'    the point of an orbit nearest to the moon
+        '---'
+";
+
+/// Sets up what can only be set up before anything runs.
+pub fn prepare(config: &Config) {
+    std::panic::set_hook(Box::new(report_crash));
+    if config.disable_thp
+        && let Err(error) = nix::sys::prctl::set_thp_disable(true)
+    {
+        log::write(LogLevel::Warning, &format!("Can't disable transparent huge pages: {error}"));
+    }
+    apply(config);
+    if config.always_show_logo || (config.logfile.is_empty() && std::io::stdout().is_terminal()) {
+        println!("{LOGO}");
+    }
+}
+
+/// Makes the parameters of this module that can change at run time take effect.
+pub(crate) fn apply(config: &Config) {
+    REPORTS_CRASHES.store(config.crash_log_enabled, Ordering::Relaxed);
+    if let Err(error) = background_thread::write(config.jemalloc_bg_thread) {
+        log::write(LogLevel::Warning, &format!("Can't set jemalloc-bg-thread: {error}"));
+    }
+    if config.set_proc_title {
+        // The name that `ps -o comm` and `top` show. Without it nothing is missing.
+        let _ = std::fs::write("/proc/self/comm", name(config));
+    }
+}
+
+/// The template with its words replaced, as far as the kernel keeps it.
+fn name(config: &Config) -> String {
+    let address = config.bind.0.first().map_or("*", |address| address.trim_start_matches('-'));
+    let title = config
+        .proc_title_template
+        .replace("{title}", "perilune")
+        .replace("{listen-addr}", &format!("{address}:{}", config.port))
+        .replace("{server-mode}", "")
+        .replace("{port}", &config.port.to_string())
+        .replace("{tls-port}", &config.tls_port.to_string())
+        .replace("{unixsocket}", &config.unixsocket)
+        .replace("{config-file}", config.config_file.as_deref().unwrap_or_default());
+    title.trim().chars().take(NAME_MAX).collect()
+}
+
+/// Writes what is known about a panic to the log. It ends the work of one connection, not the
+/// server, so the report is all that is left of it.
+fn report_crash(info: &PanicHookInfo<'_>) {
+    if !REPORTS_CRASHES.load(Ordering::Relaxed) {
+        return;
+    }
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("no message");
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    log::write(LogLevel::Warning, "=== PERILUNE BUG REPORT START ===");
+    log::write(LogLevel::Warning, &format!("Panic at {place}: {message}"));
+    for line in Backtrace::force_capture().to_string().lines() {
+        log::write(LogLevel::Warning, line);
+    }
+    log::write(LogLevel::Warning, "=== PERILUNE BUG REPORT END ===");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_template_as_far_as_it_fits() {
+        let mut config = Config { port: 7, ..Config::default() };
+        assert_eq!(name(&config), "perilune *:7");
+        config.proc_title_template = "{port} {title} of the moon".into();
+        assert_eq!(name(&config), "7 perilune of t");
+    }
+}
