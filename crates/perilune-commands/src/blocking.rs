@@ -27,7 +27,7 @@ pub enum WaitKind {
     Group,
     /// The end of `CLIENT PAUSE`.
     Pause,
-    /// Replicas to confirm writes (`WAIT`), which never happens.
+    /// Replicas to confirm writes (`WAIT`).
     Replicas,
     /// Disks of replicas to confirm writes (`WAITAOF`), which never happens.
     Fsync,
@@ -36,10 +36,10 @@ pub enum WaitKind {
 }
 
 impl WaitKind {
-    /// What a client gets that has waited in vain.
-    pub(crate) fn reply_timeout(self, out: &mut dyn ReplyWriter) {
+    /// What a client gets that has waited in vain, or for replicas, of which so many confirmed.
+    pub(crate) fn reply_timeout(self, confirmed: usize, out: &mut dyn ReplyWriter) {
         match self {
-            WaitKind::Replicas => out.int(0),
+            WaitKind::Replicas => out.int(confirmed as i64),
             WaitKind::Fsync => {
                 out.array(2);
                 out.int(0);

@@ -37,7 +37,11 @@ impl Engine {
     }
 
     fn expire_some(&mut self, budget_us: u64) -> bool {
-        if !self.active_expire || self.cron_paused || self.pause_holds_expiry() {
+        if !self.active_expire
+            || self.cron_paused
+            || self.pause_holds_expiry()
+            || self.replication.is_replica()
+        {
             return false;
         }
         let (start_us, now_ms) = (self.mono_us, self.now_ms());
@@ -115,7 +119,7 @@ impl Engine {
         self.stats.peak_memory = self.stats.peak_memory.max(allocated);
         if !self.cron_paused {
             self.look_after_clients();
-            self.ping_replicas();
+            self.replication_timers();
         }
         self.stats.loops.tick(self.clock.monotonic_us().saturating_sub(start_us));
     }
@@ -140,7 +144,7 @@ impl Engine {
             return;
         }
         let exempt = session.blocked.is_some() || session.subscriptions() > 0 || session.monitor;
-        let exempt = exempt || session.is_replica();
+        let exempt = exempt || session.is_replica() || session.is_master;
         let idle_ms = now_ms - session.last_command_ms;
         if timeout_ms > 0 && !exempt && idle_ms > timeout_ms {
             self.env.log(perilune_script::LogLevel::Verbose, "Closing idle client");

@@ -107,6 +107,10 @@ impl<'e> Ctx<'e> {
         if db.volatile_len() == 0 || !db.get(key).is_some_and(|entry| entry.is_expired(now_ms)) {
             return false;
         }
+        if self.engine.replication.is_replica() {
+            // The master removes it. Its own commands were meant for the data as it is there.
+            return !self.engine.obeys_master();
+        }
         if !self.engine.pause_holds_expiry() {
             self.engine.expire_key(self.db, key);
         }
@@ -194,6 +198,9 @@ impl<'e> Ctx<'e> {
     #[inline]
     pub fn write(&mut self, key: &[u8]) -> Option<&mut Value> {
         if self.expire_if_needed(key) {
+            if self.engine.replication.is_replica() && !self.engine.is_read_only() {
+                self.engine.expire_key(self.db, key);
+            }
             return None;
         }
         let now_s = (self.engine.now_us / 1_000_000) as u32;
@@ -275,6 +282,9 @@ impl<'e> Ctx<'e> {
 
     /// Sets or clears the deadline of a key (Unix milliseconds).
     pub fn set_expire(&mut self, key: &[u8], at: Option<i64>) -> bool {
+        if at.is_some() && self.engine.replication.is_replica() && !self.engine.obeys_master() {
+            self.engine.replication.own_volatile.insert((self.db, Bytes::new(key)));
+        }
         self.engine.keyspace.db_mut(self.db).set_expire(key, at)
     }
 
@@ -312,6 +322,12 @@ impl<'e> Ctx<'e> {
     #[inline]
     pub fn notify(&mut self, class: NotifyFlags, event: &str, key: &[u8]) {
         self.engine.notify(self.db, class, event, key);
+    }
+
+    /// Whether a key with this deadline is as good as removed. On a replica it is not: the master
+    /// removes it.
+    pub fn ends_at_once(&self, deadline: i64) -> bool {
+        deadline <= self.now_ms() && !self.engine.replication.is_replica()
     }
 
     // ---- waiting ---------------------------------------------------------------------------

@@ -46,6 +46,7 @@ impl Engine {
     /// requests are skipped.
     pub fn execute(&mut self, client: ClientSlot, argv: &[&[u8]], out: &mut Vec<u8>) -> Flow {
         if argv.is_empty() {
+            self.replica_lives(client);
             return Flow::Continue;
         }
         let Some(session) = self.sessions.get(client) else { return Flow::Close };
@@ -79,6 +80,9 @@ impl Engine {
         session.apply_reply_mode(start, out);
         if !session.outbox.is_empty() {
             out.append(&mut session.outbox);
+        }
+        if session.replica.is_some() {
+            self.take_stream(client, out);
         }
         self.flow_of(client)
     }
@@ -118,7 +122,9 @@ impl Engine {
         let args = Args::new(argv);
         match self.admit(client, args) {
             Ok(Admission::Run(id)) => {
+                let offset = self.replication.offset;
                 self.call(client, id, args, out);
+                self.note_stream_offset(client, offset);
                 self.after_command();
             }
             Ok(Admission::Queue) => self.queue(client, args, out),
@@ -198,11 +204,14 @@ impl Engine {
         if flags.contains(CommandFlags::PROTECTED) {
             self.check_protected(client, name)?;
         }
-        if self.config.maxmemory > 0 {
+        if self.config.maxmemory > 0 && !self.ignores_maxmemory() {
             self.check_memory(client, flags, name, args)?;
         }
         if self.config.min_replicas_to_write > 0 {
             self.check_replicas(client, id, flags)?;
+        }
+        if self.replication.is_replica() {
+            self.check_as_replica(client, flags, name)?;
         }
         if let Some(error) = self.scripting.busy_error()
             && !flags.contains(CommandFlags::ALLOW_BUSY)
@@ -263,8 +272,7 @@ impl Engine {
         }
     }
 
-    /// Refuses writes while fewer replicas are attached than the configuration asks for. There is no
-    /// replication, so there is none.
+    /// Refuses writes while fewer replicas are attached than the configuration asks for.
     fn check_replicas(
         &self,
         client: ClientSlot,
@@ -282,11 +290,25 @@ impl Engine {
 
     /// Whether the configuration asks for more replicas than there are.
     pub(crate) fn lacks_replicas(&self) -> bool {
-        self.config.min_replicas_to_write > 0 && self.config.min_replicas_max_lag > 0
+        self.config.min_replicas_to_write > 0
+            && self.config.min_replicas_max_lag > 0
+            && !self.replication.is_replica()
+            && self.count_good_replicas() < self.config.min_replicas_to_write as usize
+    }
+
+    /// Whether a command without this flag waits in the client's transaction.
+    pub(crate) fn queue_lacks(&self, client: ClientSlot, flag: CommandFlags) -> bool {
+        let transaction = self.sessions.get(client).and_then(|s| s.transaction.as_ref());
+        transaction.is_some_and(|transaction| {
+            transaction.queue.iter().any(|queued| {
+                let id = self.commands.find(Args::new(&queued.view()));
+                id.is_ok_and(|id| !self.commands.get(id).flags.contains(flag))
+            })
+        })
     }
 
     /// Whether a command with one of these flags waits in the client's transaction.
-    fn queue_contains(&self, client: ClientSlot, flags: CommandFlags) -> bool {
+    pub(crate) fn queue_contains(&self, client: ClientSlot, flags: CommandFlags) -> bool {
         let transaction = self.sessions.get(client).and_then(|s| s.transaction.as_ref());
         transaction.is_some_and(|transaction| {
             transaction.queue.iter().any(|queued| {
@@ -299,6 +321,17 @@ impl Engine {
     /// Whether the allocator held more than `maxmemory` when it was last asked, a moment ago.
     pub fn over_memory_limit(&self) -> bool {
         self.config.maxmemory > 0 && self.env.used_memory() as u64 > self.config.maxmemory
+    }
+
+    /// Remembers how far the stream was after a client's last effect, for `WAIT`.
+    #[inline]
+    fn note_stream_offset(&mut self, client: ClientSlot, before: u64) {
+        let offset = self.replication.offset;
+        if offset != before
+            && let Some(session) = self.sessions.get_mut(client)
+        {
+            session.stream_offset = offset;
+        }
     }
 
     fn queue(&mut self, client: ClientSlot, args: Args<'_>, out: &mut dyn ReplyWriter) {
@@ -579,10 +612,15 @@ impl Engine {
         {
             self.count_call(client, id, args, took_us, failed);
         }
+        let offset = self.sessions.get(client).map_or(0, |session| session.stream_offset);
+        let confirmed = match blocked.kind {
+            WaitKind::Replicas => self.count_confirmations(offset),
+            _ => 0,
+        };
         let Some(session) = self.sessions.get_mut(client) else { return false };
         if session.takes_reply() {
             self.push(client, |out| match reason {
-                UnblockReason::Timeout => blocked.kind.reply_timeout(out),
+                UnblockReason::Timeout => blocked.kind.reply_timeout(confirmed, out),
                 UnblockReason::Error => out.error(errors::UNBLOCKED.text().as_bytes()),
             });
         }

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::environment::{BusyPort, Environment};
 use crate::propagation::Propagation;
 use crate::pubsub::PubSub;
+use crate::replication::Replication;
 use crate::scripting::Scripting;
 use crate::session::{BufferFigures, ClientSlot, PeerInfo, Sessions, Waker};
 use crate::stats::{LatencyMonitor, ServerStats, SlowLog};
@@ -76,6 +77,8 @@ pub struct Engine {
     pub watchers: AHashMap<(usize, Bytes), Vec<ClientSlot>>,
     /// Effects on their way to the replicas.
     pub propagation: Propagation,
+    /// The stream they become part of, and the one that comes from a master.
+    pub replication: Replication,
     /// Number of clients under `MONITOR`.
     pub monitors: usize,
     /// `CLIENT PAUSE`.
@@ -166,6 +169,7 @@ impl EngineBuilder {
         let acl = configured_users(&self.config, &commands)?;
         let mut rng = Rng::new(self.seed);
         let run_id = (0..3).map(|_| format!("{:016x}", rng.next_u64())).collect::<String>();
+        let replication = Replication::new(&mut rng);
         let mono_us = self.clock.monotonic_us();
         let mut engine = Engine {
             now_us: self.clock.unix_us(),
@@ -185,6 +189,7 @@ impl EngineBuilder {
             waiters: Waiters::default(),
             watchers: AHashMap::new(),
             propagation: Propagation::default(),
+            replication,
             monitors: 0,
             pause: None,
             stats: ServerStats::default(),
@@ -207,6 +212,7 @@ impl EngineBuilder {
         if !engine.config.aclfile.is_empty() {
             engine.load_acl_file()?;
         }
+        engine.follow_configured();
         Ok(engine)
     }
 }
@@ -287,21 +293,33 @@ impl Engine {
             self.unwatch_all(client);
             self.stop_waiting(client);
             self.stop_monitoring(client);
+            self.stop_replicating(client);
         }
     }
 
     /// Closes a client whose pending output is over its class's limit.
     pub(crate) fn enforce_output_limit(&mut self, client: ClientSlot) {
         let now_ms = self.now_ms();
+        let offset = self.replication.offset;
         let Some(session) = self.sessions.get_mut(client) else { return };
-        let limit = if session.is_replica() {
+        if session.is_master {
+            return;
+        }
+        let mut limit = if session.is_replica() {
             self.config.client_output_buffer_limit.replica
         } else if session.subscriptions() > 0 {
             self.config.client_output_buffer_limit.pubsub
         } else {
             self.config.client_output_buffer_limit.normal
         };
-        let size = session.pending_output() as u64;
+        let mut size = session.pending_output() as u64;
+        if let Some(replica) = session.replica.as_ref().filter(|replica| replica.is_attached()) {
+            size += replica.backlog_bytes(offset);
+            // One that may go on from the log must not be closed for what it missed.
+            if limit.hard_bytes > 0 {
+                limit.hard_bytes = limit.hard_bytes.max(self.config.repl_backlog_size);
+            }
+        }
         let over_hard = limit.hard_bytes > 0 && size > limit.hard_bytes;
         let over_soft = limit.soft_bytes > 0 && size > limit.soft_bytes;
         let soft_for_too_long = match (over_soft, session.soft_limit_since_ms) {
@@ -348,6 +366,9 @@ impl Engine {
     pub fn end_batch(&mut self, commands: usize) {
         let took_us = self.mono_us.saturating_sub(self.batch_started_us);
         self.stats.loops.batch(took_us, commands as u64);
+        if self.replication.ask_replicas {
+            self.ask_for_confirmations();
+        }
     }
 
     /// Appends what waits in a client's outbox to `out` and tells what the connection does next.
@@ -357,6 +378,7 @@ impl Engine {
         {
             out.append(&mut session.outbox);
         }
+        self.take_stream(client, out);
         self.flow_of(client)
     }
 

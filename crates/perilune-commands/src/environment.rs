@@ -93,6 +93,10 @@ pub trait Environment: Send {
         None
     }
 
+    /// Says that another link to a master is to be made, or none: see
+    /// [`Engine::link_order`](crate::Engine::link_order).
+    fn replication_changed(&mut self) {}
+
     /// Asks the server to end once the current command has been answered.
     fn shutdown(&mut self, request: ShutdownRequest);
 }

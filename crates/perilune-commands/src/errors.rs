@@ -755,6 +755,12 @@ pub fn unknown_replconf_option(name: &[u8]) -> CommandError {
     CommandError::owned(format!("ERR Unrecognized REPLCONF option: {name}"))
 }
 
+/// A part of a snapshot that cannot be asked for.
+pub fn unsupported_snapshot_part(name: &[u8]) -> CommandError {
+    let name = String::from_utf8_lossy(name);
+    CommandError::owned(format!("ERR Unsupported rdb-filter-only option: {name}"))
+}
+
 /// An address that is none.
 pub fn replconf_address_too_long(address: &[u8]) -> CommandError {
     let bytes = address.len();
@@ -772,8 +778,30 @@ pub fn reload_failed(error: &dyn fmt::Display) -> CommandError {
 texts! {
     /// `REPLICAOF` with a port that is none.
     INVALID_MASTER_PORT = "ERR Invalid master port";
-    /// `REPLICAOF host port`.
-    REPLICAOF_UNSUPPORTED = "ERR following a master is not supported by this build";
+    /// `REPLICAOF` from a replica of this server.
+    REPLICAOF_BY_REPLICA = "ERR Command is not valid when client is a replica.";
+    /// A write on a replica that takes none.
+    READONLY = "READONLY You can't write against a read only replica.";
+    /// Old data that must not be shown.
+    MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+    /// A client that waits when its server begins to follow a master.
+    UNBLOCKED_BY_ROLE = "UNBLOCKED force unblocked, instance state changed (master -> replica?)";
+    /// `SYNC` on a replica without its master.
+    NOMASTERLINK = "NOMASTERLINK Can't SYNC while not connected with my master";
+    /// A snapshot of parts for one that cannot take a snapshot of unknown length.
+    FILTER_NEEDS_EOF = "ERR Filtered replica requires EOF capability";
+    /// `WAIT` on a replica.
+    WAIT_ON_REPLICA = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.";
+    /// `WAITAOF` on a replica.
+    WAITAOF_ON_REPLICA = "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated.";
+    /// A script that may write, on a replica that takes no writes.
+    SCRIPT_READONLY_REPLICA = "READONLY Can not run script with write flag on readonly replica";
+    /// A script that does not allow stale data, where the data may be old.
+    SCRIPT_MASTERDOWN = "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on the script.";
+    /// A command in a script that does not allow stale data.
+    SCRIPT_STALE_COMMAND = "ERR Can not execute the command on a stale replica";
+    /// `FAILOVER`.
+    FAILOVER_UNSUPPORTED = "ERR FAILOVER is not supported by this build: use REPLICAOF on both servers";
 }
 
 // Streams.

@@ -33,6 +33,7 @@ pub mod propagation;
 pub mod pubsub;
 mod recovery;
 mod redact;
+pub mod replication;
 mod reply;
 pub mod scripting;
 pub mod session;

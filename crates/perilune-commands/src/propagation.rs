@@ -9,17 +9,17 @@
 //! Invariants:
 //! - `bytes` holds the gathered effects in the wire format, `ops` the database, the sinks and the
 //!   end of each; both are empty between units.
-//! - `listeners` is the number of sessions with a [`Replica`] that is online. While it is zero and
-//!   there is no append-only file nothing is recorded, and recording costs a command one branch.
+//! - While there is neither a replication stream to be made nor an append-only file nothing is
+//!   recorded, and recording costs a command one branch.
 //! - Each sink has a selected database of its own, because an effect may be for one of them only.
 //!
-//! What is absent: a backlog. A replica that lost its connection starts over.
+//! What is absent: what becomes of the effects, see [`crate::replication`].
 
 use crate::args::Args;
 use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::errors::CommandError;
-use crate::session::{ClientSlot, ReplyMode, Session};
+use crate::session::ClientSlot;
 use crate::spec::{CommandFlags, Handler};
 use crate::table::CommandId;
 use perilune_resp::ReplyWriter;
@@ -27,32 +27,6 @@ use perilune_script::ReplFlags;
 
 /// Most members one `SREM` names that stands for `SPOP` with a count.
 pub(crate) const SREM_MEMBERS_MAX: usize = 1024;
-
-/// A client that asked for the stream of effects, or is about to.
-#[derive(Debug, Clone, Default)]
-pub struct Replica {
-    /// It has the snapshot and receives effects.
-    pub online: bool,
-    /// Port it says it listens on, 0 when it said nothing.
-    pub listening_port: u16,
-    /// Address it says it has, if it said so.
-    pub announced_ip: String,
-    /// Offset of the stream it has confirmed.
-    pub confirmed_offset: u64,
-    /// Unix time of the confirmation, milliseconds.
-    pub confirmed_ms: i64,
-}
-
-impl Replica {
-    /// The address it announced, or the one `session` comes from.
-    pub fn ip<'s>(&'s self, session: &'s Session) -> &'s str {
-        let from = session.peer.addr.as_str();
-        match self.announced_ip.as_str() {
-            "" => from.rsplit_once(':').map_or(from, |(ip, _)| ip),
-            announced => announced,
-        }
-    }
-}
 
 /// How a command that is running now will be recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,12 +61,8 @@ pub struct AofFeed {
 /// The effects of the running unit and the state of the stream.
 #[derive(Debug, Default)]
 pub struct Propagation {
-    /// Number of replicas online.
-    pub listeners: usize,
-    /// Bytes of the stream sent so far.
-    pub offset: u64,
-    /// Unix time of the last `PING` to the replicas, milliseconds.
-    pub pinged_ms: i64,
+    /// The replication stream is made of effects.
+    for_replicas: bool,
     /// Commands within commands that are running.
     depth: usize,
     verdict: Verdict,
@@ -108,7 +78,19 @@ impl Propagation {
     /// Whether nobody wants to know what commands change.
     #[inline]
     pub(crate) fn is_silent(&self) -> bool {
-        self.listeners == 0 && self.aof.is_none()
+        !self.for_replicas && self.aof.is_none()
+    }
+
+    /// Records effects for the replication stream, or does not.
+    pub(crate) fn record_for_replicas(&mut self, wanted: bool) {
+        if std::mem::replace(&mut self.for_replicas, wanted) != wanted {
+            self.selected = None;
+        }
+    }
+
+    /// Names the database of the next effect even if it is that of the last.
+    pub(crate) fn forget_selection(&mut self) {
+        self.selected = None;
     }
 
     fn record(&mut self, db: usize, sinks: ReplFlags, argv: &[&[u8]]) {
@@ -163,7 +145,7 @@ impl Propagation {
 }
 
 /// Appends a command in the wire format of requests.
-fn append_command(to: &mut Vec<u8>, argv: &[&[u8]]) {
+pub(crate) fn append_command(to: &mut Vec<u8>, argv: &[&[u8]]) {
     let mut digits = itoa::Buffer::new();
     to.push(b'*');
     to.extend_from_slice(digits.format(argv.len()).as_bytes());
@@ -297,7 +279,7 @@ impl Engine {
                 self.propagation.write_unit(ReplFlags::AOF, together, selected, pending);
             self.propagation.aof = Some(feed);
         }
-        if self.propagation.listeners > 0 {
+        if self.propagation.for_replicas {
             let mut stream = Vec::with_capacity(self.propagation.bytes.len() + 64);
             let selected = self.propagation.selected;
             self.propagation.selected =
@@ -315,70 +297,6 @@ impl Engine {
     pub(crate) fn abandon_unit(&mut self) {
         self.propagation.depth = 0;
         self.end_unit(true);
-    }
-
-    fn feed_replicas(&mut self, stream: &[u8]) {
-        self.propagation.offset += stream.len() as u64;
-        let online = self.sessions.iter().filter(|(_, session)| session.is_replica());
-        let replicas: Vec<ClientSlot> = online.map(|(slot, _)| slot).collect();
-        for slot in replicas {
-            self.send_raw(slot, &[stream]);
-        }
-    }
-
-    /// Puts bytes into a client's outbox as they are.
-    fn send_raw(&mut self, client: ClientSlot, parts: &[&[u8]]) {
-        let Some(session) = self.sessions.get_mut(client) else { return };
-        if session.killed {
-            return;
-        }
-        for part in parts {
-            session.outbox.extend_from_slice(part);
-        }
-        if self.current_client != Some(client) {
-            session.wake();
-        }
-        self.enforce_output_limit(client);
-    }
-
-    /// Makes a client a replica: it gets `greeting`, the snapshot, and from now on the effects.
-    pub(crate) fn begin_stream(&mut self, client: ClientSlot, greeting: &[u8], snapshot: &[u8]) {
-        let now_ms = self.now_ms();
-        let offset = self.propagation.offset;
-        let Some(session) = self.sessions.get_mut(client) else { return };
-        let replica = session.replica.get_or_insert_default();
-        replica.online = true;
-        replica.confirmed_offset = offset;
-        replica.confirmed_ms = now_ms;
-        // The stream is all it gets; what it sends is not answered.
-        session.reply_mode = ReplyMode::Off;
-        self.propagation.selected = None;
-        self.propagation.listeners += 1;
-        self.propagation.pinged_ms = now_ms;
-        let length = format!("${}\r\n", snapshot.len());
-        self.send_raw(client, &[greeting, length.as_bytes(), snapshot]);
-    }
-
-    /// Ends the stream to a client.
-    pub(crate) fn stop_replicating(&mut self, client: ClientSlot) {
-        if let Some(session) = self.sessions.get_mut(client)
-            && session.replica.take().is_some_and(|replica| replica.online)
-        {
-            self.propagation.listeners -= 1;
-        }
-    }
-
-    /// Sends `PING` to the replicas every `repl-ping-replica-period` seconds.
-    pub(crate) fn ping_replicas(&mut self) {
-        let period_ms = i64::from(self.config.repl_ping_replica_period) * 1000;
-        let now_ms = self.now_ms();
-        if self.propagation.listeners == 0 || now_ms - self.propagation.pinged_ms < period_ms {
-            return;
-        }
-        self.propagation.pinged_ms = now_ms;
-        let mut ping = Vec::new();
-        append_command(&mut ping, &[b"PING"]);
-        self.feed_replicas(&ping);
     }
 }
 
@@ -519,11 +437,13 @@ mod tests {
     }
 
     #[test]
-    fn without_replicas_nothing_is_kept() {
+    fn without_replicas_for_long_nothing_is_kept() {
         let (mut server, client, replica) = replicated();
         server.engine.disconnect(replica);
+        server.pass_ms(3_602_000);
+        server.engine.sample_cycle();
         server.run(client, "SET k v");
-        assert_eq!(server.engine.propagation.listeners, 0);
+        assert!(server.engine.propagation.is_silent());
         assert!(server.engine.propagation.ops.is_empty());
     }
 }

@@ -7,7 +7,7 @@
 use crate::acl::User;
 use crate::blocking::Blocked;
 use crate::owned_args::OwnedArgs;
-use crate::propagation::Replica;
+use crate::replication::peers::Replica;
 use perilune_keyspace::Bytes;
 use perilune_resp::Protocol;
 use std::collections::BTreeSet;
@@ -166,6 +166,10 @@ pub struct Session {
     pub monitor: bool,
     /// What it said as a replica.
     pub replica: Option<Box<Replica>>,
+    /// It is the master that this server follows.
+    pub is_master: bool,
+    /// Offset of the replication stream behind its last effect.
+    pub stream_offset: u64,
     /// `CLIENT REPLY`.
     pub reply_mode: ReplyMode,
     /// `SCRIPT DEBUG`.
@@ -231,6 +235,8 @@ impl Session {
             attempts_us: 0,
             monitor: false,
             replica: None,
+            is_master: false,
+            stream_offset: 0,
             reply_mode: ReplyMode::On,
             debug_mode: DebugMode::Off,
             debug_call: None,
@@ -255,6 +261,10 @@ impl Session {
 
     /// Gives it the rights of a user, or of a new version of its user.
     pub(crate) fn set_user(&mut self, user: Arc<User>) {
+        // The master's rights are nobody's to change.
+        if self.is_master {
+            return;
+        }
         self.unrestricted = user.is_unrestricted();
         self.user = user;
     }
@@ -265,9 +275,9 @@ impl Session {
         self.unrestricted
     }
 
-    /// Whether it receives the effects of commands.
+    /// Whether it gets the stream of effects, or is to get it.
     pub fn is_replica(&self) -> bool {
-        self.replica.as_ref().is_some_and(|replica| replica.online)
+        self.replica.as_ref().is_some_and(|replica| replica.is_attached())
     }
 
     /// Number of channels, patterns and shard channels subscribed to.
@@ -407,14 +417,6 @@ impl Sessions {
             .enumerate()
             .skip(1)
             .filter_map(|(slot, session)| Some((ClientSlot(slot as u32), session.as_deref()?)))
-    }
-
-    /// The replicas that are online.
-    pub fn replicas(&self) -> impl Iterator<Item = (&Session, &Replica)> {
-        self.iter().filter_map(|(_, session)| {
-            let replica = session.replica.as_deref()?;
-            replica.online.then_some((session, replica))
-        })
     }
 
     /// All connected clients, to change.

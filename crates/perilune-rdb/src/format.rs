@@ -12,6 +12,9 @@ pub(crate) const VERSION_WITH_CHECKSUM: u32 = 5;
 /// First bytes of a snapshot, before four digits of version.
 pub(crate) const MAGIC: &[u8; 5] = b"REDIS";
 
+/// Name of the fact that tells the database which the replication stream has selected.
+pub(crate) const STREAM_DB: &[u8] = b"repl-stream-db";
+
 /// What follows is not a key but something about the snapshot or the next key.
 pub(crate) mod opcode {
     pub(crate) const FUNCTION2: u8 = 245;

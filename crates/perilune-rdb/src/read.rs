@@ -3,7 +3,7 @@
 use crate::crc64::Crc64;
 use crate::decode::{read_array, read_byte, read_length, read_string};
 use crate::error::ReadError;
-use crate::format::{MAGIC, VERSION, VERSION_WITH_CHECKSUM, opcode};
+use crate::format::{MAGIC, STREAM_DB, VERSION, VERSION_WITH_CHECKSUM, opcode};
 use crate::read_value::read_value;
 use perilune_keyspace::{EncodingLimits, Keyspace};
 use std::io::{self, Read};
@@ -24,6 +24,8 @@ pub struct ReadOptions {
 pub struct Loaded {
     /// The codes of the function libraries.
     pub libraries: Vec<Vec<u8>>,
+    /// Database that the replication stream behind the snapshot has selected.
+    pub stream_db: Option<usize>,
     /// Number of keys taken over.
     pub keys: usize,
     /// Number of keys left out because their time was up.
@@ -99,8 +101,11 @@ impl Reader<'_> {
             match read_byte(input)? {
                 opcode::EOF => return Ok(None),
                 opcode::AUX => {
-                    read_string(input)?;
-                    read_string(input)?;
+                    let (name, value) = (read_string(input)?, read_string(input)?);
+                    if name == STREAM_DB {
+                        let db = std::str::from_utf8(&value).ok().and_then(|db| db.parse().ok());
+                        self.loaded.stream_db = db.filter(|db| *db < self.keyspace.count());
+                    }
                 }
                 opcode::FUNCTION2 => self.loaded.libraries.push(read_string(input)?),
                 opcode::SELECT_DB => {

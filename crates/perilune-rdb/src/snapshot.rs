@@ -2,7 +2,7 @@
 
 use crate::crc64::Crc64;
 use crate::encode::{write_length, write_string};
-use crate::format::{MAGIC, REDIS_VERSION, VERSION, opcode};
+use crate::format::{MAGIC, REDIS_VERSION, STREAM_DB, VERSION, opcode};
 use crate::value::{type_of, write_value};
 use perilune_keyspace::{KeyEntry, Keyspace};
 use std::io::{self, Write};
@@ -14,6 +14,9 @@ pub struct Meta {
     pub now_s: i64,
     /// Bytes of memory in use.
     pub used_memory: u64,
+    /// Database that the replication stream behind the snapshot has selected, where a replica could
+    /// not know.
+    pub stream_db: Option<usize>,
 }
 
 /// Writes a snapshot of all databases and of the function libraries with the given codes.
@@ -55,9 +58,10 @@ impl<W: Write> SnapshotWriter<W> {
             (b"used-mem", meta.used_memory.to_string()),
             (b"aof-base", "0".to_owned()),
         ] {
-            out.write_all(&[opcode::AUX])?;
-            write_string(&mut out, name)?;
-            write_string(&mut out, value.as_bytes())?;
+            write_fact(&mut out, name, &value)?;
+        }
+        if let Some(db) = meta.stream_db {
+            write_fact(&mut out, STREAM_DB, &db.to_string())?;
         }
         Ok(SnapshotWriter { out })
     }
@@ -96,6 +100,12 @@ impl<W: Write> SnapshotWriter<W> {
         self.out.inner.write_all(&checksum.to_le_bytes())?;
         self.out.inner.flush()
     }
+}
+
+fn write_fact(out: &mut impl Write, name: &[u8], value: &str) -> io::Result<()> {
+    out.write_all(&[opcode::AUX])?;
+    write_string(out, name)?;
+    write_string(out, value.as_bytes())
 }
 
 /// Sums up what passes through.

@@ -123,7 +123,8 @@ pub(crate) fn keyspace() -> Keyspace {
     keyspace
 }
 
-pub(crate) const META: Meta = Meta { now_s: 1_700_000_000, used_memory: 123_456_789_012 };
+pub(crate) const META: Meta =
+    Meta { now_s: 1_700_000_000, used_memory: 123_456_789_012, stream_db: None };
 
 pub(crate) fn snapshot(keyspace: &Keyspace, libraries: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();

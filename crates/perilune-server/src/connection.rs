@@ -79,6 +79,11 @@ impl Bell {
         self.rung.store(true, Ordering::Release);
     }
 
+    /// Waits for a ring.
+    pub(crate) async fn rung(&self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Event> {
         if self.take_ring() {
             return Poll::Ready(Event::Bell);
@@ -128,6 +133,8 @@ pub(crate) struct State {
     now_ms: i64,
     query_limit: usize,
     kill: bool,
+    /// The engine has more to send as soon as the output is written.
+    more: bool,
 }
 
 impl State {
@@ -159,6 +166,7 @@ impl State {
             now_ms: 0,
             query_limit,
             kill: false,
+            more: false,
         }
     }
 
@@ -289,6 +297,7 @@ impl State {
                 self.decoder.set_limits(limits);
             }
         }
+        self.more = engine.has_stream_for(self.slot);
         if self.written < self.output.len() {
             self.note_unwritten();
             self.kill |= engine.check_output(self.slot);
@@ -468,6 +477,7 @@ async fn wait(socket: &mut Socket, state: &mut State, bell: &Bell) -> Event {
             }
         }
         match poll_input(socket, state, cx) {
+            Poll::Pending if state.more && state.output.is_empty() => Poll::Ready(Event::Bell),
             Poll::Pending => bell.poll(cx),
             event => event,
         }

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tikv_jemalloc_ctl::{epoch, stats};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What the server is asked to do by the engine.
@@ -45,6 +46,8 @@ pub(crate) struct ProcessEnvironment {
     system_total: usize,
     /// The sockets that are served.
     listening: Held,
+    /// Rings when another link to a master is to be made.
+    master_changed: Arc<Notify>,
     /// The last reading of `used_memory` and its time.
     used_memory: Cell<Option<(Instant, usize)>>,
 }
@@ -73,8 +76,14 @@ impl ProcessEnvironment {
             config_file,
             system_total: system_memory(),
             listening,
+            master_changed: Arc::default(),
             used_memory: Cell::new(None),
         })
+    }
+
+    /// Rings when another link to a master is to be made.
+    pub(crate) fn master_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.master_changed)
     }
 }
 
@@ -206,6 +215,10 @@ impl Environment for ProcessEnvironment {
 
     fn detached(&self) -> Option<Box<dyn Environment>> {
         Some(Box::new(Detached { system_total: self.system_total }))
+    }
+
+    fn replication_changed(&mut self) {
+        self.master_changed.notify_one();
     }
 
     fn shutdown(&mut self, _: ShutdownRequest) {

@@ -18,6 +18,7 @@ mod input;
 mod listen;
 pub mod log;
 pub mod process;
+mod master;
 pub mod server;
 mod socket;
 

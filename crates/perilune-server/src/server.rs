@@ -7,6 +7,7 @@ use crate::env::{self, ProcessEnvironment, Request};
 use crate::gate::{Gate, GateBuilder};
 use crate::listen::{Acceptors, ListenerChange};
 use crate::log;
+use crate::master;
 use perilune_commands::clock::{Clock, SystemClock};
 use perilune_commands::config::Config;
 use perilune_commands::{Engine, EngineBuilder};
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Time a periodic job may hold the engine at once, microseconds.
@@ -28,6 +30,7 @@ pub struct Server {
     gate: Gate,
     acceptors: Acceptors,
     requests: UnboundedReceiver<Request>,
+    master_changed: Arc<Notify>,
     addresses: Vec<SocketAddr>,
     unix_socket: String,
 }
@@ -41,6 +44,7 @@ impl Server {
         let process = ProcessEnvironment::start(sender, &config, change.held(&config))
             .map_err(|error| error.to_string())?;
         let addresses = change.addresses();
+        let master_changed = process.master_changed();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let gate = GateBuilder::default();
         let mut builder = EngineBuilder::new(config.clone(), Arc::clone(&clock), Box::new(process))
@@ -55,7 +59,7 @@ impl Server {
         acceptors.listen_tcp(change, &gate).map_err(|error| error.to_string())?;
         acceptors.listen_unix(&config, &gate)?;
         let unix_socket = config.unixsocket.clone();
-        Ok(Server { gate, acceptors, requests, addresses, unix_socket })
+        Ok(Server { gate, acceptors, requests, master_changed, addresses, unix_socket })
     }
 
     /// The TCP addresses it listens on.
@@ -78,6 +82,8 @@ impl Server {
             log::write(LogLevel::Notice, "Ready to accept connections unix");
         }
         let timers = tokio::spawn(run_timers(self.gate.clone()));
+        let changed = Arc::clone(&self.master_changed);
+        let master = tokio::spawn(master::run(self.gate.clone(), changed));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
@@ -102,6 +108,7 @@ impl Server {
         log::write(LogLevel::Warning, "User requested shutdown...");
         self.acceptors.close().await;
         timers.abort();
+        master.abort();
         if !self.unix_socket.is_empty() {
             log::write(LogLevel::Notice, "Removing the unix socket file.");
             let _ = std::fs::remove_file(&self.unix_socket);

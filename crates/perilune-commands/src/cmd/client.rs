@@ -228,6 +228,7 @@ impl ClientType {
 
     fn of(session: &Session) -> ClientType {
         match session.subscriptions() {
+            _ if session.is_master => ClientType::Master,
             _ if session.is_replica() => ClientType::Replica,
             0 => ClientType::Normal,
             _ => ClientType::PubSub,
@@ -238,6 +239,7 @@ impl ClientType {
 /// The letters of the `flags` field.
 fn flag_letters(session: &Session) -> String {
     let letters = [
+        (session.is_master, 'M'),
         (session.is_replica(), 'S'),
         (session.monitor, 'O'),
         (session.subscriptions() > 0, 'P'),

@@ -197,7 +197,7 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
     out.bulk(b"mode");
     out.bulk(b"standalone");
     out.bulk(b"role");
-    out.bulk(b"master");
+    out.bulk(if ctx.engine.replication.is_replica() { b"replica" } else { b"master" });
     out.bulk(b"modules");
     out.array(0);
     Ok(())

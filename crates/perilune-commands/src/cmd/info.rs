@@ -41,7 +41,7 @@ const SECTIONS: &[Section] = &[
     Section { title: "Memory", default: true, write: memory },
     Section { title: "Persistence", default: true, write: persistence },
     Section { title: "Stats", default: true, write: stats },
-    Section { title: "Replication", default: true, write: replication },
+    Section { title: "Replication", default: true, write: super::info_replication::replication },
     Section { title: "CPU", default: true, write: cpu },
     Section { title: "Modules", default: true, write: |_, _| {} },
     Section { title: "Commandstats", default: false, write: command_stats },
@@ -79,16 +79,18 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
     Ok(())
 }
 
-fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = write!(text, "{content}\r\n");
 }
 
 macro_rules! fields {
     ($text:ident, $($name:ident: $value:expr),+ $(,)?) => {
-        $(line($text, format_args!(concat!(stringify!($name), ":{}"), $value));)+
+        { $(line($text, format_args!(concat!(stringify!($name), ":{}"), $value));)+ }
     };
 }
+
+pub(super) use fields;
 
 /// A size as people read it: `1.50M`.
 pub(crate) fn human(bytes: usize) -> String {
@@ -191,6 +193,7 @@ fn memory(engine: &mut Engine, text: &mut String) {
         total_system_memory_human: human(figures.system_total),
     );
     scripting_memory(engine, text);
+    let stream_memory = engine.replication.log.as_ref().map_or(0, |log| log.memory());
     fields!(text,
         maxmemory: engine.config.maxmemory,
         maxmemory_human: human(engine.config.maxmemory as usize),
@@ -204,8 +207,8 @@ fn memory(engine: &mut Engine, text: &mut String) {
         mem_fragmentation_ratio: format_args!("{:.2}", ratio(figures.rss, used)),
         mem_fragmentation_bytes: figures.rss as i64 - used as i64,
         mem_not_counted_for_evict: 0,
-        mem_replication_backlog: 0,
-        mem_total_replication_buffers: 0,
+        mem_replication_backlog: stream_memory,
+        mem_total_replication_buffers: stream_memory,
         mem_clients_slaves: 0,
         mem_clients_normal: clients,
         mem_cluster_links: 0,
@@ -259,22 +262,23 @@ fn stats(engine: &mut Engine, text: &mut String) {
     let [ops, input, output, cycles, busy] = engine.stats.ops_samples.rates();
     let cycle_us = if cycles > 0.0 { busy / cycles } else { 0.0 };
     let (stats, pubsub) = (&engine.stats, &engine.pubsub);
+    let replication = &engine.replication.stats;
     fields!(text,
         total_connections_received: stats.connections_received,
         total_commands_processed: stats.commands_processed,
         instantaneous_ops_per_sec: ops.round(),
         total_net_input_bytes: stats.net_input_bytes,
         total_net_output_bytes: stats.net_output_bytes,
-        total_net_repl_input_bytes: 0,
-        total_net_repl_output_bytes: 0,
+        total_net_repl_input_bytes: replication.input_bytes,
+        total_net_repl_output_bytes: replication.output_bytes,
         instantaneous_input_kbps: format_args!("{:.2}", input / 1024.0),
         instantaneous_output_kbps: format_args!("{:.2}", output / 1024.0),
         instantaneous_input_repl_kbps: "0.00",
         instantaneous_output_repl_kbps: "0.00",
         rejected_connections: stats.connections_rejected,
-        sync_full: 0,
-        sync_partial_ok: 0,
-        sync_partial_err: 0,
+        sync_full: replication.full,
+        sync_partial_ok: replication.partial,
+        sync_partial_err: replication.partial_refused,
         expired_keys: stats.expired_keys,
         expired_stale_perc: "0.00",
         expired_time_cap_reached_count: stats.expired_time_cap_reached,
@@ -289,11 +293,11 @@ fn stats(engine: &mut Engine, text: &mut String) {
         latest_fork_usec: 0,
         total_forks: 0,
         migrate_cached_sockets: 0,
-        slave_expires_tracked_keys: 0,
+        slave_expires_tracked_keys: engine.replication.own_volatile.len(),
         tracking_total_keys: 0,
         tracking_total_items: 0,
         tracking_total_prefixes: 0,
-        unexpected_error_replies: 0,
+        unexpected_error_replies: replication.failed_commands,
         total_error_replies: stats.error_replies,
         dump_payload_sanitizations: 0,
         client_query_buffer_limit_disconnections: stats.query_limit_disconnections,
@@ -308,39 +312,6 @@ fn stats(engine: &mut Engine, text: &mut String) {
         instantaneous_eventloop_cycles_per_sec: cycles.round(),
         instantaneous_eventloop_duration_usec: cycle_us.round(),
     );
-}
-
-fn replication(engine: &mut Engine, text: &mut String) {
-    fields!(text,
-        role: "master",
-        connected_slaves: engine.propagation.listeners,
-    );
-    replicas(engine, text);
-    fields!(text,
-        master_failover_state: "no-failover",
-        master_replid: engine.run_id,
-        master_replid2: "0000000000000000000000000000000000000000",
-        master_repl_offset: engine.propagation.offset,
-        second_repl_offset: -1,
-        repl_backlog_active: 0,
-        repl_backlog_size: engine.config.repl_backlog_size,
-        repl_backlog_first_byte_offset: 0,
-        repl_backlog_histlen: 0,
-    );
-}
-
-/// A line for each replica that is online.
-fn replicas(engine: &Engine, text: &mut String) {
-    let now_ms = engine.now_ms();
-    for (index, (session, replica)) in engine.sessions.replicas().enumerate() {
-        let ip = replica.ip(session);
-        let (port, offset) = (replica.listening_port, replica.confirmed_offset);
-        let lag = (now_ms - replica.confirmed_ms).max(0) / 1000;
-        line(
-            text,
-            format_args!("slave{index}:ip={ip},port={port},state=online,offset={offset},lag={lag}"),
-        );
-    }
 }
 
 fn cpu(engine: &mut Engine, text: &mut String) {

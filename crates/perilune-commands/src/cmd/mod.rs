@@ -15,6 +15,7 @@ mod hash;
 mod help;
 mod hyperloglog;
 mod info;
+mod info_replication;
 mod latency;
 mod list;
 mod memory;

@@ -1,17 +1,27 @@
-//! The sending side of replication: a client asks for a snapshot and the stream of effects that
-//! follows it (see [`crate::propagation`]). Every attempt starts from a full snapshot; this server
-//! is nobody's replica.
+//! Replication between servers: following a master, and what replicas ask for. The mechanism is in
+//! [`crate::replication`].
 
 use crate::args::Args;
 use crate::ctx::Ctx;
-use crate::engine::Engine;
 use crate::errors::{self, CommandError};
-use crate::propagation::Replica;
+use crate::replication::peers::Replica;
 use crate::spec::CommandSpec;
-use perilune_rdb::{Meta, write_snapshot};
-use perilune_resp::ReplyWriter;
+use perilune_resp::{ReplyWriter, split_args};
+use perilune_script::LogLevel;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "failover",
+        arity: -1,
+        flags: "admin noscript stale",
+        since: "6.2.0",
+        group: "server",
+        complexity: "O(1)",
+        summary: "Hands the master's role to a replica (not supported).",
+        args: "[TO target={host port:int [FORCE]}] [ABORT] [TIMEOUT milliseconds:int]",
+        handler: failover,
+        ..CommandSpec::EMPTY
+    },
     CommandSpec {
         name: "psync",
         arity: -3,
@@ -70,58 +80,97 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
 ];
 
+fn failover(_: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    Err(errors::FAILOVER_UNSUPPORTED)
+}
+
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    start(ctx, b"")
-}
-
-fn psync(ctx: &mut Ctx<'_>, args: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    // The offset is checked, but there is no backlog to go on from.
-    args.int(2)?;
-    let (id, offset) = (&ctx.engine.run_id, ctx.engine.propagation.offset);
-    let greeting = format!("+FULLRESYNC {id} {offset}\r\n");
-    start(ctx, greeting.as_bytes())
-}
-
-/// Sends the snapshot after `greeting`. A client that has it already gets nothing.
-fn start(ctx: &mut Ctx<'_>, greeting: &[u8]) -> Result<(), CommandError> {
-    let Some(session) = ctx.session() else { return Err(errors::NOAUTH) };
-    if session.is_replica() {
-        return Ok(());
+    if may_attach(ctx)? {
+        ctx.engine.attach_replica(ctx.client, true);
     }
-    if !session.outbox.is_empty() {
-        return Err(errors::SYNC_WITH_OUTPUT);
-    }
-    let snapshot = ctx.engine.snapshot()?;
-    ctx.engine.begin_stream(ctx.client, greeting, &snapshot);
     Ok(())
 }
 
-impl Engine {
-    /// The data as an RDB file.
-    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, CommandError> {
-        let meta =
-            Meta { now_s: self.now_us / 1_000_000, used_memory: self.env.used_memory() as u64 };
-        let libraries = self.scripting.libraries().iter().map(|library| &*library.code);
-        let mut file = Vec::new();
-        match write_snapshot(&self.keyspace, libraries, &meta, &mut file) {
-            Ok(()) => Ok(file),
-            Err(error) => Err(errors::snapshot_failed(&error)),
-        }
+fn psync(ctx: &mut Ctx<'_>, args: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    if args.is(3, "failover") {
+        return Err(errors::FAILOVER_UNSUPPORTED);
     }
+    if !may_attach(ctx)? {
+        return Ok(());
+    }
+    let next = args.int(2)?;
+    if ctx.engine.resume_replica(ctx.client, args[1], next) {
+        return Ok(());
+    }
+    if args[1].first() != Some(&b'?') {
+        ctx.engine.replication.stats.partial_refused += 1;
+    }
+    ctx.engine.attach_replica(ctx.client, false);
+    Ok(())
 }
 
-/// `REPLICAOF NO ONE` is what this server always is; following a master is refused.
+/// Whether a client can become a replica now. One that is one already is left alone.
+fn may_attach(ctx: &mut Ctx<'_>) -> Result<bool, CommandError> {
+    let Some(session) = ctx.session() else { return Err(errors::NOAUTH) };
+    if session.is_replica() {
+        return Ok(false);
+    }
+    let filtered = session
+        .replica
+        .as_ref()
+        .is_some_and(|it| (it.without_keys || it.without_libraries) && !it.takes_marks);
+    let has_output = !session.outbox.is_empty();
+    if ctx.engine.replication.is_replica() && !ctx.engine.replication.is_linked() {
+        return Err(errors::NOMASTERLINK);
+    }
+    if has_output {
+        return Err(errors::SYNC_WITH_OUTPUT);
+    }
+    if filtered {
+        return Err(errors::FILTER_NEEDS_EOF);
+    }
+    let name = ctx.engine.replica_name(ctx.client);
+    let message = format!("Replica {name} asks for synchronization");
+    ctx.engine.env.log(LogLevel::Notice, &message);
+    Ok(true)
+}
+
 fn replicaof(
-    _: &mut Ctx<'_>,
+    ctx: &mut Ctx<'_>,
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     if args.is(1, "no") && args.is(2, "one") {
+        if ctx.engine.stop_following() {
+            log_request(ctx, "MASTER MODE enabled");
+        }
         out.ok();
         return Ok(());
     }
-    args.int_in(2, 0..=65535, errors::INVALID_MASTER_PORT)?;
-    Err(errors::REPLICAOF_UNSUPPORTED)
+    if ctx.session().is_some_and(|session| session.is_replica()) {
+        return Err(errors::REPLICAOF_BY_REPLICA);
+    }
+    let port = args.int_in(2, 0..=65535, errors::INVALID_MASTER_PORT)?;
+    let port = u16::try_from(port).map_err(|_| errors::INVALID_MASTER_PORT)?;
+    let host = String::from_utf8_lossy(args[1]).into_owned();
+    let same =
+        ctx.engine.replication.upstream.as_ref().is_some_and(|upstream| {
+            upstream.host.eq_ignore_ascii_case(&host) && upstream.port == port
+        });
+    if same {
+        out.status(b"OK Already connected to specified master");
+        return Ok(());
+    }
+    let message = format!("REPLICAOF {host}:{port} enabled");
+    ctx.engine.follow(host, port);
+    log_request(ctx, &message);
+    out.ok();
+    Ok(())
+}
+
+fn log_request(ctx: &mut Ctx<'_>, what: &str) {
+    let who = ctx.session().map(|session| session.peer.addr.clone()).unwrap_or_default();
+    ctx.engine.env.log(LogLevel::Notice, &format!("{what} (user request from '{who}')"));
 }
 
 fn replconf(
@@ -132,48 +181,59 @@ fn replconf(
     if args.len().is_multiple_of(2) {
         return Err(errors::SYNTAX);
     }
-    let now_ms = ctx.now_ms();
-    let Some(session) = ctx.session() else { return Err(errors::NOAUTH) };
     for at in (1..args.len()).step_by(2) {
-        let replica = session.replica.get_or_insert_default();
         if args.is(at, "ack") {
-            acknowledge(replica, args, at + 1, now_ms);
+            confirm(ctx, args, at + 1);
             return Ok(());
         }
-        negotiate(replica, args, at)?;
+        if args.is(at, "getack") {
+            ctx.engine.confirm_upstream();
+            return Ok(());
+        }
+        let Some(session) = ctx.session() else { return Err(errors::NOAUTH) };
+        negotiate(session.replica.get_or_insert_default(), args, at)?;
     }
     out.ok();
     Ok(())
 }
 
-/// Takes the offset a replica confirms. It gets no answer, not even to nonsense.
-fn acknowledge(replica: &mut Replica, args: Args<'_>, at: usize, now_ms: i64) {
-    if replica.online
-        && let Ok(offset) = args.int(at)
-        && let Ok(offset) = u64::try_from(offset)
-    {
-        replica.confirmed_offset = replica.confirmed_offset.max(offset);
-        replica.confirmed_ms = now_ms;
-    }
+/// Takes the offsets a replica confirms. It gets no answer, not even to nonsense.
+fn confirm(ctx: &mut Ctx<'_>, args: Args<'_>, at: usize) {
+    let offset = |at| args.int(at).ok().and_then(|offset| u64::try_from(offset).ok());
+    let Some(confirmed) = offset(at) else { return };
+    let disk = args.is(at + 1, "fack").then(|| offset(at + 2)).flatten();
+    ctx.engine.replica_confirms(ctx.client, confirmed, disk);
 }
 
 /// Takes one option and its value.
 fn negotiate(replica: &mut Replica, args: Args<'_>, at: usize) -> Result<(), CommandError> {
+    let value = args.get(at + 1).unwrap_or_default();
     if args.is(at, "listening-port") {
         let port = args.int(at + 1)?;
         replica.listening_port = u16::try_from(port).map_err(|_| errors::OUT_OF_RANGE)?;
     } else if args.is(at, "ip-address") {
-        let ip = args.get(at + 1).unwrap_or_default();
-        if ip.len() > MAX_ADDRESS_BYTES {
-            return Err(errors::replconf_address_too_long(ip));
+        if value.len() > MAX_ADDRESS_BYTES {
+            return Err(errors::replconf_address_too_long(value));
         }
-        replica.announced_ip = String::from_utf8_lossy(ip).into_owned();
-    } else if !args.is(at, "capa") {
-        // What a replica is capable of makes no difference: the plainest form suits them all.
+        replica.announced_ip = String::from_utf8_lossy(value).into_owned();
+    } else if args.is(at, "capa") {
+        // Others are for masters that know them.
+        replica.takes_marks |= args.is(at + 1, "eof");
+        replica.takes_new_ids |= args.is(at + 1, "psync2");
+    } else if args.is(at, "rdb-only") {
+        replica.snapshot_only = args.int_in(at + 1, 0..=1, errors::OUT_OF_RANGE)? == 1;
+    } else if args.is(at, "rdb-filter-only") {
+        let parts = split_args(value).unwrap_or_default();
+        if let Some(other) = parts.iter().find(|part| !part.eq_ignore_ascii_case(b"functions")) {
+            return Err(errors::unsupported_snapshot_part(other));
+        }
+        replica.without_keys = true;
+        replica.without_libraries = parts.is_empty();
+    } else {
         return Err(errors::unknown_replconf_option(args.get(at).unwrap_or_default()));
     }
     Ok(())
 }
 
 /// Longest address a replica may announce.
-const MAX_ADDRESS_BYTES: usize = 46;
+const MAX_ADDRESS_BYTES: usize = 255;

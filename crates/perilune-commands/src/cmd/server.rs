@@ -5,6 +5,7 @@ use crate::blocking::WaitKind;
 use crate::ctx::Ctx;
 use crate::environment::ShutdownRequest;
 use crate::errors::{self, CommandError};
+use crate::replication::peers::Stage;
 use crate::spec::CommandSpec;
 use perilune_resp::ReplyWriter;
 
@@ -89,11 +90,21 @@ fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
 
 fn role(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     let engine = &*ctx.engine;
+    if let Some(upstream) = &engine.replication.upstream {
+        out.array(5);
+        out.bulk(b"slave");
+        out.bulk(upstream.host.as_bytes());
+        out.int(upstream.port.into());
+        out.bulk(upstream.state.name().as_bytes());
+        out.int(if upstream.is_connected() { engine.replication.offset as i64 } else { -1 });
+        return Ok(());
+    }
     out.array(3);
     out.bulk(b"master");
-    out.int(engine.propagation.offset as i64);
-    out.array(engine.propagation.listeners);
-    for (session, replica) in engine.sessions.replicas() {
+    out.int(engine.replication.offset as i64);
+    let online = || engine.replicas().filter(|(_, replica)| replica.stage == Stage::Online);
+    out.array(online().count());
+    for (session, replica) in online() {
         out.array(3);
         out.bulk(replica.ip(session).as_bytes());
         out.bulk_int(replica.listening_port.into());

@@ -462,8 +462,7 @@ parameters! {
     replica_read_only: bool = true; "replica-read-only" ["slave-read-only"] DEBUG => yesno;
     replica_serve_stale_data: bool = true;
         "replica-serve-stale-data" ["slave-serve-stale-data"] NONE => yesno;
-    replicaof: Option<ReplicaOf> = None; "replicaof" ["slaveof"] IMMUTABLE | MULTI_ARG => special
-        only [""] "replication is not supported by this build";
+    replicaof: Option<ReplicaOf> = None; "replicaof" ["slaveof"] IMMUTABLE | MULTI_ARG => special;
 
     // Cluster
     cluster_allow_pubsubshard_when_down: bool = true; "cluster-allow-pubsubshard-when-down" NONE

@@ -410,7 +410,6 @@ fn reasons_for_refusing_a_line() {
         ),
         ("replicaof 127.0.0.1 abc", "Invalid master port"),
         ("replicaof --127.0.0.1", "wrong number of arguments"),
-        ("slaveof 127.0.0.1 6379", "replication is not supported by this build"),
         ("cluster-enabled yes", "cluster mode is not supported by this build"),
         ("loadmodule x.so", "modules are not supported by this build"),
         ("some.module-option 1", "modules are not supported by this build"),

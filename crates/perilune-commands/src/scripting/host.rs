@@ -81,6 +81,9 @@ impl<'e> Host<'e> {
         }
         let flags = command.flags;
         let lacks_replicas = self.engine.lacks_replicas();
+        let is_stale = self.engine.is_stale();
+        let is_read_only = self.engine.is_read_only() && !self.engine.obeys_master();
+        let counts_memory = !self.engine.ignores_maxmemory();
         let Some(run) = self.engine.scripting.running_mut() else {
             return Err(errors::SCRIPT_NO_COMMANDS);
         };
@@ -89,6 +92,9 @@ impl<'e> Host<'e> {
         }
         if flags.contains(CommandFlags::NOSCRIPT) && !self.engine.scripts_call_anything {
             return Err(errors::SCRIPT_NOT_ALLOWED);
+        }
+        if is_stale && !flags.contains(CommandFlags::STALE) {
+            return Err(errors::SCRIPT_STALE_COMMAND);
         }
         if run.restricted {
             self.engine.check_script_rights(id, args)?;
@@ -101,10 +107,13 @@ impl<'e> Host<'e> {
         }
         // A script that has written must be able to finish what it began.
         let forgiving = run.wrote || run.flags.contains(ScriptFlags::ALLOW_OOM);
-        if run.over_memory && !forgiving && flags.contains(CommandFlags::DENYOOM) {
+        if run.over_memory && counts_memory && !forgiving && flags.contains(CommandFlags::DENYOOM) {
             return Err(errors::OOM);
         }
         if flags.contains(CommandFlags::WRITE) {
+            if is_read_only {
+                return Err(errors::READONLY);
+            }
             if lacks_replicas {
                 return Err(errors::NOREPLICAS);
             }

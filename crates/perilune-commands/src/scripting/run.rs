@@ -91,6 +91,7 @@ impl Engine {
         if self.config.maxmemory == 0 {
             self.scripting.over_memory = false;
         }
+        self.check_script_role(client, flags)?;
         self.scripting.check_flags(flags, request.read_only)?;
         let index = request.script.engine;
         let Some(mut engine) = self.scripting.lend(index) else { return Err(errors::ENGINE_BUSY) };
@@ -114,6 +115,31 @@ impl Engine {
             Ok(()) => Ok(()),
             Err(error) => Err(self.tell_script_error(&error, request.name.as_bytes(), out)),
         }
+    }
+
+    /// The rules of replication for a script's start.
+    fn check_script_role(
+        &self,
+        client: ClientSlot,
+        flags: ScriptFlags,
+    ) -> Result<(), CommandError> {
+        let declares = !flags.contains(ScriptFlags::COMPAT);
+        let may_write = declares && !flags.contains(ScriptFlags::NO_WRITES);
+        if self.replication.is_replica() {
+            if self.is_stale() && !(declares && flags.contains(ScriptFlags::ALLOW_STALE)) {
+                return Err(match declares {
+                    true => errors::SCRIPT_MASTERDOWN,
+                    false => errors::MASTERDOWN,
+                });
+            }
+            let obeys = self.sessions.get(client).is_some_and(|session| session.is_master);
+            if may_write && self.is_read_only() && !obeys {
+                return Err(errors::SCRIPT_READONLY_REPLICA);
+            }
+        } else if may_write && self.lacks_replicas() {
+            return Err(errors::NOREPLICAS);
+        }
+        Ok(())
     }
 
     /// Writes the error a script ended with, naming script and place.

@@ -115,7 +115,7 @@ fn restore(
     let lazy = ctx.engine.config.lazyfree_lazy_server_del;
     let removed = options.replace && ctx.remove(key, lazy);
     let deadline = options.deadline(ttl, ctx.now_ms());
-    if deadline.is_some_and(|at| at <= ctx.now_ms()) {
+    if deadline.is_some_and(|at| ctx.ends_at_once(at)) {
         if removed {
             ctx.propagate_removal(key, lazy);
             ctx.modified(key, NotifyFlags::GENERIC, "del");

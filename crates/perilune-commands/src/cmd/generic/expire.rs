@@ -214,7 +214,7 @@ fn set_deadline(
         .ok_or_else(|| errors::invalid_expire_time(args.name()))?;
     let allowed = ctx.write(key).is_some()
         && ctx.peek(key).is_some_and(|entry| conditions.allow(entry.expire_at(), deadline));
-    if allowed && deadline <= now_ms {
+    if allowed && ctx.ends_at_once(deadline) {
         let lazy = ctx.engine.config.lazyfree_lazy_expire;
         ctx.remove(key, lazy);
         ctx.modified(key, NotifyFlags::GENERIC, "del");

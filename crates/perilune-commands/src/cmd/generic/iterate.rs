@@ -64,8 +64,9 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
     Ok(())
 }
 
-/// How often `RANDOMKEY` passes by expired keys that `CLIENT PAUSE` keeps in place.
-const PAUSED_TRIES: usize = 100;
+/// How often `RANDOMKEY` passes by expired keys that stay in place: `CLIENT PAUSE`, or the master
+/// removes them.
+const STAYING_TRIES: usize = 100;
 
 fn randomkey(
     ctx: &mut Ctx<'_>,
@@ -73,7 +74,7 @@ fn randomkey(
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let (db, now_ms) = (ctx.db_index(), ctx.now_ms());
-    let mut tries = PAUSED_TRIES;
+    let mut tries = STAYING_TRIES;
     loop {
         // Every turn but the last removes a key, or uses up a try while nothing may be removed.
         let engine = &mut *ctx.engine;
@@ -89,7 +90,8 @@ fn randomkey(
             }
         };
         ctx.expire_if_needed(&expired);
-        tries -= usize::from(ctx.engine.pause_holds_expiry());
+        let stays = ctx.engine.pause_holds_expiry() || ctx.engine.replication.is_replica();
+        tries -= usize::from(stays);
     }
 }
 

@@ -1,9 +1,12 @@
-//! Waiting for replicas and disks. The server has neither: no replica will ever confirm anything,
-//! so these commands wait for their timeout and answer zero, as Redis without replicas does.
+//! Waiting for replicas and disks.
+//!
+//! `WAIT` is over when so many replicas have confirmed the stream up to the client's last command.
+//! They are asked for it as soon as the server has a moment.
 
 use crate::args::Args;
-use crate::blocking::WaitKind;
+use crate::blocking::{UnblockReason, WaitKind};
 use crate::ctx::Ctx;
+use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::spec::CommandSpec;
 use perilune_resp::ReplyWriter;
@@ -37,14 +40,49 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
 ];
 
 fn wait(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    let replicas = args.int(1)?;
+    if ctx.engine.replication.is_replica() {
+        return Err(errors::WAIT_ON_REPLICA);
+    }
+    let wanted = args.int(1)?;
     let timeout_ms = timeout_argument(ctx, args, 2)?;
-    if replicas <= 0 || ctx.deny_blocking() {
-        WaitKind::Replicas.reply_timeout(out);
+    let offset = ctx.session().map_or(0, |session| session.stream_offset);
+    let confirmed = ctx.engine.count_confirmations(offset) as i64;
+    if confirmed >= wanted || ctx.deny_blocking() {
+        out.int(confirmed);
     } else {
+        ctx.engine.replication.ask_replicas = true;
         ctx.wait_for_keys(WaitKind::Replicas, &[], timeout_ms, args.all());
+        if !ctx.engine.replication.waiting.contains(&ctx.client) {
+            let client = ctx.client;
+            ctx.engine.replication.waiting.push(client);
+        }
     }
     Ok(())
+}
+
+impl Engine {
+    /// Ends the waits of `WAIT` that enough replicas have confirmed.
+    pub(crate) fn serve_confirmation_waiters(&mut self) {
+        if self.replication.waiting.is_empty() {
+            return;
+        }
+        for client in self.replication.waiting.clone() {
+            let wait = self.sessions.get(client).and_then(|session| {
+                let blocked = session.blocked.as_ref()?;
+                let view = blocked.argv.view();
+                let wanted = Args::new(&view).int(1).ok()?;
+                (blocked.kind == WaitKind::Replicas).then_some((session.stream_offset, wanted))
+            });
+            match wait {
+                None => self.replication.waiting.retain(|waiting| *waiting != client),
+                Some((offset, wanted)) if self.count_confirmations(offset) as i64 >= wanted => {
+                    self.replication.waiting.retain(|waiting| *waiting != client);
+                    self.unblock(client, UnblockReason::Timeout);
+                }
+                Some(_) => {}
+            }
+        }
+    }
 }
 
 fn waitaof(
@@ -52,6 +90,9 @@ fn waitaof(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
+    if ctx.engine.replication.is_replica() {
+        return Err(errors::WAITAOF_ON_REPLICA);
+    }
     let local = args.int_in(1, 0..=1, errors::OUTSIDE_0_1)?;
     let replicas = args.int_in(2, 0..=i64::MAX, errors::NOT_POSITIVE)?;
     let timeout_ms = timeout_argument(ctx, args, 3)?;
@@ -59,7 +100,7 @@ fn waitaof(
         return Err(errors::WAITAOF_WITHOUT_AOF);
     }
     if replicas == 0 || ctx.deny_blocking() {
-        WaitKind::Fsync.reply_timeout(out);
+        WaitKind::Fsync.reply_timeout(0, out);
     } else {
         ctx.wait_for_keys(WaitKind::Fsync, &[], timeout_ms, args.all());
     }

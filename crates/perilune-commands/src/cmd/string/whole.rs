@@ -455,7 +455,7 @@ fn getex(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
         reply_string(value.value(), out)?;
     }
     match deadline {
-        Some((unit, at)) if unit.is_absolute() && at <= ctx.now_ms() => {
+        Some((unit, at)) if unit.is_absolute() && ctx.ends_at_once(at) => {
             let lazy = ctx.engine.config.lazyfree_lazy_expire;
             ctx.remove(key, lazy);
             ctx.modified(key, NotifyFlags::GENERIC, "del");

@@ -1,0 +1,60 @@
+//! What a server that follows a master refuses to its clients, and what becomes of keys whose time
+//! is up.
+//!
+//! A key goes when the master says so. Until then this server's clients do not see it any more, but
+//! the master's commands do: they were meant for the data as it is there.
+
+use crate::engine::Engine;
+use crate::errors::{self, CommandError};
+use crate::session::ClientSlot;
+use crate::spec::CommandFlags;
+
+impl Engine {
+    /// The rules of a replica.
+    pub(crate) fn check_as_replica(
+        &self,
+        client: ClientSlot,
+        flags: CommandFlags,
+        name: &str,
+    ) -> Result<(), CommandError> {
+        if self.sessions.get(client).is_some_and(|session| session.is_master) {
+            return Ok(());
+        }
+        let writes = flags.contains(CommandFlags::WRITE)
+            || (name == "exec" && self.queue_contains(client, CommandFlags::WRITE));
+        if writes && self.config.replica_read_only {
+            return Err(errors::READONLY);
+        }
+        let stale = flags.contains(CommandFlags::STALE)
+            && (name != "exec" || !self.queue_lacks(client, CommandFlags::STALE));
+        if !stale && self.is_stale() {
+            return Err(errors::MASTERDOWN);
+        }
+        Ok(())
+    }
+
+    /// Whether the data may be old and must not be shown.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.replication.is_replica()
+            && !self.config.replica_serve_stale_data
+            && !self.replication.is_linked()
+    }
+
+    /// Whether clients may not write here.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.replication.is_replica() && self.config.replica_read_only
+    }
+
+    /// Whether the memory limit is the master's business.
+    #[inline]
+    pub(crate) fn ignores_maxmemory(&self) -> bool {
+        self.replication.is_replica() && self.config.replica_ignore_maxmemory
+    }
+
+    /// Whether the running command is one of the master.
+    #[inline]
+    pub(crate) fn obeys_master(&self) -> bool {
+        let upstream = self.replication.upstream.as_ref();
+        upstream.is_some_and(|it| it.client.is_some() && it.client == self.current_client)
+    }
+}

@@ -1,0 +1,522 @@
+//! The sending side: clients that asked for the stream.
+//!
+//! ```text
+//! Talking --SYNC, PSYNC--> Waiting --snapshot made--> Sending --all sent--> Online
+//!         \--PSYNC with an offset in the log---------------------------------^
+//! ```
+//!
+//! A replica takes its bytes itself: whenever its connection visits the engine with room in its
+//! buffer, it gets the next piece of the snapshot, then the next piece of the stream from its
+//! cursor on. One that takes too little is closed by `client-output-buffer-limit replica`.
+
+use super::log::StreamLog;
+use crate::engine::Engine;
+use crate::errors::{self, CommandError};
+use crate::session::{ClientSlot, ReplyMode, Session};
+use perilune_rdb::{Meta, write_snapshot};
+use std::sync::Arc;
+
+/// Bytes handed to a connection at once.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// How far a replica has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// It said something a replica says.
+    #[default]
+    Talking,
+    /// It waits for a snapshot.
+    Waiting,
+    /// It gets the snapshot.
+    Sending,
+    /// It has the snapshot, or needs none, and gets the stream.
+    Online,
+}
+
+/// A snapshot on its way.
+#[derive(Debug, Clone)]
+struct Bulk {
+    bytes: Arc<Vec<u8>>,
+    /// Number of bytes sent.
+    sent: usize,
+    /// What follows it.
+    mark: Option<String>,
+}
+
+/// A client that asked for the stream of effects, or is about to.
+#[derive(Debug, Clone, Default)]
+pub struct Replica {
+    /// How far it has got.
+    pub stage: Stage,
+    /// Port it says it listens on, 0 when it said nothing.
+    pub listening_port: u16,
+    /// Address it says it has, if it said so.
+    pub announced_ip: String,
+    /// It can take a snapshot whose length is not told.
+    pub takes_marks: bool,
+    /// It knows that ids may change.
+    pub takes_new_ids: bool,
+    /// It wants the snapshot and then nothing.
+    pub snapshot_only: bool,
+    /// It wants no keys.
+    pub without_keys: bool,
+    /// It wants no libraries.
+    pub without_libraries: bool,
+    /// It speaks the old protocol and confirms nothing.
+    pub confirms_nothing: bool,
+    /// Offset of the stream it has confirmed.
+    pub confirmed_offset: u64,
+    /// Offset of the stream it has confirmed to have on disk.
+    pub confirmed_disk_offset: u64,
+    /// Unix time of the confirmation, milliseconds.
+    pub confirmed_ms: i64,
+    /// Since when it waits, Unix milliseconds.
+    waiting_since_ms: i64,
+    /// The stream begins when it has confirmed the snapshot.
+    awaits_confirmation: bool,
+    bulk: Option<Bulk>,
+    /// Offset of the next byte of the stream to be sent.
+    cursor: u64,
+}
+
+impl Replica {
+    /// Whether it gets the stream or is to get it.
+    pub fn is_attached(&self) -> bool {
+        self.stage != Stage::Talking
+    }
+
+    /// The word for its stage in `INFO`.
+    pub fn stage_name(&self) -> &'static str {
+        match self.stage {
+            Stage::Talking => "none",
+            Stage::Waiting => "wait_bgsave",
+            Stage::Sending => "send_bulk",
+            Stage::Online => "online",
+        }
+    }
+
+    /// The address it announced, or the one `session` comes from.
+    pub fn ip<'s>(&'s self, session: &'s Session) -> &'s str {
+        let from = session.peer.addr.as_str();
+        match self.announced_ip.as_str() {
+            "" => from.rsplit_once(':').map_or(from, |(ip, _)| ip),
+            announced => announced,
+        }
+    }
+
+    /// Seconds since it last confirmed anything.
+    pub fn lag_s(&self, now_ms: i64) -> i64 {
+        match self.stage {
+            Stage::Online => now_ms.div_euclid(1000) - self.confirmed_ms.div_euclid(1000),
+            _ => 0,
+        }
+    }
+
+    /// Offset from which on the log must be kept for it.
+    fn needs_from(&self) -> Option<u64> {
+        matches!(self.stage, Stage::Sending | Stage::Online).then_some(self.cursor)
+    }
+
+    /// Bytes of the stream that wait for its connection.
+    pub(crate) fn backlog_bytes(&self, offset: u64) -> u64 {
+        self.needs_from().map_or(0, |cursor| offset.saturating_sub(cursor))
+    }
+
+    /// Whether its connection could take something now.
+    fn has_piece(&self, offset: u64) -> bool {
+        self.bulk.is_some()
+            || (self.stage == Stage::Online && !self.awaits_confirmation && self.cursor < offset)
+    }
+
+    /// Appends the next pieces to `out`. True when the snapshot is over with them.
+    fn take(&mut self, log: Option<&StreamLog>, out: &mut Vec<u8>) -> bool {
+        let mut completed = false;
+        while out.len() < PIECE_BYTES {
+            let room = PIECE_BYTES - out.len();
+            if let Some(bulk) = &mut self.bulk {
+                let rest = &bulk.bytes[bulk.sent..];
+                let piece = &rest[..rest.len().min(room)];
+                out.extend_from_slice(piece);
+                bulk.sent += piece.len();
+                if bulk.sent == bulk.bytes.len() {
+                    out.extend_from_slice(bulk.mark.take().unwrap_or_default().as_bytes());
+                    self.bulk = None;
+                    completed = true;
+                }
+                continue;
+            }
+            if self.stage != Stage::Online && !completed || self.awaits_confirmation {
+                break;
+            }
+            let stream = log.map(|log| log.read(self.cursor)).unwrap_or_default();
+            if stream.is_empty() || self.snapshot_only {
+                break;
+            }
+            let piece = &stream[..stream.len().min(room)];
+            out.extend_from_slice(piece);
+            self.cursor += piece.len() as u64;
+        }
+        completed
+    }
+}
+
+/// How a server is called in the log.
+fn peer_name(session: &Session, replica: &Replica) -> String {
+    let ip = replica.ip(session);
+    match replica.listening_port {
+        0 => format!("{ip}:<unknown-replica-port>"),
+        port => format!("{ip}:{port}"),
+    }
+}
+
+impl Engine {
+    /// How a replica is called in the log.
+    pub(crate) fn replica_name(&self, client: ClientSlot) -> String {
+        let Some(session) = self.sessions.get(client) else { return String::new() };
+        match &session.replica {
+            Some(replica) => peer_name(session, replica),
+            None => peer_name(session, &Replica::default()),
+        }
+    }
+
+    /// The clients that get the stream or wait for it.
+    pub fn replicas(&self) -> impl Iterator<Item = (&Session, &Replica)> {
+        self.replication.replicas.iter().filter_map(|slot| {
+            let session = self.sessions.get(*slot)?;
+            Some((session, session.replica.as_deref()?))
+        })
+    }
+
+    fn replica_mut(&mut self, client: ClientSlot) -> Option<&mut Replica> {
+        self.sessions.get_mut(client)?.replica.as_deref_mut()
+    }
+
+    /// Adds effects of this server's commands to the stream.
+    pub(crate) fn feed_replicas(&mut self, stream: &[u8]) {
+        if self.replication.is_replica() {
+            return;
+        }
+        self.replication.extend(stream, self.config.repl_backlog_size);
+        self.wake_replicas();
+    }
+
+    /// Lets the replicas take what is new, and forgets what none of them needs.
+    pub(super) fn wake_replicas(&mut self) {
+        for index in 0..self.replication.replicas.len() {
+            let Some(slot) = self.replication.replicas.get(index).copied() else { break };
+            if let Some(session) = self.sessions.get(slot)
+                && session.replica.as_ref().is_some_and(|replica| replica.stage == Stage::Online)
+                && self.current_client != Some(slot)
+            {
+                session.wake();
+            }
+            self.enforce_output_limit(slot);
+        }
+        self.trim_log();
+    }
+
+    /// Forgets what is neither needed by a replica nor within `repl-backlog-size`.
+    pub(crate) fn trim_log(&mut self) {
+        let needed = self.replicas().filter_map(|(_, replica)| replica.needs_from()).min();
+        let size = self.config.repl_backlog_size;
+        if let Some(log) = &mut self.replication.log {
+            log.trim(size, needed);
+        }
+    }
+
+    /// Appends to `out` what a replica's connection is to send next.
+    pub(crate) fn take_stream(&mut self, client: ClientSlot, out: &mut Vec<u8>) {
+        let before = out.len();
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let Some(replica) = session.replica.as_deref_mut() else { return };
+        if !replica.is_attached() {
+            return;
+        }
+        let completed = replica.take(self.replication.log.as_ref(), out);
+        self.replication.stats.output_bytes += (out.len() - before) as u64;
+        if completed {
+            self.snapshot_sent(client);
+        }
+    }
+
+    /// Whether a replica's connection should come again as soon as its buffer is empty.
+    pub fn has_stream_for(&self, client: ClientSlot) -> bool {
+        let replica = self.sessions.get(client).and_then(|session| session.replica.as_ref());
+        replica.is_some_and(|replica| replica.has_piece(self.replication.offset))
+    }
+
+    /// The last byte of the snapshot is with the connection.
+    fn snapshot_sent(&mut self, client: ClientSlot) {
+        let now_ms = self.now_ms();
+        let name = self.replica_name(client);
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let Some(replica) = session.replica.as_deref_mut() else { return };
+        replica.stage = Stage::Online;
+        replica.confirmed_ms = now_ms;
+        if replica.snapshot_only {
+            session.close_after_reply = true;
+            session.wake();
+        }
+        self.log_notice(&format!("Synchronization with replica {name} succeeded"));
+    }
+
+    /// Makes a client a replica that waits for its snapshot.
+    pub(crate) fn attach_replica(&mut self, client: ClientSlot, confirms_nothing: bool) {
+        let now_ms = self.now_ms();
+        self.replication.stats.full += 1;
+        if self.replication.log.is_none() {
+            // What happened without a log is in no stream.
+            self.new_stream_id();
+            self.replication.log = Some(StreamLog::new(self.replication.offset));
+            let id = &self.replication.id;
+            let message = format!(
+                "Replication backlog created, my new replication IDs are '{id}' and '{}'",
+                super::NO_ID
+            );
+            self.log_notice(&message);
+        }
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        // The stream is all it gets; what it sends is not answered.
+        session.reply_mode = ReplyMode::Off;
+        let replica = session.replica.get_or_insert_default();
+        replica.stage = Stage::Waiting;
+        replica.waiting_since_ms = now_ms;
+        replica.confirms_nothing = confirms_nothing;
+        self.replication.replicas.push(client);
+        self.update_recording();
+        let Some(replica) = self.replica_mut(client) else { return };
+        let marks = replica.takes_marks;
+        if self.config.repl_diskless_sync && marks && self.config.repl_diskless_sync_delay > 0 {
+            self.log_notice("Delay next BGSAVE for diskless SYNC");
+        } else {
+            self.send_snapshots(&[client]);
+        }
+    }
+
+    /// Sends a snapshot to the replicas that have waited for company long enough.
+    pub(super) fn serve_waiting_replicas(&mut self) {
+        let now_ms = self.now_ms();
+        let waiting: Vec<(ClientSlot, i64)> = self
+            .replication
+            .replicas
+            .iter()
+            .filter_map(|slot| {
+                let replica = self.sessions.get(*slot)?.replica.as_deref()?;
+                let waits = replica.stage == Stage::Waiting;
+                waits.then_some((*slot, now_ms - replica.waiting_since_ms))
+            })
+            .collect();
+        let longest_ms = waiting.iter().map(|(_, ms)| *ms).max().unwrap_or(0);
+        let delay_ms = i64::from(self.config.repl_diskless_sync_delay) * 1000;
+        let enough = self.config.repl_diskless_sync_max_replicas as usize;
+        let complete = enough > 0 && waiting.len() >= enough;
+        if !waiting.is_empty() && (longest_ms >= delay_ms || complete) {
+            let waiting: Vec<ClientSlot> = waiting.into_iter().map(|(slot, _)| slot).collect();
+            self.send_snapshots(&waiting);
+        }
+    }
+
+    /// Makes one snapshot and begins to send it to all of these. Those that want parts of one get
+    /// theirs.
+    fn send_snapshots(&mut self, clients: &[ClientSlot]) {
+        let mut wanted: Vec<(bool, bool)> = clients.iter().map(|slot| self.parts(*slot)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for parts in wanted {
+            let group: Vec<ClientSlot> =
+                clients.iter().copied().filter(|slot| self.parts(*slot) == parts).collect();
+            let (keys, libraries) = parts;
+            match self.snapshot_of(keys, libraries) {
+                Ok(bytes) => {
+                    let bytes = Arc::new(bytes);
+                    group.iter().for_each(|slot| self.send_snapshot(*slot, &bytes));
+                }
+                Err(error) => {
+                    self.log_warning(error.text());
+                    group.iter().for_each(|slot| self.kill(*slot));
+                }
+            }
+        }
+        // What follows the snapshot says where it belongs.
+        self.propagation.forget_selection();
+    }
+
+    /// Whether a replica wants keys and whether it wants libraries.
+    fn parts(&self, client: ClientSlot) -> (bool, bool) {
+        let replica = self.sessions.get(client).and_then(|session| session.replica.as_ref());
+        replica.map_or((true, true), |it| (!it.without_keys, !it.without_libraries))
+    }
+
+    fn send_snapshot(&mut self, client: ClientSlot, bytes: &Arc<Vec<u8>>) {
+        let mark = super::random_id(&mut self.rng);
+        let (id, offset) = (self.replication.id.clone(), self.replication.offset);
+        let diskless = self.config.repl_diskless_sync;
+        let target = if diskless { "replicas sockets" } else { "disk" };
+        self.log_notice(&format!("Starting BGSAVE for SYNC with target: {target}"));
+        let current = self.current_client;
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let Some(replica) = session.replica.as_deref_mut() else { return };
+        if !replica.confirms_nothing {
+            let greeting = format!("+FULLRESYNC {id} {offset}\r\n");
+            session.outbox.extend_from_slice(greeting.as_bytes());
+        }
+        let marked = diskless && replica.takes_marks;
+        let head = match marked {
+            true => format!("$EOF:{mark}\r\n"),
+            false => format!("${}\r\n", bytes.len()),
+        };
+        session.outbox.extend_from_slice(head.as_bytes());
+        replica.stage = Stage::Sending;
+        replica.cursor = offset;
+        replica.confirmed_offset = offset;
+        // One that looks for the mark at the end of what it read must not read more.
+        replica.awaits_confirmation = marked;
+        replica.bulk =
+            Some(Bulk { bytes: Arc::clone(bytes), sent: 0, mark: marked.then_some(mark) });
+        if current != Some(client) {
+            session.wake();
+        }
+    }
+
+    /// The data as an RDB file.
+    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, CommandError> {
+        self.snapshot_of(true, true)
+    }
+
+    fn snapshot_of(&self, keys: bool, libraries: bool) -> Result<Vec<u8>, CommandError> {
+        let meta = Meta {
+            now_s: self.now_us / 1_000_000,
+            used_memory: self.env.used_memory() as u64,
+            // A master names the database again after a snapshot; one in between cannot.
+            stream_db: self.replication.is_replica().then_some(self.replication.stream_db),
+        };
+        let empty = perilune_keyspace::Keyspace::new(0);
+        let keyspace = if keys { &self.keyspace } else { &empty };
+        let codes = self.scripting.libraries().iter().map(|library| &*library.code);
+        let codes = codes.filter(|_| libraries);
+        let mut file = Vec::new();
+        match write_snapshot(keyspace, codes, &meta, &mut file) {
+            Ok(()) => Ok(file),
+            Err(error) => Err(errors::snapshot_failed(&error)),
+        }
+    }
+
+    /// Lets a client go on with the stream from `offset` on, if that is possible.
+    pub(crate) fn resume_replica(&mut self, client: ClientSlot, id: &[u8], next: i64) -> bool {
+        let name = self.replica_name(client);
+        let Some(shared) = self.replication.shared_with(id) else {
+            let message = match id.first() {
+                Some(b'?') => format!("Full resync requested by replica {name}"),
+                _ => format!(
+                    "Partial resynchronization not accepted: Replication ID mismatch (Replica \
+                     asked for '{}', my replication IDs are '{}' and '{}')",
+                    String::from_utf8_lossy(id),
+                    self.replication.id,
+                    self.replication.former.as_ref().map_or(super::NO_ID, |former| &former.id),
+                ),
+            };
+            self.log_notice(&message);
+            return false;
+        };
+        // It names the first byte it misses, counted from one.
+        let offset = u64::try_from(next).ok().and_then(|next| next.checked_sub(1));
+        let held = self.replication.log.as_ref();
+        let offset = offset
+            .filter(|offset| *offset <= shared && held.is_some_and(|log| log.reaches(*offset)));
+        let Some(offset) = offset else {
+            let message = format!(
+                "Unable to partial resync with replica {name} for lack of backlog (Replica \
+                 request was: {next})."
+            );
+            self.log_notice(&message);
+            return false;
+        };
+        self.go_on(client, offset);
+        let bytes = self.replication.offset - offset;
+        self.log_notice(&format!(
+            "Partial resynchronization request from {name} accepted. Sending {bytes} bytes of \
+             backlog starting from offset {next}."
+        ));
+        true
+    }
+
+    fn go_on(&mut self, client: ClientSlot, offset: u64) {
+        let now_ms = self.now_ms();
+        let id = self.replication.id.clone();
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        session.reply_mode = ReplyMode::Off;
+        let replica = session.replica.get_or_insert_default();
+        replica.stage = Stage::Online;
+        replica.confirmed_ms = now_ms;
+        replica.cursor = offset;
+        let greeting = match replica.takes_new_ids {
+            true => format!("+CONTINUE {id}\r\n"),
+            false => "+CONTINUE\r\n".to_owned(),
+        };
+        session.outbox.extend_from_slice(greeting.as_bytes());
+        self.replication.stats.partial += 1;
+        self.replication.replicas.push(client);
+        self.update_recording();
+    }
+
+    /// Takes the offsets that a replica confirms: what it has, and what it has on disk.
+    pub(crate) fn replica_confirms(&mut self, client: ClientSlot, offset: u64, disk: Option<u64>) {
+        let now_ms = self.now_ms();
+        let Some(replica) = self.replica_mut(client).filter(|replica| replica.is_attached()) else {
+            return;
+        };
+        replica.confirmed_offset = replica.confirmed_offset.max(offset);
+        if let Some(disk) = disk {
+            replica.confirmed_disk_offset = replica.confirmed_disk_offset.max(disk);
+        }
+        replica.confirmed_ms = now_ms;
+        if replica.stage == Stage::Online {
+            replica.awaits_confirmation = false;
+        }
+        self.serve_confirmation_waiters();
+    }
+
+    /// An empty line of a replica that is busy: it lives.
+    pub(crate) fn replica_lives(&mut self, client: ClientSlot) {
+        let now_ms = self.now_ms();
+        if let Some(replica) = self.replica_mut(client) {
+            replica.confirmed_ms = now_ms;
+        }
+    }
+
+    /// Number of replicas that have confirmed the stream up to `offset`.
+    pub(crate) fn count_confirmations(&self, offset: u64) -> usize {
+        let confirmed = |replica: &Replica| {
+            replica.stage == Stage::Online && replica.confirmed_offset >= offset
+        };
+        self.replicas().filter(|(_, replica)| confirmed(replica)).count()
+    }
+
+    /// Number of replicas that are not too far behind for `min-replicas-max-lag`.
+    pub(crate) fn count_good_replicas(&self) -> usize {
+        let now_ms = self.now_ms();
+        let lag_max = i64::from(self.config.min_replicas_max_lag);
+        let good =
+            |replica: &Replica| replica.stage == Stage::Online && replica.lag_s(now_ms) <= lag_max;
+        self.replicas().filter(|(_, replica)| good(replica)).count()
+    }
+
+    /// Ends the stream to a client.
+    pub(crate) fn stop_replicating(&mut self, client: ClientSlot) {
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        if session.replica.take().is_some_and(|replica| replica.is_attached()) {
+            self.replication.replicas.retain(|slot| *slot != client);
+            if self.replication.replicas.is_empty() {
+                self.replication.unattended_since_ms = self.now_ms();
+            }
+            self.trim_log();
+        }
+    }
+
+    /// Closes all replicas, which will come back and hear of the new state.
+    pub(crate) fn disconnect_replicas(&mut self) {
+        for client in self.replication.replicas.clone() {
+            self.kill(client);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Two engines that speak with each other without a network.
+
+use super::handshake::{Handshake, Progress};
+use super::upstream::LinkState;
+use crate::session::{ClientSlot, PeerInfo, Waker};
+use crate::test_support::TestEngine;
+use perilune_resp::{Decoder, DecoderLimits};
+use std::sync::Arc;
+
+struct Silent;
+
+impl Waker for Silent {
+    fn wake(&self) {}
+}
+
+/// A replica, its master, and the link between them.
+struct Pair {
+    master: TestEngine,
+    replica: TestEngine,
+    /// The link's end at the master.
+    there: ClientSlot,
+    /// The link's end at the replica.
+    here: Option<ClientSlot>,
+    /// What is on its way to the replica.
+    wire: Vec<u8>,
+    client: ClientSlot,
+    reader: ClientSlot,
+}
+
+impl Pair {
+    /// A replica that follows its master.
+    fn new() -> Self {
+        let (mut master, mut replica) = (TestEngine::new(), TestEngine::new());
+        let (client, there) = (master.client(), master.client());
+        master.run(client, "CONFIG SET repl-diskless-sync-delay 0");
+        let reader = replica.client();
+        assert_eq!(replica.run(reader, "REPLICAOF master 6379"), "+OK\r\n");
+        let mut pair = Pair { master, replica, there, here: None, wire: vec![], client, reader };
+        pair.link();
+        pair
+    }
+
+    fn epoch(&self) -> u64 {
+        self.replica.engine.link_order().expect("it follows").epoch
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        let mut decoder = Decoder::new(DecoderLimits::default());
+        let mut rest = bytes;
+        while let Ok(Some(used)) = decoder.decode(rest) {
+            let argv: Vec<&[u8]> = decoder.args(rest).collect();
+            let reply = self.master.run_words(self.there, &argv);
+            self.wire.extend(reply);
+            rest = &rest[used..];
+        }
+    }
+
+    fn line(&mut self) -> Option<Vec<u8>> {
+        let end = self.wire.iter().position(|byte| *byte == b'\n')?;
+        let line: Vec<u8> = self.wire.drain(..=end).collect();
+        Some(line.strip_suffix(b"\r\n").unwrap_or(&line[..end]).to_vec())
+    }
+
+    /// Leads the handshake, and loads the snapshot if there is one. False when it failed.
+    fn link(&mut self) -> bool {
+        self.wire.clear();
+        let engine = &mut self.replica.engine;
+        engine.set_link_state(LinkState::Connecting);
+        engine.set_link_state(LinkState::Handshake);
+        let (mut handshake, first) = Handshake::begin();
+        self.send(&first);
+        while let Some(line) = self.line() {
+            match handshake.line(&mut self.replica.engine, &line) {
+                Progress::Send(bytes) => self.send(&bytes),
+                Progress::Continue(id) => {
+                    let epoch = self.epoch();
+                    let engine = &mut self.replica.engine;
+                    let peer = PeerInfo::default();
+                    self.here = engine.link_continues(epoch, id, peer, Arc::new(Silent));
+                    return self.here.is_some();
+                }
+                Progress::Snapshot(stream, mut payload) => {
+                    let (used, part) = payload.take(&self.wire);
+                    self.wire.drain(..used);
+                    assert!(payload.is_complete());
+                    let received = self.replica.engine.load_order().read(&mut part.as_slice());
+                    let received = received.unwrap_or_else(|error| panic!("{error}"));
+                    let epoch = self.epoch();
+                    let engine = &mut self.replica.engine;
+                    let (peer, waker) = (PeerInfo::default(), Arc::new(Silent));
+                    self.here = engine.link_loaded(epoch, &stream, received, peer, waker);
+                    return self.here.is_some();
+                }
+                Progress::Failed => return false,
+            }
+        }
+        false
+    }
+
+    /// Lets both servers hear all that the other has said.
+    fn settle(&mut self) {
+        for _ in 0..4 {
+            self.wire.extend(self.master.late(self.there).as_bytes());
+            let Some(here) = self.here else { return };
+            let wire = std::mem::take(&mut self.wire);
+            let mut answers = Vec::new();
+            self.replica.engine.begin_master_batch(here, wire.len(), &mut answers);
+            let mut decoder = Decoder::new(DecoderLimits::default());
+            let mut rest = wire.as_slice();
+            while let Ok(Some(used)) = decoder.decode(rest) {
+                let argv: Vec<&[u8]> = decoder.args(rest).collect();
+                self.replica.engine.run_for_master(here, &argv, &rest[..used]);
+                rest = &rest[used..];
+            }
+            self.wire = rest.to_vec();
+            self.replica.engine.end_master_batch(here, &mut answers);
+            self.send(&answers);
+        }
+    }
+
+    /// Runs a command on the master and lets the replica hear of it.
+    fn write(&mut self, command: &str) -> String {
+        let reply = self.master.run(self.client, command);
+        self.settle();
+        reply
+    }
+
+    fn read(&mut self, command: &str) -> String {
+        self.replica.run(self.reader, command)
+    }
+
+    fn pass_ms(&mut self, ms: u64) {
+        self.master.pass_ms(ms);
+        self.replica.pass_ms(ms);
+    }
+
+    /// The connection breaks.
+    fn cut(&mut self) {
+        let epoch = self.epoch();
+        assert!(self.replica.engine.link_lost(epoch, "cut"));
+        self.master.engine.disconnect(self.there);
+        self.there = self.master.client();
+        self.here = None;
+    }
+
+    fn offsets(&self) -> (u64, u64) {
+        (self.master.engine.replication.offset, self.replica.engine.replication.offset)
+    }
+
+    fn info(server: &mut TestEngine, field: &str) -> String {
+        let client = server.client();
+        let text = server.run(client, "INFO replication");
+        server.engine.disconnect(client);
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or("none").to_owned()
+    }
+}
+
+#[test]
+fn a_replica_has_the_data_and_what_follows() {
+    let mut pair = Pair::new();
+    pair.write("SET before 1");
+    pair.write("SELECT 3");
+    pair.write("RPUSH list a b");
+    assert_eq!(pair.read("GET before"), "$1\r\n1\r\n");
+    assert_eq!(pair.read("SELECT 3"), "+OK\r\n");
+    assert_eq!(pair.read("LLEN list"), ":2\r\n");
+    let (there, here) = pair.offsets();
+    assert!(there > 0 && there == here, "{there} {here}");
+}
+
+#[test]
+fn clients_of_a_replica_may_read_only() {
+    let mut pair = Pair::new();
+    assert!(pair.read("SET k v").starts_with("-READONLY You can't write"));
+    assert!(pair.read("WAIT 1 0").starts_with("-ERR WAIT cannot be used"));
+    pair.read("CONFIG SET replica-read-only no");
+    assert_eq!(pair.read("SET k v"), "+OK\r\n");
+    assert_eq!(pair.offsets().1, pair.offsets().0);
+    let client = pair.client;
+    assert_eq!(pair.master.run(client, "GET k"), "$-1\r\n");
+}
+
+#[test]
+fn a_link_that_was_cut_goes_on_where_it_was() {
+    let mut pair = Pair::new();
+    pair.write("SET a 1");
+    pair.cut();
+    pair.write("SET b 2");
+    assert!(pair.link());
+    pair.settle();
+    assert_eq!(pair.read("GET b"), "$1\r\n2\r\n");
+    let stats = pair.master.engine.replication.stats;
+    assert_eq!((stats.full, stats.partial), (1, 1));
+    assert_eq!(pair.offsets().0, pair.offsets().1);
+}
+
+#[test]
+fn a_link_that_was_cut_in_a_transaction_gets_all_of_it_again() {
+    let mut pair = Pair::new();
+    pair.write("SELECT 2");
+    pair.write("SET n 1");
+    let client = pair.client;
+    for command in ["MULTI", "INCR n", "INCR n", "EXEC"] {
+        pair.master.run(client, command);
+    }
+    let mut wire = pair.master.late(pair.there).into_bytes();
+    let before = pair.offsets().1;
+    wire.truncate(wire.len() - 8);
+    pair.wire = wire;
+    pair.settle();
+    assert_eq!(pair.offsets().1, before);
+    pair.cut();
+    assert!(pair.link());
+    pair.settle();
+    pair.read("SELECT 2");
+    assert_eq!(pair.read("GET n"), "$1\r\n3\r\n");
+    assert_eq!(pair.offsets().0, pair.offsets().1);
+}
+
+#[test]
+fn what_no_longer_is_in_the_log_takes_a_snapshot() {
+    let mut pair = Pair::new();
+    let client = pair.client;
+    pair.master.run(client, "CONFIG SET repl-backlog-size 16384");
+    pair.write("SET a 1");
+    pair.cut();
+    let big = vec![b'x'; 40_000];
+    for key in [&b"k1"[..], b"k2", b"k3"] {
+        pair.master.run_words(client, &[b"SET", key, &big]);
+    }
+    assert!(pair.link());
+    pair.settle();
+    assert_eq!(pair.read("STRLEN k3"), ":40000\r\n");
+    assert_eq!(pair.master.engine.replication.stats.full, 2);
+}
+
+#[test]
+fn keys_past_their_time_are_hidden_until_the_master_removes_them() {
+    let mut pair = Pair::new();
+    pair.write("SET k v PX 10");
+    pair.write("SET n 1 PX 10");
+    pair.replica.pass_ms(20);
+    assert_eq!(pair.read("GET k"), "$-1\r\n");
+    assert_eq!(pair.read("DBSIZE"), ":2\r\n");
+    // For the master the key was there.
+    pair.write("INCR n");
+    assert_eq!(Pair::info(&mut pair.replica, "unexpected_error_replies"), "none");
+    assert_eq!(pair.replica.engine.replication.stats.failed_commands, 0);
+    pair.master.pass_ms(20);
+    pair.write("EXISTS k n");
+    assert_eq!(pair.read("DBSIZE"), ":0\r\n");
+}
+
+#[test]
+fn a_replica_that_takes_over_can_be_followed_by_those_of_its_master() {
+    let mut pair = Pair::new();
+    pair.write("SET a 1");
+    let old = pair.master.engine.replication.id.clone();
+    let offset = pair.offsets().1;
+    pair.cut();
+    assert_eq!(pair.read("REPLICAOF NO ONE"), "+OK\r\n");
+    assert_eq!(Pair::info(&mut pair.replica, "role"), "master");
+    assert_eq!(Pair::info(&mut pair.replica, "master_replid2"), old);
+    let next = (offset + 1).to_string();
+    assert_eq!(Pair::info(&mut pair.replica, "second_repl_offset"), next);
+    pair.read("SET b 2");
+    let follower = pair.replica.client();
+    pair.replica.run(follower, "REPLCONF capa psync2");
+    let id = pair.replica.engine.replication.id.clone();
+    let answer = pair.replica.run(follower, &format!("PSYNC {old} {next}"));
+    assert!(answer.starts_with(&format!("+CONTINUE {id}\r\n*2\r\n$6\r\nSELECT")), "{answer}");
+}
+
+#[test]
+fn waiting_for_confirmations() {
+    let mut pair = Pair::new();
+    pair.write("SET a 1");
+    assert_eq!(pair.write("WAIT 1 0"), "");
+    pair.master.engine.end_batch(1);
+    pair.settle();
+    let client = pair.client;
+    assert_eq!(pair.master.late(client), ":1\r\n");
+    assert_eq!(pair.master.run(client, "WAIT 1 0"), ":1\r\n");
+    pair.master.run(client, "SET a 2");
+    assert_eq!(pair.master.run(client, "WAIT 2 10"), "");
+    pair.master.pass_ms(20);
+    assert_eq!(pair.master.late(client), ":0\r\n");
+}
+
+#[test]
+fn a_silent_replica_is_closed_and_a_silent_master_given_up() {
+    let mut pair = Pair::new();
+    pair.write("SET a 1");
+    pair.pass_ms(61_500);
+    pair.master.engine.sample_cycle();
+    assert_eq!(Pair::info(&mut pair.master, "connected_slaves"), "0");
+    pair.replica.engine.sample_cycle();
+    assert_eq!(Pair::info(&mut pair.replica, "master_link_status"), "down");
+    let reader = pair.reader;
+    pair.replica.run(reader, "CONFIG SET replica-serve-stale-data no");
+    assert!(pair.read("GET a").starts_with("-MASTERDOWN Link with MASTER is down"));
+    assert!(pair.read("REPLICAOF NO ONE").starts_with("+OK"));
+    assert_eq!(pair.read("GET a"), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_master_that_goes_silent_in_the_handshake_fails_it() {
+    let mut pair = Pair::new();
+    pair.cut();
+    let engine = &mut pair.replica.engine;
+    let (mut handshake, _) = Handshake::begin();
+    assert!(matches!(handshake.line(engine, b"-ERR no"), Progress::Failed));
+    let (mut handshake, _) = Handshake::begin();
+    assert!(matches!(handshake.line(engine, b"-NOAUTH x"), Progress::Send(_)));
+    assert!(matches!(handshake.line(engine, b"+OK"), Progress::Send(_)));
+    assert!(matches!(handshake.line(engine, b"-ERR old"), Progress::Send(_)));
+    assert!(matches!(handshake.line(engine, b""), Progress::Send(_)));
+    assert!(matches!(handshake.line(engine, b"-LOADING x"), Progress::Failed));
+}
+
+#[test]
+fn a_replica_serves_replicas_with_its_masters_stream() {
+    let mut pair = Pair::new();
+    pair.write("SELECT 5");
+    pair.write("SET a 1");
+    let sub = pair.replica.client();
+    let greeting = pair.replica.run(sub, "SYNC");
+    assert!(greeting.starts_with('$') && greeting.contains("repl-stream-db"), "{greeting}");
+    pair.write("SET b 2");
+    assert_eq!(pair.replica.late(sub), "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n");
+    pair.cut();
+    let other = pair.replica.client();
+    assert!(pair.replica.run(other, "SYNC").starts_with("-NOMASTERLINK"));
+}
+
+#[test]
+fn waiting_clients_hear_of_the_new_role() {
+    let mut server = TestEngine::new();
+    let (client, waiter) = (server.client(), server.client());
+    server.run(waiter, "BLPOP l 0");
+    server.run(client, "REPLICAOF host 1");
+    assert!(server.late(waiter).starts_with("-UNBLOCKED force unblocked"));
+    assert_eq!(
+        server.run(client, "REPLICAOF host 1"),
+        "+OK Already connected to specified master\r\n"
+    );
+    assert!(server.run(client, "ROLE").contains("slave"));
+    assert!(server.run(client, "REPLICAOF host x").starts_with("-ERR"));
+}

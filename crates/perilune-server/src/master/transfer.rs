@@ -1,0 +1,145 @@
+//! Receiving a snapshot: the link's task feeds a thread that reads it into a keyspace.
+//!
+//! ```text
+//! socket -> Payload (where does it end?) -> channel of bounded length -> thread: read_snapshot
+//! ```
+
+use super::{Link, Session, given_up};
+use perilune_commands::replication::handshake::Introduction;
+use perilune_commands::replication::payload::Payload;
+use perilune_commands::replication::upstream::{LoadOrder, Received};
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Pieces on their way to the thread: when it is slower than the network, the network waits.
+const PIECES: usize = 16;
+/// How often the engine hears of the progress, and the master that this server lives.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What a snapshot came to.
+type Result = std::result::Result<Received, String>;
+
+/// The reading end of the channel, as a reader.
+struct Pieces {
+    channel: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    used: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.used == self.piece.len() {
+            match self.channel.blocking_recv() {
+                Some(piece) => (self.piece, self.used) = (piece, 0),
+                None => return Ok(0),
+            }
+        }
+        let rest = &self.piece[self.used..];
+        let n = rest.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&rest[..n]);
+        self.used += n;
+        Ok(n)
+    }
+}
+
+/// Reads a snapshot. Runs on a thread of its own.
+fn load(channel: Receiver<Vec<u8>>, order: &LoadOrder) -> Result {
+    let mut pieces = Pieces { channel, piece: Vec::new(), used: 0 };
+    let received = order.read(&mut pieces)?;
+    // Whatever is left, the sender must be able to finish.
+    while pieces.channel.blocking_recv().is_some() {}
+    Ok(received)
+}
+
+impl Link {
+    /// Receives a snapshot and reads it.
+    pub(super) async fn receive(&mut self, payload: Payload) -> io::Result<Received> {
+        let order = self.gate.run(None, |order, engine| *order = Some(engine.load_order())).await;
+        let order = order.ok_or_else(given_up)?;
+        let (sender, receiver) = channel(PIECES);
+        let thread = tokio::task::spawn_blocking(move || load(receiver, &order));
+        let sent = self.forward(payload, sender).await;
+        let loaded = self.finish(thread).await;
+        match (sent, loaded) {
+            (Ok(()), Ok(loaded)) => Ok(loaded),
+            // A reader that has failed also breaks the channel.
+            (Ok(()), Err(reason)) => Err(io::Error::other(format!("bad snapshot: {reason}"))),
+            (Err(error), Err(reason)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(io::Error::other(format!("bad snapshot: {reason}")))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Sends all of the snapshot to the thread.
+    async fn forward(&mut self, mut payload: Payload, to: Sender<Vec<u8>>) -> io::Result<()> {
+        let mut reported = Instant::now();
+        loop {
+            let (used, piece) = payload.take(self.input.filled());
+            self.input.consume(used);
+            if !piece.is_empty() {
+                to.send(piece).await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            }
+            if payload.is_complete() || reported.elapsed() >= REPORT_EVERY {
+                reported = Instant::now();
+                payload = self.report(payload).await?;
+            }
+            if payload.is_complete() {
+                return Ok(());
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn report(&self, payload: Payload) -> io::Result<Payload> {
+        let state = (self.epoch, payload, false);
+        let (_, payload, wanted) = self
+            .gate
+            .run(state, |(epoch, payload, wanted), engine| {
+                *wanted = engine.wants_link(*epoch);
+                if *wanted {
+                    engine.link_transfers(payload);
+                }
+            })
+            .await;
+        if wanted { Ok(payload) } else { Err(given_up()) }
+    }
+
+    /// Waits for the thread. Empty lines tell the master meanwhile that this server lives.
+    async fn finish(&mut self, mut thread: JoinHandle<Result>) -> Result {
+        loop {
+            tokio::select! {
+                result = &mut thread => {
+                    return result.unwrap_or_else(|_| Err("reading it failed".to_owned()));
+                }
+                () = tokio::time::sleep(REPORT_EVERY) => {
+                    // A link that is broken shows when the stream begins.
+                    let _ = self.stream.write_all(b"\n").await;
+                }
+            }
+        }
+    }
+
+    /// Has the engine take the data.
+    pub(super) async fn adopt(
+        &mut self,
+        stream: Introduction,
+        received: Received,
+    ) -> io::Result<Session> {
+        let state = (self.epoch, stream, Some(received), self.peer(), Session::default());
+        let (.., session) = self
+            .gate
+            .run(state, |(epoch, stream, received, peer, session), engine| {
+                let Some(received) = received.take() else { return };
+                let (peer, bell) = (peer.clone(), Arc::clone(&session.bell));
+                session.slot = engine.link_loaded(*epoch, stream, received, peer, bell);
+            })
+            .await;
+        Ok(session)
+    }
+}
