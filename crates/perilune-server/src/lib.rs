@@ -17,8 +17,8 @@ mod gate;
 mod input;
 mod listen;
 pub mod log;
-pub mod process;
 mod master;
+pub mod process;
 pub mod server;
 mod socket;
 
