@@ -1,3 +1,5 @@
+//! Both encodings against each other, against all registers in a plain vector, and against damage.
+
 use super::*;
 use crate::Rng;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Bit commands through an engine.
+
 use crate::test_support::TestEngine;
 
 #[test]

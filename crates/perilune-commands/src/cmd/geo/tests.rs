@@ -1,3 +1,5 @@
+//! Geo commands through an engine.
+
 use crate::test_support::TestEngine;
 
 fn sicily() -> (TestEngine, crate::session::ClientSlot) {
