@@ -161,7 +161,8 @@ impl EngineBuilder {
 
     /// Puts the engine together.
     pub fn build(self) -> Result<Engine, String> {
-        let scripting = Scripting::new(self.engines)?;
+        let mut scripting = Scripting::new(self.engines)?;
+        scripting.limit_memory(self.config.lua_memory_limit);
         let mut commands = CommandTable::new(crate::cmd::GROUPS)?;
         for (old, new) in &self.config.renamed_commands {
             commands.rename(old.as_bytes(), new.as_bytes())?;

@@ -48,7 +48,7 @@ struct Place {
 /// # use perilune_lua::LuaEngine;
 /// # use perilune_script::ScriptEngine;
 /// let mut engine = LuaEngine::new();
-/// engine.set_memory_limit(64 << 20);
+/// engine.set_memory_limit(Some(64 << 20));
 /// assert_eq!(engine.name(), "lua");
 /// ```
 pub struct LuaEngine {
@@ -83,12 +83,6 @@ impl LuaEngine {
             env: slot::SCRIPT_ENV,
             runs_until_fresh: REUSED_RUNS_MAX,
         }
-    }
-
-    /// Bytes the heap may grow to while a script runs; a script that wants more is ended with an
-    /// error. What one command or library call needs may go beyond it.
-    pub fn set_memory_limit(&mut self, bytes: usize) {
-        self.state.context().heap.limit_bytes.set(bytes);
     }
 
     fn add(&mut self, entry: Entry) -> Handle {
@@ -345,7 +339,7 @@ impl ScriptEngine for LuaEngine {
 
     fn fresh(&self) -> Option<Box<dyn ScriptEngine>> {
         let mut engine = LuaEngine::new();
-        engine.set_memory_limit(self.state.context().heap.limit_bytes.get());
+        engine.set_memory_limit(Some(self.state.context().heap.limit_bytes.get()));
         Some(Box::new(engine))
     }
 
@@ -372,6 +366,10 @@ impl ScriptEngine for LuaEngine {
                 FunctionSpec { name, description, flags, handle: self.add(entry) }
             })
             .collect())
+    }
+
+    fn set_memory_limit(&mut self, bytes: Option<usize>) {
+        self.state.context().heap.limit_bytes.set(bytes.unwrap_or(usize::MAX));
     }
 
     fn forget(&mut self, handle: Handle) {

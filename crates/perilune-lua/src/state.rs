@@ -383,6 +383,25 @@ impl Drop for State {
 struct Source<'a> {
     blank: bool,
     rest: &'a [u8],
+    /// When the compiler must be done. Within a run the host is asked instead.
+    deadline: Option<Instant>,
+    /// The deadline has passed.
+    late: bool,
+}
+
+/// How long the compiler may take where nobody can be asked.
+const COMPILE_TIME_MAX: Duration = Duration::from_millis(500);
+
+impl Source<'_> {
+    /// Whether the compiler may have another piece.
+    ///
+    /// # Safety
+    /// `lua` is the state the compiler runs in.
+    unsafe fn goes_on(&mut self, lua: *mut lua_State) -> bool {
+        self.late = self.deadline.is_some_and(|deadline| Instant::now() > deadline);
+        // SAFETY: as promised; only asked within a run.
+        !self.late && (self.deadline.is_some() || unsafe { may_go_on(lua) })
+    }
 }
 
 /// Bytes the compiler gets at a time. Some programs take it time that grows with the square of
@@ -403,7 +422,7 @@ unsafe extern "C-unwind" fn read_source(
         } else {
             let (piece, rest) = source.rest.split_at(source.rest.len().min(SOURCE_PIECE_BYTES));
             source.rest = rest;
-            if !piece.is_empty() && !may_go_on(lua) { b"" } else { piece }
+            if !piece.is_empty() && !source.goes_on(lua) { b"" } else { piece }
         };
         source.blank = false;
         *size = piece.len();
@@ -427,11 +446,20 @@ pub(crate) unsafe fn load_text(lua: *mut lua_State, source: &[u8], name: &CStr) 
             lua_pushstring_(lua, c"chunk is too long".as_ptr());
             return LUA_ERRSYNTAX;
         }
-        let mut reader = Source { blank: true, rest: source };
+        let deadline = match context(lua).running.get() {
+            true => None,
+            false => Some(Instant::now() + COMPILE_TIME_MAX),
+        };
+        let mut reader = Source { blank: true, rest: source, deadline, late: false };
         lua_gc(lua, LUA_GCSTOP, 0);
         let status = lua_load(lua, read_source, (&raw mut reader).cast(), name.as_ptr());
         lua_gc(lua, LUA_GCRESTART, 0);
         lua_remove(lua, -2);
+        if reader.late {
+            lua_pop(lua, 1);
+            lua_pushstring_(lua, c"chunk takes too long to compile".as_ptr());
+            return LUA_ERRSYNTAX;
+        }
         status
     }
 }

@@ -170,6 +170,13 @@ pub trait ScriptEngine: Send {
     /// forgotten, never while a script runs.
     fn trim(&mut self) {}
 
+    /// Sets the bytes its heap may grow to while a script runs; none: as many as there are. A script
+    /// that wants more is ended with an error, and the engine is usable afterwards. What one command
+    /// or library call needs may go beyond it. An engine without a heap of its own has no limit.
+    fn set_memory_limit(&mut self, bytes: Option<usize>) {
+        let _ = bytes;
+    }
+
     /// Bytes the engine's heap uses.
     fn memory_used(&self) -> usize;
 

@@ -125,3 +125,19 @@ fn what_waited_is_served_after_the_script() {
     assert_eq!(blocked.receive().expect("a reply"), bulks(&["queue", "late"]));
     assert_eq!(subscriber.receive().expect("a message"), bulks(&["message", "c", "m"]));
 }
+
+#[test]
+fn a_script_that_takes_too_much_memory_ends_alone() {
+    const GREEDY: &str = "local t = {} while true do t[#t + 1] = {} end";
+    let server = Server::builder().set("lua-memory-limit", "8mb").start();
+    let mut client = server.connect();
+    for _ in 0..3 {
+        let reply = client.run(&["EVAL", GREEDY, "0"]).expect("a reply");
+        let text = String::from_utf8_lossy(reply.as_error().expect("an error")).into_owned();
+        assert!(text.contains("not enough memory"), "{text}");
+        assert_eq!(client.run(&["EVAL", "return 7", "0"]).expect("a reply"), int(7));
+    }
+    assert_eq!(client.run(&["CONFIG", "SET", "lua-memory-limit", "64mb"]).expect("a reply"), ok());
+    let fits = "local t = {} for i = 1, 200000 do t[i] = {} end return #t";
+    assert_eq!(client.run(&["EVAL", fits, "0"]).expect("a reply"), int(200_000));
+}

@@ -187,6 +187,9 @@ impl Engine {
         if self.config.slowlog_max_len < before.slowlog_max_len {
             self.slowlog.entries.truncate(self.config.slowlog_max_len);
         }
+        if changed.contains(&ParamId::lua_memory_limit) {
+            self.scripting.limit_memory(self.config.lua_memory_limit);
+        }
         if changed.contains(&ParamId::requirepass) {
             self.change_default_password();
         }

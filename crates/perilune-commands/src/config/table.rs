@@ -370,6 +370,7 @@ parameters! {
     // Commands and scripts
     busy_reply_threshold: u64 = 5000; "busy-reply-threshold" ["lua-time-limit"] NONE
         => int(0, I64_MAX);
+    lua_memory_limit: usize = 1 << 30; "lua-memory-limit" NONE => memory(0, I64_MAX);
     notify_keyspace_events: NotifyFlags = NotifyFlags::empty(); "notify-keyspace-events" NONE
         => special;
     propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore;

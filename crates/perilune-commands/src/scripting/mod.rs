@@ -166,6 +166,13 @@ impl Scripting {
         })
     }
 
+    /// Bounds the heap of every engine; 0 is no bound (`lua-memory-limit`).
+    pub(crate) fn limit_memory(&mut self, bytes: usize) {
+        let limit = (bytes > 0).then_some(bytes);
+        let engines = self.engines.iter_mut().filter_map(|slot| slot.engine.as_mut());
+        engines.for_each(|engine| engine.set_memory_limit(limit));
+    }
+
     /// Names of the engines; the first is the default.
     pub fn engine_names(&self) -> &[&'static str] {
         &self.names

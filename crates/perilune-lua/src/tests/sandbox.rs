@@ -251,7 +251,7 @@ fn stale_handles_are_refused() {
 #[test]
 fn memory_is_limited() {
     let mut bench = Bench::new();
-    bench.engine.set_memory_limit(16 << 20);
+    bench.engine.set_memory_limit(Some(16 << 20));
     let reply = bench.eval("local t={} for i=1,1e9 do t[i]={i} end");
     assert_eq!(reply, "!ERR Error running script f_sha, not enough memory");
     assert_eq!(bench.eval("return 1"), ":1");
@@ -284,4 +284,14 @@ fn seeds_do_not_outlive_their_script() {
     assert_eq!(other.eval(draw), first);
     assert_eq!(other.eval(seeded), from_seed);
     assert_eq!(other.eval(draw), second);
+}
+
+#[test]
+fn what_compiles_for_too_long_is_refused() {
+    let mut bench = Bench::new();
+    // Every `or` walks the list of jumps of all before it.
+    let source = format!("return a{}", " or a".repeat(400_000));
+    let error = bench.engine.compile(source.as_bytes(), "").unwrap_err();
+    assert!(error.message.contains("too long to compile"), "{}", error.message);
+    assert_eq!(bench.eval("return 1"), ":1");
 }
