@@ -37,7 +37,8 @@ impl Engine {
     }
 
     fn expire_some(&mut self, budget_us: u64) -> bool {
-        if !self.active_expire
+        if self.persistence.loading.is_some()
+            || !self.active_expire
             || self.cron_paused
             || self.pause_holds_expiry()
             || self.replication.is_replica()
@@ -120,6 +121,8 @@ impl Engine {
         if !self.cron_paused {
             self.look_after_clients();
             self.replication_timers();
+            self.save_tick();
+            self.shutdown_tick();
         }
         self.stats.loops.tick(self.clock.monotonic_us().saturating_sub(start_us));
     }

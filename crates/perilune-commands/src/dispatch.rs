@@ -207,11 +207,15 @@ impl Engine {
         if self.config.maxmemory > 0 && !self.ignores_maxmemory() {
             self.check_memory(client, flags, name, args)?;
         }
+        self.check_disk(client, flags, name)?;
         if self.config.min_replicas_to_write > 0 {
             self.check_replicas(client, id, flags)?;
         }
         if self.replication.is_replica() {
             self.check_as_replica(client, flags, name)?;
+        }
+        if self.persistence.loading.is_some() {
+            self.check_loading(client, flags, name)?;
         }
         if let Some(error) = self.scripting.busy_error()
             && !flags.contains(CommandFlags::ALLOW_BUSY)
@@ -272,6 +276,40 @@ impl Engine {
         }
     }
 
+    /// Refuses writes while they cannot be kept, and `PING`, so that monitoring notices.
+    #[inline]
+    fn check_disk(
+        &self,
+        client: ClientSlot,
+        flags: CommandFlags,
+        name: &str,
+    ) -> Result<(), CommandError> {
+        let Some(error) = self.disk_refuses_writes() else { return Ok(()) };
+        let writes = flags.contains(CommandFlags::WRITE)
+            || name == "ping"
+            || (name == "exec" && self.queue_contains(client, CommandFlags::WRITE));
+        if writes { Err(error) } else { Ok(()) }
+    }
+
+    /// Why writes are refused because they cannot be kept, if they are.
+    #[inline]
+    pub(crate) fn disk_refuses_writes(&self) -> Option<CommandError> {
+        self.rdb_refuses_writes()
+    }
+
+    /// Refuses what works on data while they are being read.
+    #[cold]
+    fn check_loading(
+        &self,
+        client: ClientSlot,
+        flags: CommandFlags,
+        name: &str,
+    ) -> Result<(), CommandError> {
+        let refused = !flags.contains(CommandFlags::LOADING)
+            || (name == "exec" && self.queue_lacks(client, CommandFlags::LOADING));
+        if refused { Err(errors::LOADING) } else { Ok(()) }
+    }
+
     /// Refuses writes while fewer replicas are attached than the configuration asks for.
     fn check_replicas(
         &self,
@@ -309,11 +347,20 @@ impl Engine {
 
     /// Whether a command with one of these flags waits in the client's transaction.
     pub(crate) fn queue_contains(&self, client: ClientSlot, flags: CommandFlags) -> bool {
+        self.queue_has(client, |queued| queued.intersects(flags))
+    }
+
+    /// Whether a command without these flags waits in the client's transaction.
+    fn queue_lacks(&self, client: ClientSlot, flags: CommandFlags) -> bool {
+        self.queue_has(client, |queued| !queued.contains(flags))
+    }
+
+    fn queue_has(&self, client: ClientSlot, wanted: impl Fn(CommandFlags) -> bool) -> bool {
         let transaction = self.sessions.get(client).and_then(|s| s.transaction.as_ref());
         transaction.is_some_and(|transaction| {
             transaction.queue.iter().any(|queued| {
                 let id = self.commands.find(Args::new(&queued.view()));
-                id.is_ok_and(|id| self.commands.get(id).flags.intersects(flags))
+                id.is_ok_and(|id| wanted(self.commands.get(id).flags))
             })
         })
     }
@@ -628,6 +675,18 @@ impl Engine {
             session.wake();
         }
         true
+    }
+
+    /// Ends a client's wait, whatever it is for, with an error.
+    pub(crate) fn fail_waiter(&mut self, client: ClientSlot, error: &CommandError) {
+        if self.take_blocked(client).is_none() {
+            return;
+        }
+        self.stats.count_error(error.text().as_bytes());
+        self.push(client, |out| out.error(error.text().as_bytes()));
+        if let Some(session) = self.sessions.get(client) {
+            session.wake();
+        }
     }
 
     /// Ends a client's wait if its time is up, or runs a paused command if the pause is over. The

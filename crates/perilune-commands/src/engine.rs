@@ -15,6 +15,7 @@ use crate::blocking::Waiters;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::environment::{BusyPort, Environment};
+use crate::persistence::Persistence;
 use crate::propagation::Propagation;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
@@ -105,6 +106,8 @@ pub struct Engine {
     pub(crate) replies_wait: bool,
     /// `DEBUG PAUSE-CRON`.
     pub cron_paused: bool,
+    /// Snapshots.
+    pub persistence: Persistence,
     /// Where durable data lives.
     pub storage: Arc<dyn Storage>,
     /// The process around.
@@ -204,6 +207,7 @@ impl EngineBuilder {
             client_cursor: 0,
             replies_wait: false,
             cron_paused: false,
+            persistence: Persistence::default(),
             storage: self.storage,
             env: self.env,
             busy_port: self.busy_port,
@@ -355,6 +359,9 @@ impl Engine {
     ) -> crate::Flow {
         self.refresh_clock();
         self.batch_started_us = self.mono_us;
+        if self.persistence.is_over {
+            return crate::Flow::Close;
+        }
         let Some(session) = self.sessions.get_mut(client) else { return crate::Flow::Close };
         session.buffers = buffers;
         if session.blocked.is_some() {

@@ -63,6 +63,9 @@ pub trait Environment: Send {
     /// Number of things given to [`dispose`](Self::dispose) and not yet dropped.
     fn pending_disposals(&self) -> usize;
 
+    /// Asks for [`Engine::snapshot_cycle`] to be called until no snapshot is made any more.
+    fn drive_snapshot(&mut self) {}
+
     /// Makes changed parameters take effect outside of the engine (listeners, limits, log). An
     /// error text undoes the change.
     fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String>;

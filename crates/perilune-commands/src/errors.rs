@@ -511,8 +511,18 @@ texts! {
     MONITOR_DENIED = "ERR MONITOR isn't allowed for DENY BLOCKING client";
     /// `SHUTDOWN ABORT` while nothing is ending.
     NO_SHUTDOWN = "ERR No shutdown in progress.";
-    /// `SHUTDOWN SAVE` of a server that cannot save.
-    SAVE_UNSUPPORTED = "ERR saving the data set is not supported by this build, use SHUTDOWN NOSAVE";
+    /// `SHUTDOWN` that failed to make the data safe.
+    SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs.";
+    /// An error that tells nothing; the log does.
+    UNNAMED = "ERR";
+    /// `SAVE` or `BGSAVE` while one of them is at work.
+    SAVE_RUNNING = "ERR Background save already in progress";
+    /// `BGSAVE` while a snapshot for something else is made.
+    SNAPSHOT_RUNNING = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
+    /// A write while snapshots fail.
+    SNAPSHOTS_FAIL = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
+    /// Anything that needs the data while they are being read.
+    LOADING = "LOADING Redis is loading the dataset in memory";
 }
 
 /// The configuration file could not be replaced.
@@ -644,8 +654,8 @@ texts! {
     RESP2_UNSUPPORTED = "ERR RESP2 is not supported by this command";
     /// `DEBUG PROTOCOL` with another word.
     DEBUG_PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
-    /// `DEBUG RELOAD` with options, which concern the file on disk.
-    RELOAD_OPTIONS = "ERR DEBUG RELOAD without options works in memory; its options need persistence, which this build does not have";
+    /// `DEBUG RELOAD` with options it does not have.
+    RELOAD_OPTIONS = "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.";
     /// A size that is no size.
     DEBUG_MEMORY_VALUE = "ERR argument must be a memory value";
     /// A size that is too large.
@@ -771,7 +781,9 @@ pub fn replconf_address_too_long(address: &[u8]) -> CommandError {
 
 /// `DEBUG RELOAD` could not read what was written.
 pub fn reload_failed(error: &dyn fmt::Display) -> CommandError {
-    CommandError::owned(format!("ERR Error trying to load the snapshot: {error}"))
+    CommandError::owned(format!(
+        "ERR Error trying to load the RDB dump, check server logs: {error}"
+    ))
 }
 
 // Replication.

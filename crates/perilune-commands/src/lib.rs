@@ -29,6 +29,7 @@ pub mod keys;
 mod long_double;
 mod names;
 pub mod owned_args;
+pub mod persistence;
 pub mod propagation;
 pub mod pubsub;
 mod recovery;

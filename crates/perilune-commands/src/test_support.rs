@@ -5,10 +5,12 @@ use crate::config::{Config, ParamId};
 use crate::engine::{Engine, EngineBuilder};
 use crate::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
 use crate::session::{ClientSlot, PeerInfo};
+use perilune_persist::Storage;
 use perilune_resp::ReplyWriter;
 use perilune_script::{
     CompileError, FunctionSpec, Handle, Invocation, LogLevel, ScriptEngine, ScriptError, ScriptHost,
 };
+use perilune_testkit::CrashStorage;
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,9 +29,15 @@ impl TestEngine {
 
     /// An empty engine with a configuration.
     pub(crate) fn with_config(config: Config) -> Result<Self, String> {
+        TestEngine::on(Arc::new(CrashStorage::new()), config)
+    }
+
+    /// An empty engine with a storage and a configuration.
+    pub(crate) fn on(storage: Arc<dyn Storage>, config: Config) -> Result<Self, String> {
         let clock = Arc::new(HandClock(AtomicU64::new(1_000_000_000_000)));
         let process = Box::new(NoProcess::default());
         let builder = EngineBuilder::new(config, Arc::clone(&clock) as _, process);
+        let builder = builder.storage(storage);
         let engine = builder.script_engine(Box::new(NoScripts)).build()?;
         Ok(TestEngine { engine, clock })
     }

@@ -24,6 +24,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub trait EntrySink: Send {
     /// An entry of the database that had this index then.
     fn entry(&mut self, db: usize, entry: &KeyEntry);
+
+    /// The same for an entry whose turn has not come, because it is about to change.
+    fn changing_entry(&mut self, db: usize, entry: &KeyEntry) {
+        self.entry(db, entry);
+    }
 }
 
 /// A sink for the walk and for those who are about to change something.
@@ -51,7 +56,7 @@ impl Preserving {
 
     #[cold]
     fn hand_over(&self, entry: &KeyEntry) {
-        lock(&self.sink).entry(self.home, entry);
+        lock(&self.sink).changing_entry(self.home, entry);
     }
 
     /// Hands over the next bucket. False at the end.

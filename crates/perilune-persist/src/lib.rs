@@ -4,6 +4,8 @@
 //!   survives a crash. [`FileStorage`] is the file system; [`NoStorage`] refuses everything, for
 //!   engines that keep nothing.
 //! - [`aof`] holds the parts of the append-only file: its manifest, its records, its log.
+//! - A [`Recorder`] makes blocks of the entries of a snapshot, in a [`SnapshotFormat`], for a
+//!   [`SnapshotSink`].
 //! - [`BlockWriter`] writes a file on a thread of its own, block by block, with an upper bound for
 //!   what waits to be written, and puts it in its place only when all of it is safe.
 //!
@@ -13,8 +15,10 @@
 pub mod aof;
 mod block_writer;
 mod file_storage;
+mod snapshot;
 mod storage;
 
 pub use block_writer::{BlockWriter, BlockWriterOptions, Progress};
 pub use file_storage::FileStorage;
+pub use snapshot::{RdbFormat, Recorder, SnapshotFormat, SnapshotSink};
 pub use storage::{NoStorage, Storage, StorageFile, read_file, replace_file};

@@ -7,6 +7,45 @@ use crate::format::length;
 use perilune_keyspace::{LpValue, canonical_int, lzf};
 use std::io::{self, Write};
 
+/// Where a snapshot goes.
+pub(crate) trait Output: Write {
+    /// Whether strings are compressed where that saves enough.
+    fn compresses(&self) -> bool;
+}
+
+/// A writer as an [`Output`].
+pub(crate) struct Target<W> {
+    pub(crate) writer: W,
+    pub(crate) compress: bool,
+}
+
+impl<W: Write> Write for Target<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl<W: Write> Output for Target<W> {
+    fn compresses(&self) -> bool {
+        self.compress
+    }
+}
+
+/// Payloads in memory are always compressed.
+impl Output for Vec<u8> {
+    fn compresses(&self) -> bool {
+        true
+    }
+}
+
 /// Longest text of an integer of 32 bits.
 const INT32_TEXT_MAX: usize = 11;
 /// Shorter strings are not worth an attempt at compression.
@@ -28,13 +67,14 @@ pub(crate) fn write_length(out: &mut impl Write, len: u64) -> io::Result<()> {
     }
 }
 
-pub(crate) fn write_string(out: &mut impl Write, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write_string(out: &mut impl Output, text: &[u8]) -> io::Result<()> {
     if text.len() <= INT32_TEXT_MAX
         && let Some(int) = canonical_int(text).and_then(|int| i32::try_from(int).ok())
     {
         return write_small_int(out, int);
     }
-    if text.len() >= COMPRESS_MIN
+    if out.compresses()
+        && text.len() >= COMPRESS_MIN
         && let Some(packed) = lzf::compress(text, text.len() - COMPRESS_GAIN_MIN)
     {
         return write_compressed(out, &packed, text.len());
@@ -50,7 +90,7 @@ pub(crate) fn write_int(out: &mut impl Write, int: i64) -> io::Result<()> {
     }
 }
 
-pub(crate) fn write_element(out: &mut impl Write, element: LpValue<'_>) -> io::Result<()> {
+pub(crate) fn write_element(out: &mut impl Output, element: LpValue<'_>) -> io::Result<()> {
     match element {
         LpValue::Int(int) => write_int(out, int),
         LpValue::Str(text) => write_string(out, text),

@@ -18,9 +18,20 @@ pub enum ReadError {
     /// The version of the format is not one that is read.
     Version(u32),
     /// The checksum does not match.
-    Checksum,
+    Checksum {
+        /// The one that is there.
+        stored: u64,
+        /// The one that should be.
+        computed: u64,
+    },
+    /// The footer of a payload does not fit.
+    Footer,
     /// A type of value or a kind of record that is not read.
     Unsupported(u8),
+    /// A function in a format that no release has used.
+    PreGaFunction,
+    /// Data of the module with this number.
+    Module(u64),
     /// A length or a string is malformed.
     Encoding,
     /// A structure is malformed in the way told.
@@ -40,7 +51,14 @@ impl fmt::Display for ReadError {
             Self::Truncated => f.write_str("the input ends too early"),
             Self::Magic => f.write_str("wrong signature"),
             Self::Version(version) => write!(f, "format version {version} cannot be read"),
-            Self::Checksum => f.write_str("wrong checksum"),
+            Self::Checksum { stored, computed } => {
+                write!(f, "wrong checksum: expected {computed:016x} but got {stored:016x}")
+            }
+            Self::Footer => f.write_str("wrong version or checksum"),
+            Self::PreGaFunction => f.write_str("pre-release function format is not supported"),
+            Self::Module(id) => {
+                write!(f, "data of the module '{}', which is not there", module_name(*id))
+            }
             Self::Unsupported(byte) => write!(f, "values or records of type {byte} cannot be read"),
             Self::Encoding => f.write_str("a length or string is malformed"),
             Self::Structure(what) => f.write_str(what),
@@ -49,6 +67,13 @@ impl fmt::Display for ReadError {
             Self::Database(index) => write!(f, "there is no database {index}"),
         }
     }
+}
+
+/// The name in a module's number: nine characters of six bits, above ten bits of version.
+fn module_name(id: u64) -> String {
+    const CHARACTERS: &[u8; 64] =
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    (0..9).map(|place| char::from(CHARACTERS[(id >> (58 - 6 * place)) as usize & 63])).collect()
 }
 
 impl std::error::Error for ReadError {

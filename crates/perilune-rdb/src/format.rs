@@ -1,7 +1,13 @@
 //! The numbers of the format: opcodes, types of values, kinds of strings.
 
-/// Version of the format that is written; newer ones are not read.
+/// Version of the format that is written.
 pub const VERSION: u16 = 11;
+
+/// Newest version of Redis' format that is read.
+pub(crate) const VERSION_READ_MAX: u32 = 12;
+
+/// Version of Valkey's own format that is read.
+pub(crate) const VALKEY_VERSION: u32 = 80;
 
 /// Version of Redis whose format this is, as snapshots tell it.
 pub const REDIS_VERSION: &str = "7.2.4";
@@ -12,13 +18,18 @@ pub(crate) const VERSION_WITH_CHECKSUM: u32 = 5;
 /// First bytes of a snapshot, before four digits of version.
 pub(crate) const MAGIC: &[u8; 5] = b"REDIS";
 
+/// First bytes of a snapshot in Valkey's own format, before three digits of version.
+pub(crate) const VALKEY_MAGIC: &[u8; 6] = b"VALKEY";
+
 /// Name of the fact that tells the database which the replication stream has selected.
 pub(crate) const STREAM_DB: &[u8] = b"repl-stream-db";
 
 /// What follows is not a key but something about the snapshot or the next key.
 pub(crate) mod opcode {
+    pub(crate) const SLOT_INFO: u8 = 244;
     pub(crate) const FUNCTION2: u8 = 245;
     pub(crate) const FUNCTION_PRE_GA: u8 = 246;
+    pub(crate) const MODULE_AUX: u8 = 247;
     pub(crate) const IDLE: u8 = 248;
     pub(crate) const FREQUENCY: u8 = 249;
     pub(crate) const AUX: u8 = 250;
@@ -39,7 +50,14 @@ pub(crate) mod kind {
     pub(crate) const ZSET: u8 = 3;
     pub(crate) const HASH: u8 = 4;
     pub(crate) const ZSET_2: u8 = 5;
+    pub(crate) const MODULE: u8 = 7;
+    /// The small structures of Redis before 7.0, which are not written.
+    pub(crate) const HASH_ZIPMAP: u8 = 9;
+    pub(crate) const LIST_ZIPLIST: u8 = 10;
     pub(crate) const SET_INTSET: u8 = 11;
+    pub(crate) const ZSET_ZIPLIST: u8 = 12;
+    pub(crate) const HASH_ZIPLIST: u8 = 13;
+    pub(crate) const LIST_QUICKLIST: u8 = 14;
     /// A stream without what it once held, as Redis before 7.0 wrote it.
     pub(crate) const STREAM_LISTPACKS: u8 = 15;
     pub(crate) const HASH_LISTPACK: u8 = 16;

@@ -10,16 +10,17 @@
 //! EOF, CRC-64/Jones of all before
 //! ```
 //!
-//! - [`write_snapshot`] writes all of it; [`SnapshotWriter`] writes it piece by piece for those who
+//! - [`write_snapshot`] writes all of it; [`SnapshotEncoder`] makes it piece by piece for those who
 //!   cannot look at the whole keyspace at once.
-//! - [`read_snapshot`] reads one into a keyspace.
+//! - [`read_snapshot`] reads one into a keyspace, [`SnapshotReader`] key by key.
 //! - [`dump_payload`] makes the payload of one value, [`dump_functions`] that of libraries;
 //!   [`restore_payload`] and [`restore_functions`] read them.
 //!
 //! Values are written in the encoding they have in memory, so that most are copied as they are.
 //! What is read is not trusted: every structure is checked before it becomes a value, and memory is
-//! taken only for content that is really there. Modules and the ziplists and zipmaps of Redis before
-//! 7.0 are not read.
+//! taken only for content that is really there. Snapshots of all versions of
+//! Redis up to 8.2 and of Valkey up to 9.1 are read, but for what this server has no type for:
+//! modules, and hashes whose fields have times to live.
 //!
 //! This crate opens no file, reads no clock and knows no command.
 
@@ -37,12 +38,12 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod value;
+mod ziplist;
 
 pub use crc64::{Crc64, crc64};
 pub use error::ReadError;
 pub use format::{REDIS_VERSION, VERSION};
 pub use functions::{FunctionsError, dump_functions, restore_functions};
 pub use payload::{dump_payload, restore_payload};
-pub use read::{Loaded, ReadOptions, read_snapshot};
-pub use snapshot::{Meta, SnapshotWriter, write_snapshot};
-pub use value::write_value;
+pub use read::{Loaded, ReadOptions, SnapshotReader, Version, Writer, read_snapshot};
+pub use snapshot::{AccessFacts, Meta, SnapshotEncoder, WriteOptions, write_snapshot};

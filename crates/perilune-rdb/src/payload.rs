@@ -25,10 +25,10 @@ pub fn dump_payload(value: &Value) -> Vec<u8> {
     seal(out)
 }
 
-/// The value of a payload. A footer that does not fit is [`ReadError::Checksum`]; what follows the
+/// The value of a payload. A footer that does not fit is [`ReadError::Footer`]; what follows the
 /// value is passed over, as Redis does.
 pub fn restore_payload(payload: &[u8], limits: &EncodingLimits) -> Result<Value, ReadError> {
-    let mut body = unseal(payload).ok_or(ReadError::Checksum)?;
+    let mut body = unseal(payload).ok_or(ReadError::Footer)?;
     let kind = read_byte(&mut body)?;
     read_value(kind, &mut body, limits)
 }

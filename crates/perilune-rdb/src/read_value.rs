@@ -7,6 +7,7 @@ use crate::decode::{read_array, read_byte, read_length, read_string};
 use crate::error::ReadError;
 use crate::format::{kind, node};
 use crate::stream::read_stream;
+use crate::ziplist;
 use perilune_keyspace::zset::ZAdded;
 use perilune_keyspace::{
     Bytes, EncodingLimits, Hash, Intset, List, Listpack, Set, SetEncoding, Value, ValueType, ZSet,
@@ -18,6 +19,7 @@ use std::io::Read;
 const TRUSTED_ELEMENTS: u64 = 4096;
 
 const TWICE: ReadError = ReadError::Structure("an element is there twice");
+const NOT_A_ZIPLIST: ReadError = ReadError::Structure("a ziplist is malformed");
 const NOT_A_SCORE: ReadError = ReadError::Structure("a score is not a number");
 
 /// Reads a value of the type that `type_byte` tells.
@@ -34,13 +36,20 @@ pub(crate) fn read_value(
         kind::SET_INTSET => read_intset(input, limits)?.into_value(),
         kind::SET_LISTPACK => read_set_listpack(input, limits)?.into_value(),
         kind::HASH => read_fields(input, limits)?.into_value(),
-        kind::HASH_LISTPACK => read_hash_listpack(input, limits)?.into_value(),
+        kind::HASH_LISTPACK => hash_of(read_listpack(input)?, limits)?.into_value(),
         kind::ZSET => read_scored(input, limits, read_text_score)?.into_value(),
         kind::ZSET_2 => read_scored(input, limits, read_binary_score)?.into_value(),
-        kind::ZSET_LISTPACK => {
-            let zset = ZSet::from_listpack(read_listpack(input)?, limits);
-            zset.ok_or(ReadError::Structure("a sorted set is malformed"))?.into_value()
+        kind::ZSET_LISTPACK => zset_of(read_listpack(input)?, limits)?.into_value(),
+        kind::HASH_ZIPMAP => read_zipmap_hash(input, limits)?.into_value(),
+        kind::HASH_ZIPLIST => hash_of(read_ziplist(input)?, limits)?.into_value(),
+        kind::LIST_ZIPLIST => {
+            let mut list = List::builder(limits);
+            read_ziplist(input)?.iter().for_each(|element| list.push(&element.to_vec()));
+            list.finish().into_value()
         }
+        kind::LIST_QUICKLIST => read_ziplist_nodes(input, limits)?.into_value(),
+        kind::ZSET_ZIPLIST => zset_of(read_ziplist(input)?, limits)?.into_value(),
+        kind::MODULE => return Err(ReadError::Module(read_length(input)?)),
         kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => {
             read_stream(type_byte, input)?.into_value()
         }
@@ -141,9 +150,8 @@ fn read_fields(input: &mut impl Read, limits: &EncodingLimits) -> Result<Hash, R
     Ok(hash)
 }
 
-fn read_hash_listpack(input: &mut impl Read, limits: &EncodingLimits) -> Result<Hash, ReadError> {
-    let hash = Hash::from_listpack(read_listpack(input)?)
-        .ok_or(ReadError::Structure("a hash is malformed"))?;
+fn hash_of(words: Listpack, limits: &EncodingLimits) -> Result<Hash, ReadError> {
+    let hash = Hash::from_listpack(words).ok_or(ReadError::Structure("a hash is malformed"))?;
     if hash.len() <= limits.hash_max_listpack_entries {
         return Ok(hash);
     }
@@ -152,6 +160,46 @@ fn read_hash_listpack(input: &mut impl Read, limits: &EncodingLimits) -> Result<
         table.set(&name.to_vec(), &value.to_vec(), limits);
     }
     Ok(table)
+}
+
+fn zset_of(pairs: Listpack, limits: &EncodingLimits) -> Result<ZSet, ReadError> {
+    ZSet::from_listpack(pairs, limits).ok_or(ReadError::Structure("a sorted set is malformed"))
+}
+
+/// A ziplist that is not empty, as a listpack.
+fn read_ziplist(input: &mut impl Read) -> Result<Listpack, ReadError> {
+    let listpack = ziplist::read_ziplist(&read_string(input)?).ok_or(NOT_A_ZIPLIST)?;
+    if listpack.is_empty() { Err(ReadError::Empty) } else { Ok(listpack) }
+}
+
+/// The nodes of a list as Redis wrote them before 7.0: ziplists, some of which may be empty.
+fn read_ziplist_nodes(input: &mut impl Read, limits: &EncodingLimits) -> Result<List, ReadError> {
+    let mut list = List::builder(limits);
+    for _ in 0..read_count(input)? {
+        match read_ziplist(input) {
+            Ok(node) => list.push_listpack(node),
+            Err(ReadError::Empty) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let list = list.finish();
+    if list.is_empty() { Err(ReadError::Empty) } else { Ok(list) }
+}
+
+fn read_zipmap_hash(input: &mut impl Read, limits: &EncodingLimits) -> Result<Hash, ReadError> {
+    let bytes = read_string(input)?;
+    let words =
+        ziplist::read_zipmap(&bytes).ok_or(ReadError::Structure("a zipmap is malformed"))?;
+    if words.is_empty() {
+        return Err(ReadError::Empty);
+    }
+    let mut hash = Hash::with_capacity(words.len() / 2, limits);
+    for pair in words.chunks_exact(2) {
+        if !hash.set(pair[0], pair[1], limits) {
+            return Err(TWICE);
+        }
+    }
+    Ok(hash)
 }
 
 fn read_scored<R: Read>(

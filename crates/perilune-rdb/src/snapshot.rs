@@ -1,22 +1,62 @@
 //! Writing a snapshot.
 
 use crate::crc64::Crc64;
-use crate::encode::{write_length, write_string};
+use crate::encode::{Output, Target, write_length, write_string};
 use crate::format::{MAGIC, REDIS_VERSION, STREAM_DB, VERSION, opcode};
 use crate::value::{type_of, write_value};
 use perilune_keyspace::{KeyEntry, Keyspace};
+use std::fmt;
 use std::io::{self, Write};
 
 /// Facts about the server that go into a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// Unix time of the snapshot in seconds.
     pub now_s: i64,
     /// Bytes of memory in use.
     pub used_memory: u64,
+    /// Whether it begins an append-only file.
+    pub aof_base: bool,
     /// Database that the replication stream behind the snapshot has selected, where a replica could
     /// not know.
     pub stream_db: Option<usize>,
+}
+
+/// What is told about the use of each key.
+#[derive(Default)]
+pub enum AccessFacts {
+    /// Nothing.
+    #[default]
+    None,
+    /// How long it was idle as of this Unix time in seconds.
+    Idle(u32),
+    /// The access counter, by this reading of [`KeyEntry::access_frequency`].
+    Frequency(Box<dyn Fn(u32) -> u8 + Send>),
+}
+
+impl fmt::Debug for AccessFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AccessFacts::None => "None",
+            AccessFacts::Idle(_) => "Idle",
+            AccessFacts::Frequency(_) => "Frequency",
+        })
+    }
+}
+
+/// How a snapshot is to be written.
+#[derive(Debug)]
+pub struct WriteOptions {
+    /// Compress strings where that saves enough.
+    pub compress: bool,
+    /// What to tell about the use of each key.
+    pub access: AccessFacts,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        WriteOptions { compress: true, access: AccessFacts::None }
+    }
 }
 
 /// Writes a snapshot of all databases and of the function libraries with the given codes.
@@ -26,29 +66,43 @@ pub fn write_snapshot<'a>(
     meta: &Meta,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut writer = SnapshotWriter::new(out, meta)?;
+    let mut out = Summed { inner: out, sum: Crc64::new() };
+    let mut encoder = SnapshotEncoder::new(keyspace, WriteOptions::default());
+    encoder.begin(meta, &mut out)?;
     for code in libraries {
-        writer.library(code)?;
+        encoder.library(code, &mut out)?;
     }
-    for (index, db) in keyspace.iter().filter(|(_, db)| !db.is_empty()) {
-        writer.database(index, db.len(), db.volatile_len())?;
+    for (index, db) in keyspace.iter() {
         for entry in db.iter() {
-            writer.entry(entry)?;
+            encoder.entry(index, entry, &mut out)?;
         }
     }
-    writer.finish()
+    encoder.end(&mut out)?;
+    let checksum = out.sum.value();
+    out.inner.write_all(&checksum.to_le_bytes())?;
+    out.inner.flush()
 }
 
-/// Writes a snapshot piece by piece: libraries first, then each database followed by its keys.
+/// Makes a snapshot piece by piece: beginning, libraries, keys in any order, end. The eight bytes
+/// of the checksum that follow the end, or as many zeros, are up to whoever sees all pieces.
 #[derive(Debug)]
-pub struct SnapshotWriter<W> {
-    out: Summed<W>,
+pub struct SnapshotEncoder {
+    options: WriteOptions,
+    /// Keys, and those with a time to live, of each database that was not begun yet.
+    sizes: Vec<Option<(usize, usize)>>,
+    current: Option<usize>,
 }
 
-impl<W: Write> SnapshotWriter<W> {
+impl SnapshotEncoder {
+    /// An encoder for a keyspace as it is now.
+    pub fn new(keyspace: &Keyspace, options: WriteOptions) -> Self {
+        let sizes = keyspace.iter().map(|(_, db)| Some((db.len(), db.volatile_len()))).collect();
+        SnapshotEncoder { options, sizes, current: None }
+    }
+
     /// Writes header and facts.
-    pub fn new(out: W, meta: &Meta) -> io::Result<Self> {
-        let mut out = Summed { inner: out, sum: Crc64::new() };
+    pub fn begin(&mut self, meta: &Meta, out: &mut impl Write) -> io::Result<()> {
+        let out = &mut self.target(out);
         out.write_all(MAGIC)?;
         write!(out, "{VERSION:04}")?;
         for (name, value) in [
@@ -56,53 +110,82 @@ impl<W: Write> SnapshotWriter<W> {
             (b"redis-bits", usize::BITS.to_string()),
             (b"ctime", meta.now_s.to_string()),
             (b"used-mem", meta.used_memory.to_string()),
-            (b"aof-base", "0".to_owned()),
+            (b"aof-base", u8::from(meta.aof_base).to_string()),
         ] {
-            write_fact(&mut out, name, &value)?;
+            write_fact(out, name, &value)?;
         }
         if let Some(db) = meta.stream_db {
-            write_fact(&mut out, STREAM_DB, &db.to_string())?;
+            write_fact(out, STREAM_DB, &db.to_string())?;
         }
-        Ok(SnapshotWriter { out })
+        Ok(())
     }
 
     /// Writes the code of a function library.
-    pub fn library(&mut self, code: &[u8]) -> io::Result<()> {
-        self.out.write_all(&[opcode::FUNCTION2])?;
-        write_string(&mut self.out, code)
+    pub fn library(&mut self, code: &[u8], out: &mut impl Write) -> io::Result<()> {
+        let out = &mut self.target(out);
+        out.write_all(&[opcode::FUNCTION2])?;
+        write_string(out, code)
     }
 
-    /// Begins the database at `index` with about `keys` keys, `volatile` of them with a time to
-    /// live; the numbers only help a reader to make room.
-    pub fn database(&mut self, index: usize, keys: usize, volatile: usize) -> io::Result<()> {
-        self.out.write_all(&[opcode::SELECT_DB])?;
-        write_length(&mut self.out, index as u64)?;
-        self.out.write_all(&[opcode::RESIZE_DB])?;
-        write_length(&mut self.out, keys as u64)?;
-        write_length(&mut self.out, volatile as u64)
-    }
-
-    /// Writes a key of the database begun last.
-    pub fn entry(&mut self, entry: &KeyEntry) -> io::Result<()> {
-        if let Some(at_ms) = entry.expire_at() {
-            self.out.write_all(&[opcode::EXPIRE_MS])?;
-            self.out.write_all(&at_ms.to_le_bytes())?;
+    /// Writes a key of the database at `index`.
+    pub fn entry(
+        &mut self,
+        index: usize,
+        entry: &KeyEntry,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        if self.current != Some(index) {
+            self.select(index, out)?;
         }
-        self.out.write_all(&[type_of(entry.value())])?;
-        write_string(&mut self.out, entry.name())?;
-        write_value(entry.value(), &mut self.out)
+        let out = &mut self.target(out);
+        if let Some(at_ms) = entry.expire_at() {
+            out.write_all(&[opcode::EXPIRE_MS])?;
+            out.write_all(&at_ms.to_le_bytes())?;
+        }
+        self.write_access(entry, out)?;
+        out.write_all(&[type_of(entry.value())])?;
+        write_string(out, entry.name())?;
+        write_value(entry.value(), out)
     }
 
-    /// Writes the end and the checksum, and flushes. Without it a snapshot is incomplete.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.out.write_all(&[opcode::EOF])?;
-        let checksum = self.out.sum.value();
-        self.out.inner.write_all(&checksum.to_le_bytes())?;
-        self.out.inner.flush()
+    /// Writes the mark of the end. Without it a snapshot is incomplete.
+    pub fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&[opcode::EOF])
+    }
+
+    /// Begins a database or goes back to it; when it is begun its sizes are told, which help a
+    /// reader to make room.
+    fn select(&mut self, index: usize, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&[opcode::SELECT_DB])?;
+        write_length(out, index as u64)?;
+        if let Some((keys, volatile)) = self.sizes.get_mut(index).and_then(Option::take) {
+            out.write_all(&[opcode::RESIZE_DB])?;
+            write_length(out, keys as u64)?;
+            write_length(out, volatile as u64)?;
+        }
+        self.current = Some(index);
+        Ok(())
+    }
+
+    fn write_access(&self, entry: &KeyEntry, out: &mut impl Output) -> io::Result<()> {
+        match &self.options.access {
+            AccessFacts::None => Ok(()),
+            AccessFacts::Idle(now_s) => {
+                out.write_all(&[opcode::IDLE])?;
+                write_length(out, now_s.saturating_sub(entry.last_access_s).into())
+            }
+            AccessFacts::Frequency(counter) => {
+                out.write_all(&[opcode::FREQUENCY, counter(entry.access_frequency())])
+            }
+        }
+    }
+
+    fn target<'w, W: Write>(&self, writer: &'w mut W) -> Target<&'w mut W> {
+        Target { writer, compress: self.options.compress }
     }
 }
 
-fn write_fact(out: &mut impl Write, name: &[u8], value: &str) -> io::Result<()> {
+fn write_fact(out: &mut impl Output, name: &[u8], value: &str) -> io::Result<()> {
     out.write_all(&[opcode::AUX])?;
     write_string(out, name)?;
     write_string(out, value.as_bytes())

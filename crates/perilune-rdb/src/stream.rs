@@ -18,19 +18,19 @@
 //! Numbers are lengths except where a width is told. An unknown number of entries read is all ones.
 
 use crate::decode::{read_array, read_length, read_string};
-use crate::encode::{write_length, write_string};
+use crate::encode::{Output, write_length, write_string};
 use crate::error::ReadError;
 use crate::format::kind;
 use perilune_keyspace::Listpack;
 use perilune_keyspace::stream::{
     Consumer, Group, GroupParts, PartsError, Stream, StreamId, StreamParts,
 };
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 /// Stands for an unknown number of entries read.
 const UNKNOWN: u64 = u64::MAX;
 
-pub(crate) fn write_stream(stream: &Stream, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write_stream(stream: &Stream, out: &mut impl Output) -> io::Result<()> {
     write_length(out, stream.nodes().len() as u64)?;
     for (master, lp) in stream.nodes() {
         write_string(out, &master.to_bytes())?;
@@ -49,12 +49,12 @@ pub(crate) fn write_stream(stream: &Stream, out: &mut impl Write) -> io::Result<
     Ok(())
 }
 
-fn write_id(out: &mut impl Write, id: StreamId) -> io::Result<()> {
+fn write_id(out: &mut impl Output, id: StreamId) -> io::Result<()> {
     write_length(out, id.ms)?;
     write_length(out, id.seq)
 }
 
-fn write_group(group: &Group, out: &mut impl Write) -> io::Result<()> {
+fn write_group(group: &Group, out: &mut impl Output) -> io::Result<()> {
     write_id(out, group.last_id)?;
     write_length(out, group.entries_read.map_or(UNKNOWN, |read| read as u64))?;
     write_length(out, group.pending_len() as u64)?;
@@ -67,7 +67,7 @@ fn write_group(group: &Group, out: &mut impl Write) -> io::Result<()> {
     group.consumers().try_for_each(|consumer| write_consumer(consumer, out))
 }
 
-fn write_consumer(consumer: &Consumer, out: &mut impl Write) -> io::Result<()> {
+fn write_consumer(consumer: &Consumer, out: &mut impl Output) -> io::Result<()> {
     write_string(out, consumer.name())?;
     out.write_all(&consumer.seen_ms.to_le_bytes())?;
     out.write_all(&consumer.active_ms.to_le_bytes())?;

@@ -10,15 +10,17 @@
 //! stream                          see `stream`
 //! ```
 
-use crate::encode::{write_compressed, write_element, write_int, write_length, write_string};
+use crate::encode::{
+    Output, write_compressed, write_element, write_int, write_length, write_string,
+};
 use crate::format::{kind, node};
 use crate::stream::write_stream;
 use perilune_keyspace::list::ListNode;
 use perilune_keyspace::{Hash, List, Set, Value, ZSet};
-use std::io::{self, Write};
+use std::io;
 
 /// Writes a value without the type byte that stands before its key.
-pub fn write_value(value: &Value, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write_value(value: &Value, out: &mut impl Output) -> io::Result<()> {
     match value {
         Value::Int(int) => write_int(out, *int),
         Value::Str(text) => write_string(out, text),
@@ -47,7 +49,7 @@ pub(crate) fn type_of(value: &Value) -> u8 {
     }
 }
 
-fn write_list(list: &List, out: &mut impl Write) -> io::Result<()> {
+fn write_list(list: &List, out: &mut impl Output) -> io::Result<()> {
     write_length(out, list.nodes().count() as u64)?;
     for list_node in list.nodes() {
         match list_node {
@@ -68,7 +70,7 @@ fn write_list(list: &List, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_hash(hash: &Hash, out: &mut impl Write) -> io::Result<()> {
+fn write_hash(hash: &Hash, out: &mut impl Output) -> io::Result<()> {
     if let Some(words) = hash.as_listpack() {
         return write_string(out, words.as_bytes());
     }
@@ -80,7 +82,7 @@ fn write_hash(hash: &Hash, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_set(set: &Set, out: &mut impl Write) -> io::Result<()> {
+fn write_set(set: &Set, out: &mut impl Output) -> io::Result<()> {
     if let Some(members) = set.as_intset() {
         return write_string(out, members.as_bytes());
     }
@@ -94,7 +96,7 @@ fn write_set(set: &Set, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_zset(zset: &ZSet, out: &mut impl Write) -> io::Result<()> {
+fn write_zset(zset: &ZSet, out: &mut impl Output) -> io::Result<()> {
     if let Some(pairs) = zset.as_listpack() {
         return write_string(out, pairs.as_bytes());
     }

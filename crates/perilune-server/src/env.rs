@@ -24,8 +24,10 @@ use tokio::sync::mpsc::UnboundedSender;
 /// What the server is asked to do by the engine.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// End. There is nothing to save yet, so how does not matter.
-    Shutdown,
+    /// End, after making the data safe like this.
+    Shutdown(ShutdownRequest),
+    /// Go on with a snapshot until it is made.
+    Snapshot,
     /// Serve these sockets instead.
     Listen(ListenerChange),
 }
@@ -221,8 +223,12 @@ impl Environment for ProcessEnvironment {
         self.master_changed.notify_one();
     }
 
-    fn shutdown(&mut self, _: ShutdownRequest) {
-        let _ = self.requests.send(Request::Shutdown);
+    fn drive_snapshot(&mut self) {
+        let _ = self.requests.send(Request::Snapshot);
+    }
+
+    fn shutdown(&mut self, request: ShutdownRequest) {
+        let _ = self.requests.send(Request::Shutdown(request));
     }
 }
 

@@ -17,7 +17,8 @@ pub fn eval(
     args: &[Vec<u8>],
     engines: Vec<Box<dyn ScriptEngine>>,
 ) -> Result<Value, String> {
-    let config = Config::default();
+    // Nothing is kept, so nothing is to be saved.
+    let config = Config { save: Vec::new(), ..Config::default() };
     // Requests to the process (shutdown, listening) have nobody to serve them here.
     let (requests, _) = tokio::sync::mpsc::unbounded_channel();
     let process = ProcessEnvironment::start(requests, &config, Held::default())

@@ -143,6 +143,23 @@ impl Gate {
         outlive_panic(&mut *self.engine.try_lock()?, work)
     }
 
+    /// Runs `work`, which may take long, on a thread of its own. Other tasks wait meanwhile without
+    /// holding up the runtime, as they do for a slow script.
+    pub async fn run_aside<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> R + Send + 'static,
+    ) -> std::io::Result<R> {
+        let gate = self.clone();
+        let aside = tokio::task::spawn_blocking(move || {
+            let mut engine = gate.engine.lock();
+            gate.queue.slow.store(true, Ordering::Release);
+            let result = work(&mut engine);
+            gate.queue.slow.store(false, Ordering::Release);
+            result
+        });
+        aside.await.map_err(std::io::Error::other)
+    }
+
     /// Takes the engine for as long as the guard lives, waiting for a slow script to end. For
     /// start-up and tests; tasks use [`run`](Self::run).
     pub fn lock(&self) -> parking_lot::MutexGuard<'_, Engine> {

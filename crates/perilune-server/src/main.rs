@@ -91,7 +91,7 @@ fn serve(sources: &ConfigSources) -> Result<(), String> {
         // Tools recognise a started server by this line and the next.
         log::write(LogLevel::Notice, &format!("Port: {} PID: {pid}", config.port));
         write_pid_file(&config);
-        server.run().await.map_err(|error| error.to_string())
+        server.run().await
     });
     remove_pid_file(&config);
     // Connections may be waiting for anything; the process ends without them.

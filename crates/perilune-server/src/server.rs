@@ -9,7 +9,9 @@ use crate::listen::{Acceptors, ListenerChange};
 use crate::log;
 use crate::master;
 use perilune_commands::clock::{Clock, SystemClock};
-use perilune_commands::config::Config;
+use perilune_commands::config::{Config, ShutdownFlags};
+use perilune_commands::environment::ShutdownRequest;
+use perilune_commands::persistence::Pace;
 use perilune_commands::{Engine, EngineBuilder};
 use perilune_persist::FileStorage;
 use perilune_script::{LogLevel, ScriptEngine};
@@ -19,9 +21,14 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
 
 /// Time a periodic job may hold the engine at once, microseconds.
 const SLICE_US: u64 = 1000;
+/// The same for a snapshot, which wants many of them.
+const SNAPSHOT_SLICE_US: u64 = 300;
+/// The same while the data are read, when there is little else to do.
+const LOAD_SLICE_US: u64 = 5000;
 /// Most slices per period, so that clients get the larger part of a busy core.
 const SLICES_MAX: u32 = 25;
 
@@ -54,7 +61,10 @@ impl Server {
         for engine in engines {
             builder = builder.script_engine(engine);
         }
-        let gate = gate.build(builder.build()?);
+        let mut engine = builder.build()?;
+        // Before anybody can connect and take the absence of data for their end.
+        engine.begin_loading()?;
+        let gate = gate.build(engine);
         let mut acceptors = Acceptors::default();
         acceptors.listen_tcp(change, &gate).map_err(|error| error.to_string())?;
         acceptors.listen_unix(&config, &gate)?;
@@ -72,40 +82,14 @@ impl Server {
         &self.gate
     }
 
-    /// Serves until `SHUTDOWN`, SIGTERM or SIGINT.
-    pub async fn run(mut self) -> std::io::Result<()> {
+    /// Reads the data and serves until `SHUTDOWN`, SIGTERM or SIGINT. `Err` is why the data could
+    /// not be read or the server could not go on.
+    pub async fn run(mut self) -> Result<(), String> {
         log::write(LogLevel::Notice, "Server initialized");
-        if !self.addresses.is_empty() {
-            log::write(LogLevel::Notice, "Ready to accept connections tcp");
-        }
-        if !self.unix_socket.is_empty() {
-            log::write(LogLevel::Notice, "Ready to accept connections unix");
-        }
         let timers = tokio::spawn(run_timers(self.gate.clone()));
         let changed = Arc::clone(&self.master_changed);
         let master = tokio::spawn(master::run(self.gate.clone(), changed));
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {
-                    log::write(LogLevel::Warning, "Received SIGTERM scheduling shutdown...");
-                    break;
-                }
-                _ = interrupt.recv() => {
-                    log::write(LogLevel::Warning, "Received SIGINT scheduling shutdown...");
-                    break;
-                }
-                request = self.requests.recv() => match request {
-                    Some(Request::Listen(change)) => {
-                        self.addresses = change.addresses();
-                        self.acceptors.listen_tcp(change, &self.gate)?;
-                    }
-                    Some(Request::Shutdown) | None => break,
-                },
-            }
-        }
-        log::write(LogLevel::Warning, "User requested shutdown...");
+        let outcome = self.serve().await;
         self.acceptors.close().await;
         timers.abort();
         master.abort();
@@ -113,8 +97,125 @@ impl Server {
             log::write(LogLevel::Notice, "Removing the unix socket file.");
             let _ = std::fs::remove_file(&self.unix_socket);
         }
-        log::write(LogLevel::Warning, "Perilune is now ready to exit, bye bye...");
-        Ok(())
+        if outcome.is_ok() {
+            log::write(LogLevel::Warning, "Perilune is now ready to exit, bye bye...");
+        }
+        outcome
+    }
+
+    async fn serve(&mut self) -> Result<(), String> {
+        let system = |error: std::io::Error| error.to_string();
+        let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+        let mut loading = tokio::spawn(run_loader(self.gate.clone()));
+        let mut is_loaded = false;
+        let mut ending: Option<JoinHandle<bool>> = None;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => self.signalled("SIGTERM", |config| config.shutdown_on_sigterm),
+                _ = interrupt.recv() => {
+                    if ending.is_some() {
+                        insist();
+                    }
+                    self.signalled("SIGINT", |config| config.shutdown_on_sigint);
+                }
+                outcome = &mut loading, if !is_loaded => {
+                    outcome.map_err(|error| error.to_string())??;
+                    is_loaded = true;
+                    self.announce();
+                }
+                request = self.requests.recv() => match request {
+                    Some(Request::Listen(change)) => {
+                        self.addresses = change.addresses();
+                        self.acceptors.listen_tcp(change, &self.gate).map_err(system)?;
+                    }
+                    Some(Request::Snapshot) => drop(tokio::spawn(run_snapshot(self.gate.clone()))),
+                    Some(Request::Shutdown(request)) if ending.is_none() => {
+                        ending = Some(tokio::spawn(finish(self.gate.clone(), request)));
+                    }
+                    // It is on its way to the end.
+                    Some(Request::Shutdown(_)) => {}
+                    None => return Ok(()),
+                },
+                may_end = outcome_of(&mut ending) => {
+                    ending = None;
+                    if may_end {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells that clients are served.
+    fn announce(&self) {
+        if !self.addresses.is_empty() {
+            log::write(LogLevel::Notice, "Ready to accept connections tcp");
+        }
+        if !self.unix_socket.is_empty() {
+            log::write(LogLevel::Notice, "Ready to accept connections unix");
+        }
+    }
+
+    /// Has a signal end the server as the configuration says.
+    fn signalled(&self, name: &str, flags: fn(&Config) -> ShutdownFlags) {
+        let message = format!("Received {name} scheduling shutdown...");
+        log::write(LogLevel::Warning, &message);
+        let gate = self.gate.clone();
+        tokio::spawn(async move {
+            gate.run(flags, |flags, engine| {
+                let request = ShutdownRequest::of_signal(flags(&engine.config));
+                engine.request_shutdown(request);
+            })
+            .await;
+        });
+    }
+}
+
+/// Ends the process at once, because somebody does not want to wait for the data to be safe.
+fn insist() -> ! {
+    log::write(LogLevel::Warning, "You insist... exiting now.");
+    // The working directory is the folder of the data.
+    let _ = std::fs::remove_file(format!("temp-{}.rdb", std::process::id()));
+    std::process::exit(1);
+}
+
+/// Whether the server may end, when that is known.
+async fn outcome_of(ending: &mut Option<JoinHandle<bool>>) -> bool {
+    match ending {
+        Some(task) => task.await.unwrap_or(false),
+        None => std::future::pending().await,
+    }
+}
+
+/// Makes the data safe. Whether that went well.
+async fn finish(gate: Gate, request: ShutdownRequest) -> bool {
+    let finished = gate.run_aside(move |engine| engine.finish_shutdown(request).is_ok()).await;
+    finished.unwrap_or(false)
+}
+
+/// Reads the data in slices, between which clients are told that the server is loading.
+async fn run_loader(gate: Gate) -> Result<(), String> {
+    loop {
+        let outcome = gate.run(Ok(false), |more, engine| *more = engine.load_cycle(LOAD_SLICE_US));
+        if !outcome.await? {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Makes a snapshot in slices, between which clients are served.
+async fn run_snapshot(gate: Gate) {
+    loop {
+        let slice = gate.run(Pace::Idle, |pace, engine| {
+            *pace = engine.snapshot_cycle(SNAPSHOT_SLICE_US);
+        });
+        match slice.await {
+            Pace::Idle => return,
+            Pace::Wait => tokio::time::sleep(Duration::from_millis(1)).await,
+            Pace::More => tokio::task::yield_now().await,
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! An engine with clients and no sockets: [`TestServer`].
 
+use crate::CrashStorage;
 use crate::process::{FakeProcess, ManualClock, Observed};
 use crate::transcript::Clients;
 use perilune_commands::config::Config;
 use perilune_commands::environment::BusyPort;
 use perilune_commands::session::{ClientSlot, PeerInfo};
 use perilune_commands::{Engine, EngineBuilder};
-use perilune_persist::{NoStorage, Storage};
+use perilune_persist::Storage;
 use perilune_resp::{Value, parse_reply};
 use perilune_script::ScriptEngine;
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ impl TestServer {
 
     /// As [`new`](Self::new), for engines that may not go together.
     pub fn build(engines: Vec<Box<dyn ScriptEngine>>) -> Result<TestServer, String> {
-        Self::build_on(engines, Arc::new(NoStorage), Config::default())
+        Self::build_on(engines, Arc::new(CrashStorage::new()), Config::default())
     }
 
     /// As [`build`](Self::build), with a storage and a configuration.

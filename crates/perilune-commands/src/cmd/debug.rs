@@ -6,10 +6,8 @@ use crate::ctx::Ctx;
 use crate::digest::Digest;
 use crate::errors::{self, CommandError};
 use crate::glob;
-use crate::scripting::RestorePolicy;
 use crate::spec::CommandSpec;
-use perilune_keyspace::{Keyspace, Value};
-use perilune_rdb::{ReadOptions, read_snapshot};
+use perilune_keyspace::Value;
 use perilune_resp::{Protocol, ReplyWriter};
 use std::time::Duration;
 
@@ -49,8 +47,7 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
             out.ok();
             Ok(())
         }
-        (b"reload", 2) => reload(ctx, out),
-        (b"reload", _) => Err(errors::RELOAD_OPTIONS),
+        (b"reload", _) => reload(ctx, args, out),
         (b"set-active-expire", 3) => {
             ctx.engine.active_expire = args.int(2)? != 0;
             out.ok();
@@ -129,29 +126,24 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply
     Ok(())
 }
 
-/// Writes all data as a snapshot, in memory, and continues with what reading it gives.
-fn reload(ctx: &mut Ctx<'_>, out: &mut dyn ReplyWriter) -> Reply {
-    let engine = &mut *ctx.engine;
-    let file = engine.snapshot()?;
-    let libraries = engine.dump_libraries();
-    let options = ReadOptions {
-        limits: engine.limits,
-        now_s: (engine.now_us / 1_000_000) as u32,
-        expired_at_ms: Some(engine.now_ms()),
-    };
-    let mut fresh = Keyspace::new(engine.keyspace.count());
-    read_snapshot(&mut file.as_slice(), &mut fresh, &options)
-        .map_err(|error| errors::reload_failed(&error))?;
-    // The same libraries again: no change that anybody would have to hear of.
-    let dirty = engine.dirty;
-    engine.restore_libraries(ctx.client, &libraries, RestorePolicy::Flush)?;
-    engine.dirty = dirty;
-    let old = ctx.engine.keyspace.replace(fresh);
-    ctx.engine.env.dispose(Box::new(old));
-    let watched: Vec<_> = ctx.engine.watchers.keys().cloned().collect();
-    for (db, key) in watched {
-        ctx.engine.touch(db, &key);
+/// Writes the snapshot file unless told otherwise, and continues with what reading it gives.
+fn reload(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let (mut save, mut flush, mut merge) = (true, true, false);
+    for at in 2..args.len() {
+        match args[at].to_ascii_lowercase().as_slice() {
+            b"nosave" => save = false,
+            b"noflush" => flush = false,
+            b"merge" => merge = true,
+            _ => return Err(errors::RELOAD_OPTIONS),
+        }
     }
+    if save {
+        // Why it failed is in the log.
+        ctx.engine.save_now().map_err(|_| errors::UNNAMED)?;
+    }
+    ctx.engine.reload(ctx.client, flush, merge)?;
+    ctx.propagate_nothing();
+    ctx.engine.env.log(perilune_script::LogLevel::Warning, "DB reloaded by DEBUG RELOAD");
     out.ok();
     Ok(())
 }
@@ -321,8 +313,10 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
             "    Answer with a reply of this type.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Set the size above which a list element gets a node of its own.",
-            "RELOAD",
-            "    Write all data as a snapshot in memory and read it back.",
+            "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+            "    Write the snapshot file and read it back; MERGE keeps the keys that are not in the",
+            "    file and replaces the others, NOFLUSH keeps all data and fails if a key is in both,",
+            "    NOSAVE reads the file that is there.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Switch the removal of expired keys in the background.",
             "SET-DISABLE-DENY-SCRIPTS <0|1>",

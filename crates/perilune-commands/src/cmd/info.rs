@@ -10,6 +10,7 @@ use crate::cmd::connection::REDIS_VERSION;
 use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::errors::CommandError;
+use crate::persistence::Job;
 use crate::pubsub::Subscription;
 use crate::spec::CommandSpec;
 use perilune_resp::ReplyWriter;
@@ -244,17 +245,50 @@ fn scripting_memory(engine: &mut Engine, text: &mut String) {
 }
 
 fn persistence(engine: &mut Engine, text: &mut String) {
+    let state = &engine.persistence;
+    let now_s = engine.now_us / 1_000_000;
+    let (keys, early_bytes) = state.job.as_ref().map_or((0, 0), Job::progress);
+    let total = state.job.as_ref().map_or(0, |job| job.keys_total);
+    let (last_early_bytes, early_bytes_max) = state.early_bytes();
+    let saving_since = state.job.as_ref().filter(|_| state.is_saving()).map(|job| job.started_s);
+    let (keys_loaded, keys_expired) = engine.last_load();
     fields!(text,
-        loading: 0,
+        loading: u8::from(state.loading.is_some()),
         async_loading: 0,
-        current_save_keys_processed: 0,
-        current_save_keys_total: 0,
+        current_cow_peak: early_bytes_max.max(early_bytes),
+        current_cow_size: early_bytes,
+        current_cow_size_age: 0,
+        current_fork_perc: format_args!("{:.2}", ratio(keys as usize, total as usize) * 100.0),
+        current_save_keys_processed: keys,
+        current_save_keys_total: total,
         rdb_changes_since_last_save: engine.dirty,
-        rdb_bgsave_in_progress: 0,
-        rdb_saves: 0,
+        rdb_bgsave_in_progress: u8::from(state.is_saving()),
+        rdb_last_save_time: state.last_save_s,
+        rdb_last_bgsave_status: if state.last_failed() { "err" } else { "ok" },
+        rdb_last_bgsave_time_sec: state.last_took_s(),
+        rdb_current_bgsave_time_sec: saving_since.map_or(-1, |since| now_s - since),
+        rdb_saves: state.saves(),
+        rdb_last_cow_size: last_early_bytes,
+        rdb_last_load_keys_expired: keys_expired,
+        rdb_last_load_keys_loaded: keys_loaded,
         aof_enabled: 0,
         aof_rewrite_in_progress: 0,
         aof_rewrite_scheduled: 0,
+    );
+    loading(engine, text);
+}
+
+/// How far the reading of the data is, while they are read.
+fn loading(engine: &Engine, text: &mut String) {
+    let Some(loading) = &engine.persistence.loading else { return };
+    let (total, loaded) = (loading.total_bytes, loading.loaded_bytes);
+    fields!(text,
+        loading_start_time: loading.started_s,
+        loading_total_bytes: total,
+        loading_rdb_used_mem: loading.used_memory,
+        loading_loaded_bytes: loaded,
+        loading_loaded_perc: format_args!("{:.2}", ratio(loaded as usize, total as usize) * 100.0),
+        loading_eta_seconds: loading.eta_s(engine.now_us / 1_000_000),
     );
 }
 

@@ -20,6 +20,7 @@ mod latency;
 mod list;
 mod memory;
 mod module;
+mod persistence;
 mod pubsub;
 mod random_count;
 mod replication;
@@ -64,6 +65,7 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     set::members::COMMANDS,
     set::random::COMMANDS,
     slowlog::COMMANDS,
+    persistence::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,
     generic::databases::COMMANDS,

@@ -116,7 +116,7 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(),
 fn shutdown(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
-    _: &mut dyn ReplyWriter,
+    out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let mut request = ShutdownRequest { save: None, now: false, force: false };
     let mut abort = false;
@@ -136,11 +136,12 @@ fn shutdown(
         }
     }
     if abort {
-        // Ending takes no time here, so there is never an end to call off.
-        return Err(if args.len() > 2 { errors::SYNTAX } else { errors::NO_SHUTDOWN });
-    }
-    if request.save == Some(true) {
-        return Err(errors::SAVE_UNSUPPORTED);
+        if args.len() > 2 {
+            return Err(errors::SYNTAX);
+        }
+        ctx.engine.abort_shutdown()?;
+        out.ok();
+        return Ok(());
     }
     if let Some(error) = ctx.engine.scripting.busy_error()
         && request.save != Some(false)

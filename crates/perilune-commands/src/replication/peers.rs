@@ -385,10 +385,9 @@ impl Engine {
 
     fn snapshot_of(&self, keys: bool, libraries: bool) -> Result<Vec<u8>, CommandError> {
         let meta = Meta {
-            now_s: self.now_us / 1_000_000,
-            used_memory: self.env.used_memory() as u64,
             // A master names the database again after a snapshot; one in between cannot.
             stream_db: self.replication.is_replica().then_some(self.replication.stream_db),
+            ..self.snapshot_meta()
         };
         let empty = perilune_keyspace::Keyspace::new(0);
         let keyspace = if keys { &self.keyspace } else { &empty };

@@ -313,6 +313,8 @@ impl Engine {
                 limits: self.limits,
                 now_s: (self.now_us / 1_000_000) as u32,
                 expired_at_ms: None,
+                frequency: self.counter_packing(),
+                ..ReadOptions::default()
             },
         }
     }
@@ -419,7 +421,7 @@ impl Engine {
 
     /// Takes other data in the place of what there is.
     fn replace_keyspace(&mut self, keyspace: Keyspace) {
-        let old = std::mem::replace(&mut self.keyspace, keyspace);
+        let old = self.keyspace.replace(keyspace);
         self.env.dispose(Box::new(old));
         let watched: Vec<_> = self.watchers.keys().cloned().collect();
         for (db, key) in watched {

@@ -113,6 +113,7 @@ impl EngineCopy {
             limits: self.limits,
             now_s: (engine.now_us / 1_000_000) as u32,
             expired_at_ms: Some(engine.now_ms()),
+            ..ReadOptions::default()
         };
         read_snapshot(&mut self.snapshot.as_slice(), &mut keyspace, &options)
             .map_err(|error| error.to_string())?;

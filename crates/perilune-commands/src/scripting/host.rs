@@ -84,6 +84,7 @@ impl<'e> Host<'e> {
         let is_stale = self.engine.is_stale();
         let is_read_only = self.engine.is_read_only() && !self.engine.obeys_master();
         let counts_memory = !self.engine.ignores_maxmemory();
+        let refused = self.engine.disk_refuses_writes();
         let Some(run) = self.engine.scripting.running_mut() else {
             return Err(errors::SCRIPT_NO_COMMANDS);
         };
@@ -113,6 +114,9 @@ impl<'e> Host<'e> {
         if flags.contains(CommandFlags::WRITE) {
             if is_read_only {
                 return Err(errors::READONLY);
+            }
+            if let Some(error) = refused {
+                return Err(error);
             }
             if lacks_replicas {
                 return Err(errors::NOREPLICAS);

@@ -91,6 +91,7 @@ fn flushall(
     for db in 0..ctx.engine.keyspace.count() {
         ctx.engine.flush_db(db, background);
     }
+    ctx.engine.save_after_flush();
     ctx.propagate_anyway();
     out.ok();
     Ok(())

@@ -109,7 +109,7 @@ fn restore(
         return Err(errors::INVALID_TTL);
     }
     let value = restore_payload(args[3], &ctx.limits()).map_err(|error| match error {
-        ReadError::Checksum => errors::PAYLOAD_FOOTER,
+        ReadError::Footer => errors::PAYLOAD_FOOTER,
         _ => errors::PAYLOAD_FORMAT,
     })?;
     let lazy = ctx.engine.config.lazyfree_lazy_server_del;

@@ -1,0 +1,54 @@
+//! Snapshots of the data: writing them, in the background or at once, reading one at start, and
+//! ending with one.
+//!
+//! - `snapshot`: one snapshot at a time is made in slices while commands go on (see
+//!   [`Keyspace::preserve`](perilune_keyspace::Keyspace::preserve)), for whatever purpose.
+//! - `save`: `SAVE`, `BGSAVE`, save points; the file is replaced only when the new one is safe.
+//! - `load`: the file is read in slices too, so that clients hear that the server is loading.
+//! - `shutdown`: what is done before the server may end, and calling it off.
+//!
+//! What is absent: threads and timers. The server calls the cycles; a
+//! [`SnapshotSink`](perilune_persist::SnapshotSink) brings its own thread.
+
+mod load;
+mod save;
+mod shutdown;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use load::Loading;
+pub use snapshot::{Job, Pace, Purpose};
+
+use crate::environment::ShutdownRequest;
+
+/// What is known about snapshots.
+#[derive(Debug, Default)]
+pub struct Persistence {
+    /// The snapshot that is being made.
+    pub job: Option<Job>,
+    /// The data that are being read.
+    pub loading: Option<Loading>,
+    /// A snapshot was asked for that has to wait for another one.
+    pub scheduled: bool,
+    /// Unix time in seconds of the last snapshot on disk, or of the start.
+    pub last_save_s: i64,
+    /// Unix time in seconds of the last attempt in the background.
+    last_try_s: i64,
+    /// Whether that attempt failed.
+    last_failed: bool,
+    /// How long it took, seconds.
+    last_took_s: Option<i64>,
+    /// Bytes that it had to copy early.
+    last_early_bytes: u64,
+    /// The most bytes that any had to copy early.
+    early_bytes_max: u64,
+    /// Number of snapshots written.
+    saves: u64,
+    /// Keys taken over and keys left out when the data were read last.
+    last_load: (usize, usize),
+    /// The end was asked for and nothing was done about it yet.
+    shutdown: Option<ShutdownRequest>,
+    /// The data are safe and the server ends: nothing may be changed any more.
+    pub is_over: bool,
+}
