@@ -334,24 +334,13 @@ impl Engine {
             && self.count_good_replicas() < self.config.min_replicas_to_write as usize
     }
 
-    /// Whether a command without this flag waits in the client's transaction.
-    pub(crate) fn queue_lacks(&self, client: ClientSlot, flag: CommandFlags) -> bool {
-        let transaction = self.sessions.get(client).and_then(|s| s.transaction.as_ref());
-        transaction.is_some_and(|transaction| {
-            transaction.queue.iter().any(|queued| {
-                let id = self.commands.find(Args::new(&queued.view()));
-                id.is_ok_and(|id| !self.commands.get(id).flags.contains(flag))
-            })
-        })
-    }
-
     /// Whether a command with one of these flags waits in the client's transaction.
     pub(crate) fn queue_contains(&self, client: ClientSlot, flags: CommandFlags) -> bool {
         self.queue_has(client, |queued| queued.intersects(flags))
     }
 
     /// Whether a command without these flags waits in the client's transaction.
-    fn queue_lacks(&self, client: ClientSlot, flags: CommandFlags) -> bool {
+    pub(crate) fn queue_lacks(&self, client: ClientSlot, flags: CommandFlags) -> bool {
         self.queue_has(client, |queued| !queued.contains(flags))
     }
 
