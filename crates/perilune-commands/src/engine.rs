@@ -217,6 +217,7 @@ impl EngineBuilder {
         if !engine.config.aclfile.is_empty() {
             engine.load_acl_file()?;
         }
+        engine.warn_of_disabled_users();
         engine.follow_configured();
         Ok(engine)
     }

@@ -150,6 +150,8 @@ pub struct Session {
     pub watch_broken: bool,
     /// Inside of `EXEC`.
     pub in_exec: bool,
+    /// Number of commands that the running `EXEC` has, or the last one had.
+    pub exec_len: usize,
     /// Channels subscribed to.
     pub channels: BTreeSet<Bytes>,
     /// Patterns subscribed to.
@@ -227,6 +229,7 @@ impl Session {
             watched: Vec::new(),
             watch_broken: false,
             in_exec: false,
+            exec_len: 0,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             shard_channels: BTreeSet::new(),
@@ -278,6 +281,14 @@ impl Session {
     /// Whether it gets the stream of effects, or is to get it.
     pub fn is_replica(&self) -> bool {
         self.replica.as_ref().is_some_and(|replica| replica.is_attached())
+    }
+
+    /// Number of commands in its transaction, queued or running.
+    pub fn transaction_len(&self) -> Option<usize> {
+        match &self.transaction {
+            Some(transaction) => Some(transaction.queue.len()),
+            None => self.in_exec.then_some(self.exec_len),
+        }
     }
 
     /// Number of channels, patterns and shard channels subscribed to.

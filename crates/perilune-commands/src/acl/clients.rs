@@ -7,6 +7,7 @@ use crate::config::{AclPubsubDefault, Config};
 use crate::engine::Engine;
 use crate::session::{ClientSlot, Session};
 use crate::table::CommandTable;
+use perilune_script::LogLevel;
 use std::sync::Arc;
 
 impl<'a> RuleContext<'a> {
@@ -147,6 +148,18 @@ impl Engine {
         }
         self.put_user(User::clone(&default));
         Ok(())
+    }
+
+    /// Tells the log about users that cannot log in, which may be meant or forgotten.
+    pub(crate) fn warn_of_disabled_users(&mut self) {
+        for user in self.acl.iter().filter(|user| !user.is_enabled()) {
+            let name = String::from_utf8_lossy(user.name());
+            let message = format!(
+                "The user '{name}' is disabled (there is no 'on' modifier in the user \
+                 description). Make sure this is not a configuration error."
+            );
+            self.env.log(LogLevel::Notice, &message);
+        }
     }
 
     /// `ACL SAVE`.

@@ -93,7 +93,7 @@ impl Engine {
 
     fn client_context(&self, client: ClientSlot) -> Context {
         match self.sessions.get(client) {
-            Some(session) if session.transaction.is_some() || session.in_exec => Context::Multi,
+            Some(session) if session.transaction_len().is_some() => Context::Multi,
             _ => Context::Toplevel,
         }
     }

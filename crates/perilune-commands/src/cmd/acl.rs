@@ -173,6 +173,9 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ..CommandSpec::EMPTY
 }];
 
+#[cfg(test)]
+mod tests;
+
 /// Most bits of a password of `ACL GENPASS`.
 const GENPASS_BITS_MAX: i64 = 4096;
 

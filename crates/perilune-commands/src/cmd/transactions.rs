@@ -112,6 +112,7 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(),
     }
     if let Some(session) = ctx.session() {
         session.in_exec = true;
+        session.exec_len = transaction.queue.len();
     }
     out.array(transaction.queue.len());
     for owned in &transaction.queue {
