@@ -262,6 +262,11 @@ impl Session {
         &self.user
     }
 
+    /// Whether it is a connection of this user. The link to a master is nobody's.
+    pub fn belongs_to(&self, name: &[u8]) -> bool {
+        !self.is_master && self.user.name() == name
+    }
+
     /// Gives it the rights of a user, or of a new version of its user.
     pub(crate) fn set_user(&mut self, user: Arc<User>) {
         // The master's rights are nobody's to change.

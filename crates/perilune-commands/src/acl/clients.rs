@@ -55,7 +55,7 @@ impl Engine {
 
     /// The sessions of a user, that of scripts included.
     fn clients_of(&self, name: &[u8]) -> Vec<ClientSlot> {
-        let is_theirs = |session: &Session| session.user().name() == name;
+        let is_theirs = |session: &Session| session.belongs_to(name);
         let script = self.sessions.get(ClientSlot::SCRIPT).filter(|session| is_theirs(session));
         let clients = self.sessions.iter().filter(|(_, session)| is_theirs(session));
         script

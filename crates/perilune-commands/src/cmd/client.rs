@@ -12,6 +12,7 @@ use crate::spec::CommandSpec;
 use ahash::AHashMap;
 use perilune_keyspace::Bytes;
 use perilune_resp::{Protocol, ReplyWriter};
+use std::borrow::Cow;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     name: "client",
@@ -256,6 +257,14 @@ fn flag_letters(session: &Session) -> String {
     if set.is_empty() { "N".into() } else { set }
 }
 
+/// The user as `CLIENT LIST` tells it.
+fn user_name(session: &Session) -> Cow<'_, str> {
+    match session.is_master {
+        true => Cow::Borrowed("(superuser)"),
+        false => String::from_utf8_lossy(session.user().name()),
+    }
+}
+
 /// One line of `CLIENT LIST`, in the format of Redis 7.2.
 pub(crate) fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -295,7 +304,7 @@ pub(crate) fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
         total,
         if outbox > 0 { "rw" } else { "r" },
         if session.last_command.is_empty() { "NULL" } else { session.last_command },
-        String::from_utf8_lossy(session.user().name()),
+        user_name(session),
         if session.protocol == Protocol::Resp3 { 3 } else { 2 },
         text(&session.lib_name),
         text(&session.lib_ver),
@@ -453,7 +462,7 @@ impl<'a> KillFilter<'a> {
     fn matches(&self, session: &Session) -> bool {
         self.addr.is_none_or(|addr| session.peer.addr.as_bytes() == addr)
             && self.laddr.is_none_or(|laddr| session.peer.laddr.as_bytes() == laddr)
-            && self.user.is_none_or(|name| session.user().name() == name)
+            && self.user.is_none_or(|name| session.belongs_to(name))
             && self.client_type.is_none_or(|wanted| ClientType::of(session) == wanted)
             && self.id.is_none_or(|id| session.id as i64 == id)
             && !session.killed
