@@ -1,14 +1,14 @@
 //! Adding entries to a stream, trimming it, deleting from it.
 
 use super::id::{self, NewId};
-use super::trim::{OutcomeText, TrimOption, TrimOutcome, TrimParser};
+use super::trim::{OutcomeText, TrimOutcome, TrimParser};
 use super::write_id;
 use crate::args::Args;
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::{CommandSpec, KeySpec};
-use perilune_keyspace::stream::{AppendError, ID_TEXT_MAX};
+use perilune_keyspace::stream::{AppendError, ID_TEXT_MAX, Trim};
 use perilune_keyspace::{EncodingLimits, Stream, StreamId, ValueType};
 use perilune_resp::ReplyWriter;
 
@@ -82,7 +82,7 @@ struct AddOptions {
     /// Index of the id; fields and values follow.
     id_at: usize,
     must_exist: bool,
-    trim: Option<TrimOption>,
+    trim: Option<Trim>,
 }
 
 impl AddOptions {
@@ -103,7 +103,7 @@ impl AddOptions {
                 break;
             }
         }
-        let trim = trim.finish(limits, false)?;
+        let trim = trim.finish(limits)?;
         let pieces = args.from(at + 1).len();
         if pieces < 2 || pieces % 2 == 1 {
             return Err(errors::wrong_arity(b"xadd"));
@@ -146,7 +146,7 @@ fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
         ctx.notify(NotifyFlags::STREAM, "xtrim", key);
     }
     if ctx.propagates() {
-        propagate_added(ctx, args, options.id_at, &added);
+        propagate_added(ctx, args, &options, &added);
     }
     Ok(())
 }
@@ -175,22 +175,28 @@ fn add(
         AppendError::TooLarge => errors::XADD_TOO_LARGE,
         _ => errors::XADD_ID_NOT_GREATER,
     })?;
-    let trimmed = options.trim.is_some_and(|option| stream.trim(&option.trim) > 0);
-    let trimming = options.trim.and_then(|option| option.outcome(stream));
+    let trimmed = options.trim.is_some_and(|trim| stream.trim(&trim) > 0);
+    let trimming = options.trim.and_then(|trim| TrimOutcome::of(&trim, stream));
     Ok(Added { id, trimmed, trimming })
 }
 
 /// Passes the command on with the id that was chosen and what an approximate trimming came to.
 #[cold]
-fn propagate_added(ctx: &mut Ctx<'_>, args: Args<'_>, id_at: usize, added: &Added) {
-    let (mut id, mut trimming) = ([0; ID_TEXT_MAX], OutcomeText::default());
-    let mut argv = args.all().to_vec();
-    if let Some(place) = argv.get_mut(id_at) {
-        *place = added.id.as_text(&mut id);
-    }
-    if let Some(outcome) = added.trimming {
-        outcome.rewrite(&mut argv, &mut trimming);
-    }
+fn propagate_added(ctx: &mut Ctx<'_>, args: Args<'_>, options: &AddOptions, added: &Added) {
+    let (mut id, mut text) = ([0; ID_TEXT_MAX], OutcomeText::new());
+    let id = added.id.as_text(&mut id);
+    let mut argv = match added.trimming {
+        None => args.all()[..options.id_at].to_vec(),
+        Some(outcome) => {
+            // The limit of a trimming has had its effect.
+            let mut argv = vec![args[0], args[1]];
+            argv.extend(options.must_exist.then_some(&b"NOMKSTREAM"[..]));
+            argv.extend(outcome.argv(&mut text));
+            argv
+        }
+    };
+    argv.push(id);
+    argv.extend(args.from(options.id_at + 1));
     ctx.propagate_as(&argv);
 }
 
@@ -199,22 +205,22 @@ fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
     while at < args.len() {
         at = parser.option(args, at)?.ok_or(errors::SYNTAX)?;
     }
-    let option = parser.finish(&ctx.limits(), false)?.ok_or(errors::TRIM_TO_NOTHING)?;
+    let trim = parser.finish(&ctx.limits())?.ok_or(errors::TRIM_TO_NOTHING)?;
     let key = args[1];
     let Some(stream) = ctx.write_as::<Stream>(key)? else {
         out.int(0);
         return Ok(());
     };
-    let removed = stream.trim(&option.trim);
+    let removed = stream.trim(&trim);
     if removed > 0 {
-        let outcome = option.outcome(stream);
+        let outcome = TrimOutcome::of(&trim, stream);
         ctx.notify(NotifyFlags::STREAM, "xtrim", key);
         ctx.break_watches(key);
         ctx.engine.dirty += removed;
         if let Some(outcome) = outcome {
-            let (mut argv, mut text) = (args.all().to_vec(), OutcomeText::default());
-            outcome.rewrite(&mut argv, &mut text);
-            ctx.propagate_as(&argv);
+            let mut text = OutcomeText::new();
+            let [strategy, operator, threshold] = outcome.argv(&mut text);
+            ctx.propagate_as(&[b"XTRIM", key, strategy, operator, threshold]);
         }
     }
     out.int(removed as i64);

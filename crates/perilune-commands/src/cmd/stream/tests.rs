@@ -1,3 +1,5 @@
+//! What the commands on streams answer, to one client and to several.
+
 use crate::test_support::TestEngine;
 
 /// An engine whose client has run these commands, and what the last one answered, with spaces for

@@ -16,59 +16,38 @@ const ENTRIES_DEFAULT: u64 = 10_000;
 /// holds.
 const ENTRIES_MAX: u64 = 1_000_000;
 
-/// A trimming and where it stands among the arguments.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TrimOption {
-    pub(super) trim: Trim,
-    /// Index of the length or id.
-    threshold_at: usize,
-}
-
-impl TrimOption {
-    /// Says exactly what an approximate trimming came to, as the arguments `=` and a length or id.
-    /// None for an exact trimming, which always comes to the same.
-    pub(super) fn outcome(&self, stream: &Stream) -> Option<TrimOutcome> {
-        let id = match self.trim.to {
-            TrimTo::Length(_) => None,
-            TrimTo::From(_) => Some(stream.first_stored_id().unwrap_or(StreamId::MAX)),
-        };
-        let at = self.threshold_at;
-        self.trim.approximate.then_some(TrimOutcome { at, len: stream.len(), id })
-    }
-}
-
-/// What an approximate trimming came to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TrimOutcome {
-    at: usize,
-    len: u64,
-    id: Option<StreamId>,
-}
+/// What an approximate trimming came to: the option that trims just as far, everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TrimOutcome(TrimTo);
 
 /// Room for the text of a [`TrimOutcome`].
-#[derive(Default)]
 pub(super) struct OutcomeText {
     digits: itoa::Buffer,
-    id: IdText,
+    id: [u8; ID_TEXT_MAX],
 }
 
-struct IdText([u8; ID_TEXT_MAX]);
-
-impl Default for IdText {
-    fn default() -> Self {
-        IdText([0; ID_TEXT_MAX])
+impl OutcomeText {
+    pub(super) fn new() -> Self {
+        OutcomeText { digits: itoa::Buffer::new(), id: [0; ID_TEXT_MAX] }
     }
 }
 
 impl TrimOutcome {
-    /// Puts it into the arguments.
-    pub(super) fn rewrite<'a>(&self, argv: &mut [&'a [u8]], text: &'a mut OutcomeText) {
-        let threshold = match self.id {
-            Some(id) => id.as_text(&mut text.id.0),
-            None => text.digits.format(self.len).as_bytes(),
-        };
-        if let Some([operator, place]) = argv.get_mut(self.at - 1..=self.at) {
-            (*operator, *place) = (b"=", threshold);
+    /// None for an exact trimming, which comes to the same wherever it is repeated.
+    pub(super) fn of(trim: &Trim, stream: &Stream) -> Option<Self> {
+        trim.approximate.then(|| {
+            TrimOutcome(match trim.to {
+                TrimTo::Length(_) => TrimTo::Length(stream.len()),
+                TrimTo::From(_) => TrimTo::From(stream.first_stored_id().unwrap_or(StreamId::MAX)),
+            })
+        })
+    }
+
+    /// The option as arguments.
+    pub(super) fn argv<'a>(&self, text: &'a mut OutcomeText) -> [&'a [u8]; 3] {
+        match self.0 {
+            TrimTo::Length(length) => [b"MAXLEN", b"=", text.digits.format(length).as_bytes()],
+            TrimTo::From(id) => [b"MINID", b"=", id.as_text(&mut text.id)],
         }
     }
 }
@@ -79,7 +58,6 @@ pub(super) struct TrimParser {
     to: Option<TrimTo>,
     approximate: bool,
     limit: Option<u64>,
-    threshold_at: usize,
 }
 
 impl TrimParser {
@@ -121,17 +99,11 @@ impl TrimParser {
         } else {
             TrimTo::From(id::parse(args.get(at).unwrap_or_default(), 0)?)
         });
-        self.threshold_at = at;
         Ok(at + 1)
     }
 
-    /// What the options come to. `trusted` is what is repeated from a record, where an approximate
-    /// trimming was replaced by an exact one that still has its limit.
-    pub(super) fn finish(
-        self,
-        limits: &EncodingLimits,
-        trusted: bool,
-    ) -> Result<Option<TrimOption>, CommandError> {
+    /// What the options come to.
+    pub(super) fn finish(self, limits: &EncodingLimits) -> Result<Option<Trim>, CommandError> {
         let Some(to) = self.to else {
             return match self.limit {
                 Some(1..) => Err(errors::TRIM_LIMIT_ALONE),
@@ -139,14 +111,12 @@ impl TrimParser {
             };
         };
         let limit = match self.limit {
-            _ if trusted => 0,
             Some(_) if !self.approximate => return Err(errors::TRIM_LIMIT_EXACT),
             Some(limit) => limit,
             None if self.approximate => default_limit(limits),
             None => 0,
         };
-        let trim = Trim { to, approximate: self.approximate, limit };
-        Ok(Some(TrimOption { trim, threshold_at: self.threshold_at }))
+        Ok(Some(Trim { to, approximate: self.approximate, limit }))
     }
 }
 
