@@ -96,6 +96,12 @@ impl<'e> Ctx<'e> {
         self.client == ClientSlot::SCRIPT || self.session().is_none_or(|session| session.in_exec)
     }
 
+    /// Whether the command repeats what another server did and recorded as an effect.
+    #[inline]
+    pub fn repeats_record(&self) -> bool {
+        self.engine.obeys_master()
+    }
+
     // ---- looking up ------------------------------------------------------------------------
 
     /// Removes the key if its time is up, unless `CLIENT PAUSE` forbids changes. True when it was

@@ -86,7 +86,11 @@ struct AddOptions {
 }
 
 impl AddOptions {
-    fn parse(args: Args<'_>, limits: &EncodingLimits) -> Result<Self, CommandError> {
+    fn parse(
+        args: Args<'_>,
+        limits: &EncodingLimits,
+        repeated: bool,
+    ) -> Result<Self, CommandError> {
         let (mut trim, mut must_exist, mut at) = (TrimParser::default(), false, 2);
         let mut id = NewId::Choose;
         while let Some(word) = args.get(at) {
@@ -103,7 +107,7 @@ impl AddOptions {
                 break;
             }
         }
-        let trim = trim.finish(limits)?;
+        let trim = trim.finish(limits, repeated)?;
         let pieces = args.from(at + 1).len();
         if pieces < 2 || pieces % 2 == 1 {
             return Err(errors::wrong_arity(b"xadd"));
@@ -124,7 +128,7 @@ struct Added {
 
 fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     let limits = ctx.limits();
-    let options = AddOptions::parse(args, &limits)?;
+    let options = AddOptions::parse(args, &limits, ctx.repeats_record())?;
     let (key, now_ms) = (args[1], ctx.now_ms());
     let pairs = args.from(options.id_at + 1);
     let added = match ctx.write_as::<Stream>(key)? {
@@ -205,7 +209,8 @@ fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
     while at < args.len() {
         at = parser.option(args, at)?.ok_or(errors::SYNTAX)?;
     }
-    let trim = parser.finish(&ctx.limits())?.ok_or(errors::TRIM_TO_NOTHING)?;
+    let trim =
+        parser.finish(&ctx.limits(), ctx.repeats_record())?.ok_or(errors::TRIM_TO_NOTHING)?;
     let key = args[1];
     let Some(stream) = ctx.write_as::<Stream>(key)? else {
         out.int(0);

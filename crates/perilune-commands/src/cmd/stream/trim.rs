@@ -102,8 +102,13 @@ impl TrimParser {
         Ok(at + 1)
     }
 
-    /// What the options come to.
-    pub(super) fn finish(self, limits: &EncodingLimits) -> Result<Option<Trim>, CommandError> {
+    /// What the options come to. In what is `repeated` from the record of a Redis, an approximate
+    /// trimming was made exact and still has its limit, which is ignored.
+    pub(super) fn finish(
+        self,
+        limits: &EncodingLimits,
+        repeated: bool,
+    ) -> Result<Option<Trim>, CommandError> {
         let Some(to) = self.to else {
             return match self.limit {
                 Some(1..) => Err(errors::TRIM_LIMIT_ALONE),
@@ -111,6 +116,7 @@ impl TrimParser {
             };
         };
         let limit = match self.limit {
+            _ if repeated => 0,
             Some(_) if !self.approximate => return Err(errors::TRIM_LIMIT_EXACT),
             Some(limit) => limit,
             None if self.approximate => default_limit(limits),
