@@ -29,11 +29,16 @@ impl Engine {
         let start_us = self.mono_us;
         let more = self.expire_some(budget_us);
         let took_us = self.clock.monotonic_us().saturating_sub(start_us);
+        self.note_latency("expire-cycle", took_us);
+        more
+    }
+
+    /// Records an event of the server itself if it took so long that the latency monitor wants it.
+    pub(crate) fn note_latency(&mut self, event: &'static str, took_us: u64) {
         let threshold_ms = self.config.latency_monitor_threshold;
         if threshold_ms > 0 && took_us / 1000 >= threshold_ms {
-            self.latency.add("expire-cycle", self.now_us / 1_000_000, took_us / 1000);
+            self.latency.add(event, self.now_us / 1_000_000, took_us / 1000);
         }
-        more
     }
 
     fn expire_some(&mut self, budget_us: u64) -> bool {
@@ -68,6 +73,7 @@ impl Engine {
             self.expire_cursor = (db + 1) % count;
         }
         self.after_command();
+        self.send_broadcasts();
         false
     }
 
@@ -120,10 +126,13 @@ impl Engine {
         self.stats.peak_memory = self.stats.peak_memory.max(allocated);
         if !self.cron_paused {
             self.look_after_clients();
+            self.evict_clients();
             self.replication_timers();
             self.save_tick();
             self.shutdown_tick();
         }
+        self.limit_tracking();
+        self.send_broadcasts();
         self.stats.loops.tick(self.clock.monotonic_us().saturating_sub(start_us));
     }
 
@@ -154,7 +163,7 @@ impl Engine {
             self.kill(client);
             return;
         }
-        let buffers = session.buffers;
+        let buffers = session.buffer_figures();
         let wanted = if buffers.query_free <= SPARE_BYTES_MAX {
             None
         } else if idle_ms > BUFFER_IDLE_MS {
@@ -168,7 +177,8 @@ impl Engine {
             session.tidy = wanted;
             session.wake();
         }
-        if session.soft_limit_since_ms.is_some() {
+        self.count_client(client);
+        if self.sessions.get(client).is_some_and(|session| session.soft_limit_since_ms.is_some()) {
             self.enforce_output_limit(client);
         }
     }

@@ -246,6 +246,13 @@ impl<'e> Ctx<'e> {
     pub fn put(&mut self, key: &[u8], value: Value) {
         let now_s = (self.engine.now_us / 1_000_000) as u32;
         let old = self.engine.keyspace.db_mut(self.db).insert(key, value, now_s);
+        if frequency::is_counted(&self.engine.config) {
+            let before = old.as_ref().map(|old| old.access_frequency());
+            let Engine { keyspace, config, rng, .. } = &mut *self.engine;
+            keyspace.db_mut(self.db).get_accessed(key, |entry| {
+                entry.set_access_frequency(frequency::placed(before, now_s, config, rng));
+            });
+        }
         match old {
             Some(old) => {
                 let lazy = self.engine.config.lazyfree_lazy_server_del;
@@ -314,7 +321,7 @@ impl<'e> Ctx<'e> {
     /// The part of [`modified`](Self::modified) that concerns watches and waiters.
     #[inline]
     pub fn touch(&mut self, key: &[u8]) {
-        self.engine.touch(self.db, key);
+        self.engine.touch_by(Some(self.client), self.db, key);
     }
 
     /// The part of [`touch`](Self::touch) that concerns watches: for changes that nobody waits for.
@@ -379,9 +386,17 @@ impl Ctx<'_> {
 }
 
 impl Engine {
-    /// Breaks watches of a key and wakes who waits for it.
+    /// Breaks watches of a key that nobody in particular changed, wakes who waits for it, and
+    /// tells who may hold a copy.
     #[inline]
     pub fn touch(&mut self, db: usize, key: &[u8]) {
+        self.touch_by(None, db, key);
+    }
+
+    /// [`touch`](Self::touch) for a change that a client made.
+    #[inline]
+    pub fn touch_by(&mut self, changer: Option<ClientSlot>, db: usize, key: &[u8]) {
+        self.invalidate(key, changer);
         if !self.watchers.is_empty() {
             self.break_watches(db, key);
         }
@@ -442,6 +457,7 @@ impl Engine {
             self.stats.expired_keys += 1;
             self.break_watches_of_expired(db, key);
             self.waiters.key_changed(db, key);
+            self.invalidate(key, None);
             self.notify(db, NotifyFlags::EXPIRED, "expired", key);
             self.propagate_deletion(db, key, lazy);
         }

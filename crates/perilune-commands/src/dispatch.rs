@@ -11,6 +11,7 @@ use crate::blocking::{Blocked, UnblockReason, WaitKind};
 use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
+use crate::evict::EvictionOutcome;
 use crate::owned_args::OwnedArgs;
 use crate::redact::redacted;
 use crate::session::{ClientSlot, DebugMode};
@@ -49,11 +50,23 @@ impl Engine {
             self.replica_lives(client);
             return Flow::Continue;
         }
-        let Some(session) = self.sessions.get(client) else { return Flow::Close };
-        let (protocol, start) = (session.protocol, out.len());
+        let args = Args::new(argv);
+        self.evict_clients();
+        if self.sessions.get(client).is_none_or(|session| session.killed) {
+            return Flow::Close;
+        }
         let before = self.current_client.replace(client);
-        self.replies_wait = start > 0;
-        self.process(client, argv, &mut RespWriter::new(out, protocol));
+        self.replies_wait = !out.is_empty();
+        let admission = self.admit(client, args);
+        let Some(session) = self.sessions.get_mut(client).filter(|session| !session.killed) else {
+            self.current_client = before;
+            return Flow::Close;
+        };
+        // What the checks had to say (keys were evicted) concerns what the client knew before.
+        session.take_outbox(out);
+        let (protocol, start) = (session.protocol, out.len());
+        self.proceed(client, admission, args, &mut RespWriter::new(out, protocol));
+        self.end_caching(client);
         self.current_client = before;
         self.settle(client, start, out)
     }
@@ -70,6 +83,7 @@ impl Engine {
         }
         let before = self.current_client.replace(client);
         self.process(client, argv, out);
+        self.end_caching(client);
         self.current_client = before;
         self.flow_of(client)
     }
@@ -78,12 +92,11 @@ impl Engine {
     fn settle(&mut self, client: ClientSlot, start: usize, out: &mut Vec<u8>) -> Flow {
         let Some(session) = self.sessions.get_mut(client) else { return Flow::Close };
         session.apply_reply_mode(start, out);
-        if !session.outbox.is_empty() {
-            out.append(&mut session.outbox);
-        }
+        session.take_outbox(out);
         if session.replica.is_some() {
             self.take_stream(client, out);
         }
+        self.count_client(client);
         self.flow_of(client)
     }
 
@@ -120,7 +133,20 @@ impl Engine {
 
     fn process(&mut self, client: ClientSlot, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
         let args = Args::new(argv);
-        match self.admit(client, args) {
+        let admission = self.admit(client, args);
+        self.proceed(client, admission, args, out);
+    }
+
+    /// Does what the checks decided.
+    #[inline]
+    fn proceed(
+        &mut self,
+        client: ClientSlot,
+        admission: Result<Admission, CommandError>,
+        args: Args<'_>,
+        out: &mut dyn ReplyWriter,
+    ) {
+        match admission {
             Ok(Admission::Run(id)) => {
                 let offset = self.replication.offset;
                 self.call(client, id, args, out);
@@ -204,9 +230,12 @@ impl Engine {
         if flags.contains(CommandFlags::PROTECTED) {
             self.check_protected(client, name)?;
         }
-        if self.config.maxmemory > 0 && !self.ignores_maxmemory() {
+        // While a slow script lets others in, its own view of the data must not change.
+        let evicts = self.config.maxmemory > 0 && !self.scripting.is_running();
+        if evicts && !self.ignores_maxmemory() {
             self.check_memory(client, flags, name, args)?;
         }
+        self.limit_tracking();
         self.check_disk(client, flags, name)?;
         if self.config.min_replicas_to_write > 0 {
             self.check_replicas(client, id, flags)?;
@@ -248,7 +277,7 @@ impl Engine {
         }
     }
 
-    /// Refuses what needs memory while the server is over its limit.
+    /// Makes room and refuses what needs memory where that was not enough.
     fn check_memory(
         &mut self,
         client: ClientSlot,
@@ -262,12 +291,7 @@ impl Engine {
         let denied = flags.contains(CommandFlags::DENYOOM)
             || (queueing && !runs_inside_multi(name))
             || (name == "exec" && self.queue_contains(client, CommandFlags::DENYOOM));
-        let mut over = self.over_memory_limit();
-        let runs_others = name == "exec" || self.scripting.promises_read_only(name, args).is_some();
-        if over && (denied || runs_others) {
-            // A refusal must not rest on memory that was freed meanwhile.
-            over = self.env.memory().allocated as u64 > self.config.maxmemory;
-        }
+        let over = self.evict() == EvictionOutcome::Exhausted;
         self.scripting.note_memory(over);
         if over && (denied || self.scripting.denies_oom(name, args)) {
             Err(errors::OOM)
@@ -354,11 +378,6 @@ impl Engine {
         })
     }
 
-    /// Whether the allocator held more than `maxmemory` when it was last asked, a moment ago.
-    pub fn over_memory_limit(&self) -> bool {
-        self.config.maxmemory > 0 && self.env.used_memory() as u64 > self.config.maxmemory
-    }
-
     /// Remembers how far the stream was after a client's last effect, for `WAIT`.
     #[inline]
     fn note_stream_offset(&mut self, client: ClientSlot, before: u64) {
@@ -406,6 +425,7 @@ impl Engine {
             self.stats.count_error(error.text().as_bytes());
             out.error(error.text().as_bytes());
         }
+        self.remember_reads(id, args);
         let mono_us = self.clock.monotonic_us();
         self.mono_us = mono_us;
         if !self.scripting.is_running() {
@@ -564,6 +584,7 @@ impl Engine {
         } else {
             self.attempt_again(client, args, &blocked, &mut writer);
         }
+        self.end_caching(client);
         self.current_client = before;
         if let Some(session) = self.sessions.get_mut(client) {
             session.reexecuting = false;

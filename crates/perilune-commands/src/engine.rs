@@ -12,17 +12,20 @@
 
 use crate::acl::{Acl, RuleContext};
 use crate::blocking::Waiters;
+use crate::client_memory::ClientMemory;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::environment::{BusyPort, Environment};
+use crate::evict::Eviction;
 use crate::persistence::Persistence;
 use crate::propagation::Propagation;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
 use crate::scripting::Scripting;
-use crate::session::{BufferFigures, ClientSlot, PeerInfo, Sessions, Waker};
+use crate::session::{ClientSlot, PeerInfo, Sessions, Waker};
 use crate::stats::{LatencyMonitor, ServerStats, SlowLog};
 use crate::table::CommandTable;
+use crate::tracking::Tracking;
 use ahash::AHashMap;
 use perilune_keyspace::{Bytes, EncodingLimits, Keyspace, Rng};
 use perilune_persist::{NoStorage, Storage};
@@ -80,6 +83,12 @@ pub struct Engine {
     pub propagation: Propagation,
     /// The stream they become part of, and the one that comes from a master.
     pub replication: Replication,
+    /// Who may hold copies of which keys.
+    pub tracking: Tracking,
+    /// What the clients take together.
+    pub client_memory: ClientMemory,
+    /// What eviction remembers.
+    pub eviction: Eviction,
     /// Number of clients under `MONITOR`.
     pub monitors: usize,
     /// `CLIENT PAUSE`.
@@ -194,6 +203,9 @@ impl EngineBuilder {
             watchers: AHashMap::new(),
             propagation: Propagation::default(),
             replication,
+            tracking: Tracking::default(),
+            client_memory: ClientMemory::default(),
+            eviction: Eviction::default(),
             monitors: 0,
             pause: None,
             stats: ServerStats::default(),
@@ -269,6 +281,7 @@ impl Engine {
         let user = Arc::clone(self.acl.default_user());
         let slot = self.sessions.add(peer, waker, now_ms, user);
         self.stats.connections_received += 1;
+        self.count_client(slot);
         slot
     }
 
@@ -276,9 +289,11 @@ impl Engine {
     pub fn disconnect(&mut self, client: ClientSlot) {
         self.unsubscribe_all(client);
         self.unwatch_all(client);
+        self.stop_tracking(client);
         self.stop_waiting(client);
         self.stop_monitoring(client);
         self.stop_replicating(client);
+        self.uncount_client(client);
         self.sessions.remove(client);
     }
 
@@ -297,9 +312,11 @@ impl Engine {
             // What it held is free at once, not only when its connection has noticed.
             self.unsubscribe_all(client);
             self.unwatch_all(client);
+            self.stop_tracking(client);
             self.stop_waiting(client);
             self.stop_monitoring(client);
             self.stop_replicating(client);
+            self.uncount_client(client);
         }
     }
 
@@ -352,40 +369,38 @@ impl Engine {
 
     /// Begins a batch of a client's commands: the clock, what the connection knows, what waits for
     /// it. Tells what the connection does next.
-    pub fn begin_batch(
-        &mut self,
-        client: ClientSlot,
-        buffers: BufferFigures,
-        out: &mut Vec<u8>,
-    ) -> crate::Flow {
+    pub fn begin_batch(&mut self, client: ClientSlot, out: &mut Vec<u8>) -> crate::Flow {
         self.refresh_clock();
         self.batch_started_us = self.mono_us;
         if self.persistence.is_over {
             return crate::Flow::Close;
         }
         let Some(session) = self.sessions.get_mut(client) else { return crate::Flow::Close };
-        session.buffers = buffers;
         if session.blocked.is_some() {
             self.check_deadline(client);
         }
         self.visit(client, out)
     }
 
-    /// Ends a batch of so many commands.
-    pub fn end_batch(&mut self, commands: usize) {
+    /// Ends a client's batch of so many commands: what was gathered over it is sent.
+    pub fn end_batch(&mut self, client: ClientSlot, commands: usize, out: &mut Vec<u8>) {
         let took_us = self.mono_us.saturating_sub(self.batch_started_us);
         self.stats.loops.batch(took_us, commands as u64);
         if self.replication.ask_replicas {
             self.ask_for_confirmations();
         }
+        if self.tracking.has_broadcasts() {
+            let before = self.current_client.replace(client);
+            self.send_broadcasts();
+            self.current_client = before;
+            self.visit(client, out);
+        }
     }
 
     /// Appends what waits in a client's outbox to `out` and tells what the connection does next.
     pub fn visit(&mut self, client: ClientSlot, out: &mut Vec<u8>) -> crate::Flow {
-        if let Some(session) = self.sessions.get_mut(client)
-            && !session.outbox.is_empty()
-        {
-            out.append(&mut session.outbox);
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.take_outbox(out);
         }
         self.take_stream(client, out);
         self.flow_of(client)

@@ -48,8 +48,8 @@ pub trait Environment: Send {
     /// Current memory figures.
     fn memory(&self) -> MemoryFigures;
 
-    /// Bytes handed out by the allocator: the one figure that is needed often. It may lag a few
-    /// milliseconds behind [`memory`](Self::memory).
+    /// Bytes handed out by the allocator: the one figure that is needed often, before every command
+    /// and around every key that is evicted.
     fn used_memory(&self) -> usize {
         self.memory().allocated
     }
@@ -65,6 +65,10 @@ pub trait Environment: Send {
 
     /// Asks for [`Engine::snapshot_cycle`] to be called until no snapshot is made any more.
     fn drive_snapshot(&mut self) {}
+
+    /// Waits until everything given to [`dispose`](Self::dispose) is dropped, but not longer than
+    /// this many microseconds.
+    fn await_disposals(&mut self, _at_most_us: u64) {}
 
     /// Makes changed parameters take effect outside of the engine (listeners, limits, log). An
     /// error text undoes the change.

@@ -481,6 +481,40 @@ pub fn hello_option(option: &[u8]) -> CommandError {
     CommandError::owned(format!("ERR Syntax error in HELLO option '{option}'"))
 }
 
+// Client-side caching.
+texts! {
+    /// `REDIRECT` twice.
+    TRACKING_ONE_REDIRECT = "ERR A client can only redirect to a single other client";
+    /// `REDIRECT` to nobody.
+    TRACKING_NO_SUCH_REDIRECT = "ERR The client ID you want redirect to does not exist";
+    /// `PREFIX` without `BCAST`.
+    TRACKING_PREFIX_WITHOUT_BCAST = "ERR PREFIX option requires BCAST mode to be enabled";
+    /// `BCAST` comes or goes while tracking is on.
+    TRACKING_BCAST_SWITCH = "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.";
+    /// `BCAST` with a mode of reads.
+    TRACKING_BCAST_AND_OPT = "ERR OPTIN and OPTOUT are not compatible with BCAST";
+    /// `OPTIN` and `OPTOUT`.
+    TRACKING_OPTIN_AND_OPTOUT = "ERR You can't specify both OPTIN mode and OPTOUT mode";
+    /// From one of `OPTIN` and `OPTOUT` to the other while tracking is on.
+    TRACKING_OPT_SWITCH = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.";
+    /// `CLIENT CACHING` without tracking.
+    CACHING_WITHOUT_TRACKING = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled";
+    /// `CLIENT CACHING YES` in another mode.
+    CACHING_YES_WITHOUT_OPTIN = "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.";
+    /// `CLIENT CACHING NO` in another mode.
+    CACHING_NO_WITHOUT_OPTOUT = "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.";
+}
+
+/// Prefixes of one client of which one begins with the other; `present` when it has the other one.
+pub fn tracking_prefixes_overlap(prefix: &[u8], other: &[u8], present: bool) -> CommandError {
+    let (prefix, other) = (String::from_utf8_lossy(prefix), String::from_utf8_lossy(other));
+    let which = if present { "an existing" } else { "another provided" };
+    CommandError::owned(format!(
+        "ERR Prefix '{prefix}' overlaps with {which} prefix '{other}'. Prefixes for a single client \
+         must not overlap."
+    ))
+}
+
 /// A client class that does not exist.
 pub fn unknown_client_type(name: &[u8]) -> CommandError {
     CommandError::owned(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)))

@@ -53,6 +53,15 @@ fn accessed(stored: u32, now_s: u32, config: &Config, rng: &mut Rng) -> u32 {
     pack(after, now_s)
 }
 
+/// What is stored for a key that is new, or whose value is replaced: `before` is what was stored.
+#[cold]
+pub(crate) fn placed(before: Option<u32>, now_s: u32, config: &Config, rng: &mut Rng) -> u32 {
+    match before {
+        Some(stored) => accessed(stored, now_s, config, rng),
+        None => pack(INITIAL, now_s),
+    }
+}
+
 /// What is stored for a counter that was last looked at now.
 pub(crate) fn pack(counter: u8, now_s: u32) -> u32 {
     ((now_s / 60) & 0xffff) << 8 | u32::from(counter)

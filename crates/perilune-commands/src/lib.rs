@@ -11,6 +11,7 @@
 pub mod acl;
 pub mod args;
 pub mod blocking;
+pub mod client_memory;
 pub mod clock;
 mod cmd;
 pub mod config;
@@ -21,6 +22,7 @@ mod dispatch;
 pub mod engine;
 pub mod environment;
 pub mod errors;
+pub mod evict;
 mod frequency;
 pub mod glob;
 pub mod histogram;
@@ -44,6 +46,7 @@ pub mod syntax;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod test_support;
+pub mod tracking;
 
 pub use dispatch::Flow;
 pub use engine::{Engine, EngineBuilder};

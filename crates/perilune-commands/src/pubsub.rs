@@ -189,6 +189,8 @@ impl Engine {
         let mut outbox = std::mem::take(&mut session.outbox);
         write(&mut RespWriter::new(&mut outbox, protocol));
         session.outbox = outbox;
+        self.count_client(client);
+        let Some(session) = self.sessions.get(client) else { return };
         if self.current_client != Some(client) {
             session.wake();
         }

@@ -8,6 +8,8 @@ use crate::acl::User;
 use crate::blocking::Blocked;
 use crate::owned_args::OwnedArgs;
 use crate::replication::peers::Replica;
+use crate::tracking::ClientTracking;
+use ahash::AHashMap;
 use perilune_keyspace::Bytes;
 use perilune_resp::Protocol;
 use std::collections::BTreeSet;
@@ -30,6 +32,11 @@ pub trait Waker: Send + Sync {
     /// Bytes of replies that the connection took and has not written to its socket yet.
     fn unwritten(&self) -> usize {
         0
+    }
+
+    /// What the connection's buffers hold.
+    fn buffers(&self) -> BufferFigures {
+        BufferFigures::default()
     }
 }
 
@@ -96,11 +103,14 @@ pub struct WatchedKey {
     pub expired: bool,
 }
 
-/// A figure of the connection that only its owner knows.
+/// Figures of the connection that only its owner knows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BufferFigures {
     /// Bytes read and not yet executed.
     pub query: usize,
+    /// Bytes read before those: the complete arguments of a request whose long last one is still
+    /// coming in.
+    pub arguments: usize,
     /// Unused capacity of the read buffer.
     pub query_free: usize,
 }
@@ -164,6 +174,8 @@ pub struct Session {
     pub reexecuting: bool,
     /// Microseconds that the attempts of a command that waits took so far.
     pub attempts_us: u64,
+    /// `CLIENT TRACKING`.
+    pub tracking: Option<Box<ClientTracking>>,
     /// Receives `MONITOR` lines.
     pub monitor: bool,
     /// What it said as a replica.
@@ -190,8 +202,10 @@ pub struct Session {
     pub killed: bool,
     /// Replies and pushes that wait for the connection to take them.
     pub outbox: Vec<u8>,
-    /// Figures of the connection's buffers, as of its last visit.
-    pub buffers: BufferFigures,
+    /// Bytes that the client was counted with last, where the memory of clients is limited.
+    pub(crate) counted_memory: usize,
+    /// Its place among those that can be evicted.
+    pub(crate) memory_class: Option<u32>,
     /// Asks the connection to give memory back.
     pub tidy: Option<Tidy>,
     /// Commands run.
@@ -236,6 +250,7 @@ impl Session {
             blocked: None,
             reexecuting: false,
             attempts_us: 0,
+            tracking: None,
             monitor: false,
             replica: None,
             is_master: false,
@@ -249,7 +264,8 @@ impl Session {
             close_after_reply: false,
             killed: false,
             outbox: Vec::new(),
-            buffers: BufferFigures::default(),
+            counted_memory: 0,
+            memory_class: None,
             tidy: None,
             commands: 0,
             soft_limit_since_ms: None,
@@ -333,6 +349,23 @@ impl Session {
         self.outbox.len() + self.waker.as_ref().map_or(0, |waker| waker.unwritten())
     }
 
+    /// Moves what waits for the connection to `out`, with the memory it takes.
+    #[inline]
+    pub(crate) fn take_outbox(&mut self, out: &mut Vec<u8>) {
+        if !self.outbox.is_empty() {
+            let outbox = std::mem::take(&mut self.outbox);
+            match out.is_empty() {
+                true => *out = outbox,
+                false => out.extend_from_slice(&outbox),
+            }
+        }
+    }
+
+    /// What the connection's buffers hold.
+    pub fn buffer_figures(&self) -> BufferFigures {
+        self.waker.as_ref().map_or_else(BufferFigures::default, |waker| waker.buffers())
+    }
+
     /// Tells the connection to look at its session.
     pub fn wake(&self) {
         if let Some(waker) = &self.waker {
@@ -344,6 +377,8 @@ impl Session {
 /// All clients, by slot.
 pub struct Sessions {
     slots: Vec<Option<Box<Session>>>,
+    /// Where the session of an id is; killed ones are not in here.
+    ids: AHashMap<u64, ClientSlot>,
     free: Vec<u32>,
     connected: usize,
     next_id: u64,
@@ -355,7 +390,13 @@ impl Sessions {
     pub fn new(user: Arc<User>) -> Self {
         let mut script = Session::new(0, PeerInfo::default(), None, 0, user);
         script.authenticated = true;
-        Sessions { slots: vec![Some(Box::new(script))], free: Vec::new(), connected: 0, next_id: 1 }
+        Sessions {
+            slots: vec![Some(Box::new(script))],
+            ids: AHashMap::new(),
+            free: Vec::new(),
+            connected: 0,
+            next_id: 1,
+        }
     }
 
     /// Adds a client and gives it an id.
@@ -366,10 +407,11 @@ impl Sessions {
         now_ms: i64,
         user: Arc<User>,
     ) -> ClientSlot {
-        let session = Some(Box::new(Session::new(self.next_id, peer, waker, now_ms, user)));
+        let id = self.next_id;
+        let session = Some(Box::new(Session::new(id, peer, waker, now_ms, user)));
         self.next_id += 1;
         self.connected += 1;
-        match self.free.pop() {
+        let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = session;
                 ClientSlot(slot)
@@ -378,7 +420,9 @@ impl Sessions {
                 self.slots.push(session);
                 ClientSlot((self.slots.len() - 1) as u32)
             }
-        }
+        };
+        self.ids.insert(id, slot);
+        slot
     }
 
     /// Takes a client out.
@@ -388,6 +432,7 @@ impl Sessions {
         }
         let session = self.slots.get_mut(slot.0 as usize)?.take()?;
         self.free.push(slot.0);
+        self.ids.remove(&session.id);
         self.connected -= usize::from(!session.killed);
         Some(session)
     }
@@ -400,6 +445,8 @@ impl Sessions {
         session.killed = true;
         session.outbox = Vec::new();
         session.wake();
+        let id = session.id;
+        self.ids.remove(&id);
         self.connected -= 1;
         true
     }
@@ -421,9 +468,10 @@ impl Sessions {
         self.slots.get_mut(slot.0 as usize)?.as_deref_mut()
     }
 
-    /// The client with this id.
+    /// The client with this id, unless it was killed.
+    #[inline]
     pub fn by_id(&self, id: u64) -> Option<ClientSlot> {
-        self.iter().find(|(_, session)| session.id == id).map(|(slot, _)| slot)
+        self.ids.get(&id).copied()
     }
 
     /// All connected clients.

@@ -24,6 +24,10 @@ pub struct ServerStats {
     pub expired_time_cap_reached: u64,
     /// Keys removed for memory.
     pub evicted_keys: u64,
+    /// Clients closed for memory.
+    pub evicted_clients: u64,
+    /// Microseconds over the memory limit, the present stretch left out.
+    pub eviction_exceeded_us: u64,
     /// Scripts removed from the cache for room.
     pub evicted_scripts: u64,
     /// Lookups that found a key.

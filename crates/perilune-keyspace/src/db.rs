@@ -26,6 +26,12 @@ use std::collections::BTreeSet;
 /// `expire_at` of a key that lives forever.
 const FOREVER: i64 = i64::MAX;
 
+/// Keys looked at together in search of some with a time to live.
+const PROBE_KEYS: usize = 8;
+
+/// How many times the expected number of keys are looked at before the search is given up.
+const PROBE_EFFORT: usize = 4;
+
 /// A key with everything that belongs to it.
 #[derive(Debug, Clone)]
 pub struct KeyEntry {
@@ -320,6 +326,64 @@ impl Db {
         self.table.random(rng).map(|entry| &**entry)
     }
 
+    /// Hands `count` keys or fewer to `visit`, only as random as eviction needs.
+    pub fn sample(&self, rng: &mut Rng, count: usize, visit: &mut impl FnMut(&KeyEntry)) {
+        self.table.sample(rng, count, &mut |entry| visit(entry));
+    }
+
+    /// Hands about `count` random keys that have a time to live to `visit`, at least one if there
+    /// is any.
+    ///
+    /// Either looks at random keys, which takes the longer the fewer of them have one, or walks to
+    /// random places of the tree, which takes the longer the more have one. The cheaper way takes
+    /// O(√(count · keys)) steps at worst, so that no second index of these keys is needed.
+    pub fn sample_volatile(&self, rng: &mut Rng, count: usize, visit: &mut impl FnMut(&KeyEntry)) {
+        let count = count.min(self.volatile);
+        if count == 0 {
+            return;
+        }
+        let mut left = count;
+        let looks = (self.len() / self.volatile + 1).saturating_mul(count);
+        if looks < self.volatile {
+            for _ in 0..looks.saturating_mul(PROBE_EFFORT) / PROBE_KEYS + 1 {
+                self.sample(rng, PROBE_KEYS, &mut |entry| {
+                    if left > 0 && entry.expire_at != FOREVER {
+                        left -= 1;
+                        visit(entry);
+                    }
+                });
+                if left == 0 {
+                    return;
+                }
+            }
+        }
+        if left == count {
+            self.walk_volatile(rng, count, visit);
+        }
+    }
+
+    /// Hands keys at `count` random ranks of the deadlines to `visit`, in one walk.
+    fn walk_volatile(&self, rng: &mut Rng, count: usize, visit: &mut impl FnMut(&KeyEntry)) {
+        let len = self.deadlines.len();
+        let mut ranks: Vec<usize> = match count < len {
+            true => (0..count).map(|_| rng.below(len)).collect(),
+            false => (0..len).collect(),
+        };
+        ranks.sort_unstable();
+        ranks.dedup();
+        let mut ranks = ranks.into_iter().peekable();
+        for (rank, &(at, hash)) in self.deadlines.iter().enumerate() {
+            if ranks.next_if_eq(&rank).is_some()
+                && let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at == at)
+            {
+                visit(entry);
+            }
+            if ranks.peek().is_none() {
+                return;
+            }
+        }
+    }
+
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &KeyEntry> {
         self.table.iter().map(|entry| &**entry)
@@ -360,6 +424,37 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    /// How often each of `keys` is sampled when every `nth` one has a time to live.
+    fn volatile_samples(keys: usize, nth: usize) -> BTreeMap<Vec<u8>, usize> {
+        let mut db = Db::default();
+        for number in 0..keys {
+            let name = number.to_string();
+            db.insert(name.as_bytes(), Value::Int(0), 0);
+            if number % nth == 0 {
+                db.set_expire(name.as_bytes(), Some(number as i64));
+            }
+        }
+        let mut rng = crate::Rng::new(7);
+        let mut seen = BTreeMap::new();
+        for _ in 0..2000 {
+            let mut some = false;
+            db.sample_volatile(&mut rng, 5, &mut |entry| {
+                assert!(entry.expire_at().is_some());
+                some = true;
+                *seen.entry(entry.name().to_vec()).or_default() += 1;
+            });
+            assert!(some);
+        }
+        seen
+    }
+
+    #[test]
+    fn samples_of_volatile_keys_reach_all_of_them() {
+        for (keys, nth) in [(1, 1), (10, 3), (1000, 1), (1000, 4), (1000, 100), (4000, 3999)] {
+            assert_eq!(volatile_samples(keys, nth).len(), keys.div_ceil(nth), "{keys} {nth}");
+        }
+    }
 
     #[derive(Debug, Clone)]
     enum Op {

@@ -305,12 +305,19 @@ impl<E: Entry> HashTable<E> {
     /// Hands `count` entries or fewer to `visit`: the ones that stand together at a random
     /// place. Cheaper than as many random entries, and only as random as eviction needs.
     pub fn sample(&self, rng: &mut Rng, count: usize, visit: &mut impl FnMut(&E)) {
-        let start = rng.next_u64();
-        let mut left = count.min(self.len);
+        if count >= self.len {
+            return self.iter().for_each(visit);
+        }
+        let (start, mut left, mut first) = (rng.next_u64(), count, true);
         for step in 0..count as u64 * EMPTY_VISITS as u64 {
             let Some(bucket) = self.bucket(start.wrapping_add(step)) else { continue };
-            bucket.entries().take(left).for_each(&mut *visit);
-            left = left.saturating_sub(bucket.chain_len());
+            // Begins anywhere in a bucket, or else the last of full buckets would never be seen.
+            let skipped = match std::mem::take(&mut first) {
+                true => rng.below(bucket.chain_len()),
+                false => 0,
+            };
+            bucket.entries().skip(skipped).take(left).for_each(&mut *visit);
+            left = left.saturating_sub(bucket.chain_len() - skipped);
             if left == 0 {
                 return;
             }

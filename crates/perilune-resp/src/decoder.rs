@@ -192,6 +192,15 @@ impl Decoder {
         !matches!(self.stage, Stage::Start | Stage::Complete)
     }
 
+    /// Where the argument begins that is coming in, if it is at least `len` bytes long: all before
+    /// it is understood.
+    pub fn long_bulk_start(&self, len: usize) -> Option<usize> {
+        match self.stage {
+            Stage::Bulk(missing) if missing >= len => Some(self.position),
+            _ => None,
+        }
+    }
+
     /// How many arguments the complete request has.
     #[inline]
     pub fn arg_count(&self) -> usize {

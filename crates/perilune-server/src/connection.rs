@@ -41,6 +41,8 @@ const REPORT_STEP: usize = 32 * 1024;
 const BATCH_REQUESTS_MAX: usize = 512;
 /// Replies gathered under one hold of the engine, bytes.
 const BATCH_OUTPUT_MAX: usize = 256 * 1024;
+/// An argument of at least this size is told apart from the rest of its request while it comes in.
+const LONG_ARGUMENT: usize = 32 * 1024;
 /// How long the last replies may take to leave after the connection is to close.
 const LINGER: Duration = Duration::from_secs(2);
 /// The reply to a command that failed for a bug of the server.
@@ -52,6 +54,10 @@ pub(crate) struct Bell {
     rung: AtomicBool,
     /// Bytes of replies that are not written to the socket yet.
     unwritten: AtomicUsize,
+    /// What the read buffer holds, as in [`BufferFigures`].
+    query: AtomicUsize,
+    query_free: AtomicUsize,
+    arguments: AtomicUsize,
     listener: Mutex<Option<TaskWaker>>,
 }
 
@@ -65,6 +71,14 @@ impl Waker for Bell {
 
     fn unwritten(&self) -> usize {
         self.unwritten.load(Ordering::Relaxed)
+    }
+
+    fn buffers(&self) -> BufferFigures {
+        BufferFigures {
+            query: self.query.load(Ordering::Relaxed),
+            query_free: self.query_free.load(Ordering::Relaxed),
+            arguments: self.arguments.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -135,6 +149,8 @@ pub(crate) struct State {
     kill: bool,
     /// The engine has more to send as soon as the output is written.
     more: bool,
+    /// The memory of clients is limited.
+    counts_memory: bool,
 }
 
 impl State {
@@ -167,6 +183,7 @@ impl State {
             query_limit,
             kill: false,
             more: false,
+            counts_memory: false,
         }
     }
 
@@ -224,8 +241,9 @@ impl State {
             std::mem::take(&mut self.bytes_written),
         );
         self.reply_start = Some(self.output.len());
-        let (figures, before) = (self.figures(0), self.executed);
-        self.flow = engine.begin_batch(self.slot, figures, &mut self.output);
+        self.note_input(0);
+        let before = self.executed;
+        self.flow = engine.begin_batch(self.slot, &mut self.output);
         self.drop_written();
         // Counted from here: a client that does not take its replies must not stop the batch short
         // of progress.
@@ -254,7 +272,7 @@ impl State {
             self.flow = engine.execute(self.slot, &argv, &mut self.output);
         }
         self.reply_start = None;
-        engine.end_batch(self.executed - before);
+        engine.end_batch(self.slot, self.executed - before, &mut self.output);
         self.take_leave(engine);
     }
 
@@ -267,9 +285,15 @@ impl State {
         self.flow = Flow::Close;
     }
 
-    /// What the buffers hold, with the first `used` bytes of the input as good as forgotten.
-    fn figures(&self, used: usize) -> BufferFigures {
-        BufferFigures { query: self.input.len() - used, query_free: self.input.spare_len() + used }
+    /// Lets everybody know what the read buffer holds, with its first `used` bytes as good as
+    /// forgotten. Of a request whose long last argument is coming in, what is before that has left
+    /// the query buffer, as it were.
+    fn note_input(&self, used: usize) {
+        let understood = self.decoder.long_bulk_start(LONG_ARGUMENT).unwrap_or(0);
+        let query = self.input.len().saturating_sub(used + understood);
+        self.bell.query.store(query, Ordering::Relaxed);
+        self.bell.arguments.store(understood, Ordering::Relaxed);
+        self.bell.query_free.store(self.input.spare_len() + used, Ordering::Relaxed);
     }
 
     /// Notes what the connection must know until its next visit, and tells the engine the same.
@@ -284,7 +308,7 @@ impl State {
                 self.give_back(tidy);
             }
             let used = if self.has_work() { 0 } else { self.decoded };
-            session.buffers = self.figures(used);
+            self.note_input(used);
             self.input_reported = self.input.size();
             self.authenticated = !auth_required;
             self.deadline_ms = session.blocked.as_ref().and_then(|blocked| blocked.deadline_ms);
@@ -302,11 +326,24 @@ impl State {
             self.note_unwritten();
             self.kill |= engine.check_output(self.slot);
         }
+        self.counts_memory = engine.config.maxmemory_clients != 0;
     }
 
     /// Lets the engine know how much the peer has not taken yet.
     fn note_unwritten(&self) {
         self.bell.unwritten.store(self.output.len() - self.written, Ordering::Relaxed);
+    }
+
+    /// Tells the engine of a read buffer that has grown between two commands.
+    fn report_input(&mut self, engine: &mut Engine) {
+        self.take_leave(engine);
+        self.settle_memory(engine);
+    }
+
+    /// Has its memory counted when it left replies untaken or sent a large part of a request.
+    fn settle_memory(&mut self, engine: &mut Engine) {
+        engine.settle_client_memory(self.slot);
+        self.kill |= engine.sessions.get(self.slot).is_none_or(|session| session.killed);
     }
 
     /// Forgets executed requests and makes room.
@@ -348,7 +385,7 @@ impl State {
     fn make_room(&mut self) -> bool {
         let missing = self.decoder.bytes_missing();
         if self.decoder.is_mid_request() && missing > READ_CHUNK {
-            self.input.spare(missing.min(READ_ROOM_MAX));
+            self.input.spare(missing.min(READ_ROOM_MAX), Some(missing));
         }
         self.input.size().abs_diff(self.input_reported) >= REPORT_STEP
     }
@@ -411,13 +448,27 @@ async fn execute(gate: &Gate, state: Box<State>) -> Box<State> {
     state
 }
 
+/// Writes what was executed, as far as the socket takes it. False when the connection ends.
+async fn answer(socket: &mut Socket, gate: &Gate, mut state: Box<State>) -> (Box<State>, bool) {
+    state.compact();
+    if state.kill || !write_now(socket, &mut state).await || state.is_over() {
+        return (state, false);
+    }
+    if state.counts_memory && state.written < state.output.len() {
+        state = gate.run(state, |state, engine| state.settle_memory(engine)).await;
+    }
+    let goes_on = !state.kill;
+    (state, goes_on)
+}
+
 async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bell) -> Box<State> {
     loop {
         state.decode();
         if state.has_work() && state.flow == Flow::Continue {
+            let goes_on;
             state = execute(gate, state).await;
-            state.compact();
-            if state.kill || !write_now(socket, &mut state).await || state.is_over() {
+            (state, goes_on) = answer(socket, gate, state).await;
+            if !goes_on {
                 return state;
             }
             if state.flow == Flow::Continue && state.has_work() {
@@ -442,16 +493,25 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
             }
             Event::Input => {
                 state.decode();
+                state.note_input(if state.has_work() { 0 } else { state.decoded });
                 if !state.has_work() && state.make_room() {
-                    state = gate.run(state, |state, engine| state.take_leave(engine)).await;
+                    state = gate.run(state, |state, engine| state.report_input(engine)).await;
+                }
+                if state.kill {
+                    return state;
                 }
             }
             Event::Flushed => {}
             Event::Bell => {
+                let goes_on;
                 state = execute(gate, state).await;
-                state.compact();
-                if state.kill || !write_now(socket, &mut state).await || state.is_over() {
+                (state, goes_on) = answer(socket, gate, state).await;
+                if !goes_on {
                     return state;
+                }
+                if state.output.is_empty() {
+                    // A client that is mostly told things would seldom use it.
+                    state.output = Vec::new();
                 }
             }
         }
@@ -503,10 +563,14 @@ fn poll_input(
             Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
             Poll::Ready(Ok(())) => {}
         }
-        let missing = state.decoder.bytes_missing().min(READ_ROOM_MAX);
-        let room = match state.input.spare_len() < missing.max(READ_ROOM_MIN) {
-            true => state.input.spare(missing.max(READ_CHUNK)),
-            false => state.input.spare(0),
+        let missing = state.decoder.bytes_missing();
+        let wanted = missing.min(READ_ROOM_MAX);
+        let room = match state.input.spare_len() < wanted.max(READ_ROOM_MIN) {
+            true => {
+                let enough = state.decoder.is_mid_request().then_some(missing);
+                state.input.spare(wanted.max(READ_CHUNK), enough)
+            }
+            false => state.input.spare(0, None),
         };
         match socket.try_read(room) {
             Ok(0) => return Poll::Ready(Event::End),

@@ -4,20 +4,20 @@
 use crate::config_file::system_words;
 use crate::listen::{Held, ListenerChange};
 use crate::log;
+use crate::memory;
 use crate::process;
 use nix::sys::resource::{UsageWho, getrusage};
 use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
 use perilune_commands::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
 use perilune_script::LogLevel;
 use std::any::Any;
-use std::cell::Cell;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use tikv_jemalloc_ctl::{epoch, stats};
+use tikv_jemalloc_ctl::stats;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -35,9 +35,8 @@ pub(crate) enum Request {
 /// Why a copy of the engine cannot change its process.
 const DETACHED: &str = "a copy of the data can't change the server";
 
-/// How old a figure of `used_memory` may be: the allocator takes tens of microseconds to sum its
-/// statistics up, which is many times a command.
-const USED_MEMORY_AGE_MAX: Duration = Duration::from_millis(5);
+/// How long to sleep between two looks at the background thread's work.
+const DISPOSAL_STEP: Duration = Duration::from_micros(100);
 
 /// The real process.
 pub(crate) struct ProcessEnvironment {
@@ -50,8 +49,6 @@ pub(crate) struct ProcessEnvironment {
     listening: Held,
     /// Rings when another link to a master is to be made.
     master_changed: Arc<Notify>,
-    /// The last reading of `used_memory` and its time.
-    used_memory: Cell<Option<(Instant, usize)>>,
 }
 
 impl ProcessEnvironment {
@@ -61,12 +58,14 @@ impl ProcessEnvironment {
         config: &Config,
         listening: Held,
     ) -> std::io::Result<Self> {
+        memory::start();
         let (garbage, bin) = mpsc::channel::<Box<dyn Any + Send>>();
         let pending = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&pending);
         std::thread::Builder::new().name("lazy-free".into()).spawn(move || {
             for value in bin {
                 drop(value);
+                memory::used();
                 counter.fetch_sub(1, Ordering::Relaxed);
             }
         })?;
@@ -79,7 +78,6 @@ impl ProcessEnvironment {
             system_total: system_memory(),
             listening,
             master_changed: Arc::default(),
-            used_memory: Cell::new(None),
         })
     }
 
@@ -128,15 +126,7 @@ impl Environment for ProcessEnvironment {
     }
 
     fn used_memory(&self) -> usize {
-        if let Some((read_at, allocated)) = self.used_memory.get()
-            && read_at.elapsed() < USED_MEMORY_AGE_MAX
-        {
-            return allocated;
-        }
-        let _ = epoch::advance();
-        let allocated = stats::allocated::read().unwrap_or(0);
-        self.used_memory.set(Some((Instant::now(), allocated)));
-        allocated
+        memory::used()
     }
 
     fn cpu(&self) -> CpuFigures {
@@ -153,6 +143,14 @@ impl Environment for ProcessEnvironment {
 
     fn pending_disposals(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    fn await_disposals(&mut self, at_most_us: u64) {
+        let started = Instant::now();
+        let at_most = Duration::from_micros(at_most_us);
+        while self.pending_disposals() > 0 && started.elapsed() < at_most {
+            std::thread::sleep(DISPOSAL_STEP);
+        }
     }
 
     fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String> {
@@ -297,10 +295,9 @@ fn secret_bytes(buffer: &mut [u8]) -> Result<(), String> {
 }
 
 fn memory_figures(system_total: usize) -> MemoryFigures {
-    // Figures are as of the last epoch; an allocator without statistics reads as zero.
-    let _ = epoch::advance();
+    let allocated = memory::settle();
     MemoryFigures {
-        allocated: stats::allocated::read().unwrap_or(0),
+        allocated,
         active: stats::active::read().unwrap_or(0),
         resident: stats::resident::read().unwrap_or(0),
         rss: resident_set(),

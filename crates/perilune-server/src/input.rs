@@ -56,10 +56,13 @@ impl Input {
     }
 
     /// Room for at least `wanted` more bytes. Grows by doubling, so that a long request is not
-    /// copied over and over.
-    pub(crate) fn spare(&mut self, wanted: usize) -> &mut [u8] {
+    /// copied over and over, but not beyond `enough` where that is known to be all that will come.
+    pub(crate) fn spare(&mut self, wanted: usize, enough: Option<usize>) -> &mut [u8] {
         if self.bytes.len() - self.filled < wanted {
-            let size = (self.filled + wanted).max(self.bytes.len() * 2);
+            let doubled = self.bytes.len() * 2;
+            let bounded = enough.map_or(doubled, |enough| doubled.min(self.filled + enough));
+            let size = bounded.max(self.filled + wanted);
+            self.bytes.reserve_exact(size - self.bytes.len());
             self.bytes.resize(size, 0);
         }
         &mut self.bytes[self.filled..]
@@ -89,11 +92,11 @@ mod tests {
     #[test]
     fn gives_back_what_came_in_and_lets_go_of_big_buffers() {
         let mut input = Input::default();
-        input.spare(5)[..5].copy_from_slice(b"hello");
+        input.spare(5, None)[..5].copy_from_slice(b"hello");
         input.advance(5);
         input.consume(2);
         assert_eq!((input.filled(), input.len()), (&b"llo"[..], 3));
-        input.spare(KEEP + 1);
+        input.spare(KEEP + 1, None);
         input.consume(3);
         assert_eq!((input.len(), input.spare_len()), (0, 0));
     }

@@ -18,6 +18,7 @@ mod input;
 mod listen;
 pub mod log;
 mod master;
+mod memory;
 pub mod process;
 pub mod server;
 mod socket;

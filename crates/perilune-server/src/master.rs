@@ -145,7 +145,7 @@ struct Link {
 impl Link {
     /// Reads what there is, or waits for it. An end is an error.
     async fn read(&mut self) -> io::Result<usize> {
-        let n = self.stream.read(self.input.spare(READ_CHUNK)).await?;
+        let n = self.stream.read(self.input.spare(READ_CHUNK, None)).await?;
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -261,7 +261,7 @@ impl Link {
             let room = batch.room();
             tokio::select! {
                 () = session.bell.rung() => {}
-                read = self.stream.read(batch.input.spare(room)), if !blocked => match read? {
+                read = self.stream.read(batch.input.spare(room, None)), if !blocked => match read? {
                     0 => return Ok(()),
                     n => {
                         batch.input.advance(n);

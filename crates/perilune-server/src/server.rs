@@ -253,9 +253,10 @@ fn run_slice(more: &mut bool, engine: &mut Engine) {
         // A slow script serves its waiters; this can wait longer.
         return;
     }
+    let evicts = engine.evict_cycle();
     let expires = engine.expire_cycle(SLICE_US);
     let rehashes = engine.config.activerehashing && engine.rehash_cycle(SLICE_US);
-    *more = expires || rehashes;
+    *more = evicts || expires || rehashes;
 }
 
 /// The level of the log that a configuration asks for.

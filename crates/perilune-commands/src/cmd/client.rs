@@ -4,14 +4,16 @@ use crate::acl::Acl;
 use crate::args::Args;
 use crate::blocking::UnblockReason;
 use crate::cmd::connection::check_client_name;
+use crate::cmd::tracking;
 use crate::ctx::Ctx;
 use crate::engine::{Engine, Pause};
 use crate::errors::{self, CommandError};
 use crate::session::{ClientSlot, ReplyMode, Session};
 use crate::spec::CommandSpec;
+use crate::tracking::TrackingMode;
 use ahash::AHashMap;
 use perilune_keyspace::Bytes;
-use perilune_resp::{Protocol, ReplyWriter};
+use perilune_resp::{ArgRange, Protocol, ReplyWriter};
 use std::borrow::Cow;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -22,6 +24,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     complexity: "depends on the subcommand",
     summary: "Inspects and steers connections; see its subcommands.",
     subcommands: &[
+        tracking::CACHING,
+        tracking::GETREDIR,
         CommandSpec {
             name: "getname",
             arity: 2,
@@ -178,6 +182,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             handler: client_setname,
             ..CommandSpec::EMPTY
         },
+        tracking::TRACKING,
+        tracking::TRACKINGINFO,
         CommandSpec {
             name: "unblock",
             arity: -3,
@@ -239,6 +245,7 @@ impl ClientType {
 
 /// The letters of the `flags` field.
 fn flag_letters(session: &Session) -> String {
+    let tracking = session.tracking.as_ref();
     let letters = [
         (session.is_master, 'M'),
         (session.is_replica(), 'S'),
@@ -246,6 +253,9 @@ fn flag_letters(session: &Session) -> String {
         (session.subscriptions() > 0, 'P'),
         (session.transaction_len().is_some(), 'x'),
         (session.blocked.is_some(), 'b'),
+        (session.tracking.is_some(), 't'),
+        (tracking.is_some_and(|state| state.broken), 'R'),
+        (tracking.is_some_and(|state| state.mode == TrackingMode::Broadcast), 'B'),
         (session.watch_broken, 'd'),
         (session.close_after_reply, 'c'),
         (session.killed, 'A'),
@@ -267,17 +277,20 @@ fn user_name(session: &Session) -> Cow<'_, str> {
 
 /// One line of `CLIENT LIST`, in the format of Redis 7.2.
 pub(crate) fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
+    describe_running(session, now_ms, 0)
+}
+
+/// [`describe`] for a client whose command of so many arguments is running.
+fn describe_running(session: &Session, now_ms: i64, arguments: usize) -> Vec<u8> {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    let transaction = session.transaction.as_ref();
-    let buffers = session.buffers;
+    let buffers = session.buffer_figures();
     let outbox = session.pending_output();
-    let transaction_bytes = transaction.map_or(0, |t| t.bytes);
-    let query = buffers.query + buffers.query_free;
-    let total = size_of::<Session>() + query + outbox + transaction_bytes;
+    // Arguments lie in the read buffer; what comes in addition is where each of them is.
+    let running = arguments * (size_of::<&[u8]>() + size_of::<ArgRange>());
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} \
          ssub={} multi={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} \
-         oll={} omem={} tot-mem={} events={} cmd={} user={} redir=-1 resp={} lib-name={} \
+         oll={} omem={} tot-mem={} events={} cmd={} user={} redir={} resp={} lib-name={} \
          lib-ver={}",
         session.id,
         session.peer.addr,
@@ -294,17 +307,18 @@ pub(crate) fn describe(session: &Session, now_ms: i64) -> Vec<u8> {
         session.transaction_len().map_or(-1, |len| len as i64),
         buffers.query,
         buffers.query_free,
-        0,
-        transaction_bytes,
+        session.argument_memory() + running,
+        session.transaction_memory(),
         outbox,
         outbox,
         outbox,
         0,
         outbox,
-        total,
+        session.memory() + running,
         if outbox > 0 { "rw" } else { "r" },
         if session.last_command.is_empty() { "NULL" } else { session.last_command },
         user_name(session),
+        session.tracking.as_ref().map_or(-1, |state| state.redirect as i64),
         if session.protocol == Protocol::Resp3 { 3 } else { 2 },
         text(&session.lib_name),
         text(&session.lib_ver),
@@ -323,11 +337,12 @@ fn client_id(
 
 fn client_info(
     ctx: &mut Ctx<'_>,
-    _: Args<'_>,
+    args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let now_ms = ctx.now_ms();
-    let mut line = ctx.session().map(|session| describe(session, now_ms)).unwrap_or_default();
+    let describe = |session: &mut Session| describe_running(session, now_ms, args.len());
+    let mut line = ctx.session().map(describe).unwrap_or_default();
     line.push(b'\n');
     out.verbatim(b"txt", &line);
     Ok(())
@@ -339,6 +354,7 @@ fn client_list(
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let now_ms = ctx.now_ms();
+    let own_id = ctx.session().map_or(0, |session| session.id);
     let mut chosen: Vec<&Session> = Vec::new();
     let sessions = || ctx.engine.sessions.iter().map(|(_, s)| s).filter(|s| !s.killed);
     if args.len() == 4 && args.is(2, "type") {
@@ -360,7 +376,8 @@ fn client_list(
     }
     let mut text = Vec::new();
     for session in chosen {
-        text.extend(describe(session, now_ms));
+        let arguments = if session.id == own_id { args.len() } else { 0 };
+        text.extend(describe_running(session, now_ms, arguments));
         text.push(b'\n');
     }
     out.verbatim(b"txt", &text);
@@ -558,6 +575,7 @@ fn client_no_evict(
     if let Some(session) = ctx.session() {
         session.no_evict = on;
     }
+    ctx.engine.count_client(ctx.client);
     out.ok();
     Ok(())
 }
@@ -618,6 +636,10 @@ fn client_help(
         args,
         out,
         &[
+            "CACHING (YES|NO)",
+            "    Track, or do not track, the keys of the next command.",
+            "GETREDIR",
+            "    Tell the id of the connection that gets the messages of tracking.",
             "GETNAME",
             "    Tell the name of this connection.",
             "ID",
@@ -654,6 +676,11 @@ fn client_help(
             "    Record LIB-NAME or LIB-VER of the client library.",
             "SETNAME <name>",
             "    Name this connection.",
+            "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+            "         [OPTIN] [OPTOUT] [NOLOOP]",
+            "    Have this connection told of changes to keys that it may have copies of.",
+            "TRACKINGINFO",
+            "    Describe the tracking of this connection.",
             "UNBLOCK <client-id> [TIMEOUT|ERROR]",
             "    End the wait of a blocked connection.",
             "UNPAUSE",

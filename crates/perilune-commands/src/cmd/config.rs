@@ -8,6 +8,7 @@ use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
 use crate::spec::CommandSpec;
 use perilune_resp::ReplyWriter;
+use perilune_script::LogLevel;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     name: "config",
@@ -116,6 +117,7 @@ fn config_resetstat(
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     ctx.engine.stats.reset();
+    ctx.engine.eviction.reset_times();
     ctx.engine.commands.reset_stats();
     ctx.engine.acl.denied = Default::default();
     out.ok();
@@ -189,6 +191,21 @@ impl Engine {
         }
         if changed.contains(&ParamId::lua_memory_limit) {
             self.scripting.limit_memory(self.config.lua_memory_limit);
+        }
+        let excess = self.excess_memory();
+        if changed.contains(&ParamId::maxmemory) && excess > 0 {
+            let message = format!(
+                "The new limit maxmemory {} is below the memory in use by {excess} bytes: keys \
+                 will be evicted or writes be refused, as maxmemory-policy says.",
+                self.config.maxmemory
+            );
+            self.env.log(LogLevel::Warning, &message);
+        }
+        if changed.contains(&ParamId::maxmemory_clients) {
+            self.recount_clients();
+        }
+        if changed.contains(&ParamId::maxmemory) {
+            self.schedule_eviction();
         }
         if changed.contains(&ParamId::requirepass) {
             self.change_default_password();

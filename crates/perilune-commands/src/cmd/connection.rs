@@ -223,6 +223,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<()
     ctx.engine.discard_transaction(ctx.client);
     ctx.engine.unsubscribe_all(ctx.client);
     ctx.engine.stop_monitoring(ctx.client);
+    ctx.engine.stop_tracking(ctx.client);
     ctx.select(0);
     ctx.engine.forget_login(ctx.client);
     if let Some(session) = ctx.session() {

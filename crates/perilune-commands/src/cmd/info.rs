@@ -144,7 +144,7 @@ fn clients(engine: &mut Engine, text: &mut String) {
         .filter_map(|session| session.blocked.as_ref())
         .filter(|blocked| blocked.kind != WaitKind::Pause && blocked.deadline_ms.is_some())
         .count();
-    let input = sessions().map(|session| session.buffers.query).max().unwrap_or(0);
+    let input = sessions().map(|session| session.buffer_figures().query).max().unwrap_or(0);
     let output = sessions().map(|session| session.pending_output()).max().unwrap_or(0);
     fields!(text,
         connected_clients: engine.sessions.connected(),
@@ -153,7 +153,7 @@ fn clients(engine: &mut Engine, text: &mut String) {
         client_recent_max_input_buffer: input,
         client_recent_max_output_buffer: output,
         blocked_clients: blocked,
-        tracking_clients: 0,
+        tracking_clients: engine.tracking.clients(),
         clients_in_timeout_table: timed,
         total_blocking_keys: engine.waiters.keys(),
         total_blocking_keys_on_nokey: engine.waiters.keys_with_members(),
@@ -167,11 +167,7 @@ fn memory(engine: &mut Engine, text: &mut String) {
     let peak = engine.stats.peak_memory;
     let overhead: usize = engine.keyspace.iter().map(|(_, db)| db.overhead()).sum();
     let dataset = used.saturating_sub(overhead);
-    let clients: usize = engine
-        .sessions
-        .iter()
-        .map(|(_, session)| session.outbox.capacity() + session.buffers.query)
-        .sum();
+    let (clients, replicas) = engine.client_memory_by_kind();
     let policy = String::from_utf8_lossy(
         &engine.config.get_by_name(b"maxmemory-policy").unwrap_or_default(),
     )
@@ -207,10 +203,10 @@ fn memory(engine: &mut Engine, text: &mut String) {
         rss_overhead_bytes: figures.rss as i64 - figures.resident as i64,
         mem_fragmentation_ratio: format_args!("{:.2}", ratio(figures.rss, used)),
         mem_fragmentation_bytes: figures.rss as i64 - used as i64,
-        mem_not_counted_for_evict: 0,
+        mem_not_counted_for_evict: engine.uncounted_memory(),
         mem_replication_backlog: stream_memory,
         mem_total_replication_buffers: stream_memory,
-        mem_clients_slaves: 0,
+        mem_clients_slaves: replicas,
         mem_clients_normal: clients,
         mem_cluster_links: 0,
         mem_aof_buffer: 0,
@@ -297,6 +293,7 @@ fn stats(engine: &mut Engine, text: &mut String) {
     let cycle_us = if cycles > 0.0 { busy / cycles } else { 0.0 };
     let (stats, pubsub) = (&engine.stats, &engine.pubsub);
     let replication = &engine.replication.stats;
+    let exceeded_us = engine.eviction.exceeded_us(engine.mono_us);
     fields!(text,
         total_connections_received: stats.connections_received,
         total_commands_processed: stats.commands_processed,
@@ -317,8 +314,10 @@ fn stats(engine: &mut Engine, text: &mut String) {
         expired_stale_perc: "0.00",
         expired_time_cap_reached_count: stats.expired_time_cap_reached,
         evicted_keys: stats.evicted_keys,
-        evicted_clients: 0,
+        evicted_clients: stats.evicted_clients,
         evicted_scripts: stats.evicted_scripts,
+        total_eviction_exceeded_time: (stats.eviction_exceeded_us + exceeded_us) / 1000,
+        current_eviction_exceeded_time: exceeded_us / 1000,
         keyspace_hits: stats.keyspace_hits,
         keyspace_misses: stats.keyspace_misses,
         pubsub_channels: pubsub.count(Subscription::Channel),
@@ -328,9 +327,9 @@ fn stats(engine: &mut Engine, text: &mut String) {
         total_forks: 0,
         migrate_cached_sockets: 0,
         slave_expires_tracked_keys: engine.replication.own_volatile.len(),
-        tracking_total_keys: 0,
-        tracking_total_items: 0,
-        tracking_total_prefixes: 0,
+        tracking_total_keys: engine.tracking.keys(),
+        tracking_total_items: engine.tracking.items(),
+        tracking_total_prefixes: engine.tracking.prefixes(),
         unexpected_error_replies: replication.failed_commands,
         total_error_replies: stats.error_replies,
         dump_payload_sanitizations: 0,

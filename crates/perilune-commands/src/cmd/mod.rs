@@ -31,8 +31,11 @@ mod set;
 mod slowlog;
 mod stream;
 mod string;
+mod tracking;
 mod transactions;
 mod zset;
+
+pub(crate) use client::describe as describe_client;
 
 use crate::spec::CommandSpec;
 

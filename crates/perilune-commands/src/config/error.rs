@@ -30,8 +30,6 @@ pub(super) const BUFFER_LIMIT_VALUE: &str =
     "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
 pub(super) const SAVE_AND_NOSAVE: &str =
     "shutdown options SAVE and NOSAVE can't be used simultaneously";
-pub(super) const NO_EVICTION: &str =
-    "a memory limit with an eviction policy other than noeviction is not supported by this build";
 pub(super) const IMMUTABLE: &str = "can't set immutable config";
 pub(super) const PROTECTED: &str = "can't set protected config";
 pub(super) const DUPLICATE: &str = "duplicate parameter";

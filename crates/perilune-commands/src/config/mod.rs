@@ -280,9 +280,6 @@ impl Config {
     fn settle(&mut self) -> Result<(), (ParamId, Reason)> {
         self.hz = self.hz.clamp(HZ_BOUNDS.0, HZ_BOUNDS.1);
         self.repl_backlog_size = self.repl_backlog_size.max(REPL_BACKLOG_BYTES_MIN);
-        if self.maxmemory != 0 && self.maxmemory_policy != MaxmemoryPolicy::NoEviction {
-            return Err((ParamId::maxmemory_policy, error::NO_EVICTION.into()));
-        }
         Ok(())
     }
 }

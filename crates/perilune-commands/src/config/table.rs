@@ -339,8 +339,7 @@ parameters! {
     lfu_decay_time: u32 = 1; "lfu-decay-time" NONE => int(0, I32_MAX);
     lfu_log_factor: u32 = 10; "lfu-log-factor" NONE => int(0, I32_MAX);
     maxmemory: u64 = 0; "maxmemory" NONE => memory(0, U64_MAX);
-    maxmemory_clients: i64 = 0; "maxmemory-clients" NONE => percent(-100, I64_MAX)
-        only ["0"] "evicting clients is not supported by this build";
+    maxmemory_clients: i64 = 0; "maxmemory-clients" NONE => percent(-100, I64_MAX);
     maxmemory_eviction_tenacity: u32 = 10; "maxmemory-eviction-tenacity" NONE => int(0, 100);
     maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction; "maxmemory-policy" NONE
         => choice;

@@ -304,16 +304,6 @@ fn parameters_with_a_syntax_of_their_own() {
     assert!(config.set_many(&[("logfile", &b"\xff"[..])], LOCAL).is_err());
 }
 
-#[test]
-fn a_memory_limit_needs_a_policy_that_exists() {
-    let mut config = Config::default();
-    assert!(set(&mut config, &[("maxmemory-policy", "allkeys-lru")]).is_ok());
-    let refused = set(&mut config, &[("maxmemory", "100mb")]).expect_err("no eviction");
-    assert!(refused.contains("'maxmemory'") && refused.contains("not supported"), "{refused}");
-    let both = [("maxmemory", "100mb"), ("maxmemory-policy", "noeviction")];
-    assert!(set(&mut config, &both).is_ok());
-}
-
 const SAMPLE: &str = r#"
 # A sample in the style of a shipped file.
 

@@ -277,9 +277,9 @@ fn waiting_for_confirmations() {
     let mut pair = Pair::new();
     pair.write("SET a 1");
     assert_eq!(pair.write("WAIT 1 0"), "");
-    pair.master.engine.end_batch(1);
-    pair.settle();
     let client = pair.client;
+    pair.master.engine.end_batch(client, 1, &mut Vec::new());
+    pair.settle();
     assert_eq!(pair.master.late(client), ":1\r\n");
     assert_eq!(pair.master.run(client, "WAIT 1 0"), ":1\r\n");
     pair.master.run(client, "SET a 2");

@@ -522,6 +522,7 @@ impl Engine {
     /// Ends a batch of the master's commands: this server's replicas get them.
     pub fn end_master_batch(&mut self, client: ClientSlot, out: &mut Vec<u8>) -> Flow {
         self.wake_replicas();
+        self.send_broadcasts();
         self.visit(client, out)
     }
 }

@@ -77,6 +77,7 @@ fn flushdb(
     let background = parse_background(ctx, args)?;
     let db = ctx.db_index();
     ctx.engine.flush_db(db, background);
+    ctx.engine.invalidate_all(background);
     ctx.propagate_anyway();
     out.ok();
     Ok(())
@@ -92,6 +93,7 @@ fn flushall(
         ctx.engine.flush_db(db, background);
     }
     ctx.engine.save_after_flush();
+    ctx.engine.invalidate_all(background);
     ctx.propagate_anyway();
     out.ok();
     Ok(())

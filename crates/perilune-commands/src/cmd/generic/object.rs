@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::cmd::help as help_reply;
+use crate::config::MaxmemoryPolicy;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::frequency;
@@ -125,8 +126,18 @@ fn object_refcount(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
+    // Redis shares none under a limit with a policy that keeps a time or a counter per value.
+    let config = &ctx.engine.config;
+    let shares = config.maxmemory == 0
+        || !matches!(
+            config.maxmemory_policy,
+            MaxmemoryPolicy::AllKeysLru
+                | MaxmemoryPolicy::VolatileLru
+                | MaxmemoryPolicy::AllKeysLfu
+                | MaxmemoryPolicy::VolatileLfu
+        );
     reply_about(ctx, args, out, |entry, out| match entry.value() {
-        Value::Int(0..SHARED_INTEGERS) => out.int(SHARED),
+        Value::Int(0..SHARED_INTEGERS) if shares => out.int(SHARED),
         _ => out.int(1),
     });
     Ok(())

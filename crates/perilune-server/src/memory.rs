@@ -1,0 +1,111 @@
+//! How much memory the allocator has handed out, cheap enough to ask before every command.
+//!
+//! jemalloc's own sum takes tens of microseconds, because it visits every arena. But each thread has
+//! two counters of its own, bytes ever allocated and bytes ever freed, that are read like variables.
+//! A thread that asks adds what its counters moved since it asked last to one shared sum:
+//!
+//! ```text
+//! USED = allocator's sum at the start + Σ over threads (allocated - freed, as of its last question)
+//! ```
+//!
+//! Every thread that works on the engine asks before each command while there is a limit, and the
+//! one that frees values in the background asks after each of them, so the sum lags behind only by
+//! what threads do between two questions. Threads that never ask would make it drift;
+//! [`settle`] looks at the allocator's sum from time to time and starts over from there when the two
+//! are further apart than the allocator's caches explain.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
+use tikv_jemalloc_ctl::{epoch, stats};
+
+/// Difference from the allocator's sum that is left alone, bytes: it counts what its caches hold as
+/// handed out.
+const DRIFT_MAX: i64 = 8 * 1024 * 1024;
+
+static USED: AtomicI64 = AtomicI64::new(0);
+
+/// The counters of one thread.
+struct Counters {
+    allocated: ThreadLocal<u64>,
+    freed: ThreadLocal<u64>,
+    /// What the counters said at the last question.
+    seen: Cell<u64>,
+}
+
+impl Counters {
+    fn of_this_thread() -> Option<Counters> {
+        let (allocated, freed) = (allocatedp::read().ok()?, deallocatedp::read().ok()?);
+        Some(Counters { allocated, freed, seen: Cell::new(0) })
+    }
+
+    /// Bytes that this thread allocated more than it freed since the last call.
+    fn moved(&self) -> i64 {
+        let now = self.allocated.get().wrapping_sub(self.freed.get());
+        now.wrapping_sub(self.seen.replace(now)) as i64
+    }
+}
+
+thread_local! {
+    static COUNTERS: Option<Counters> = Counters::of_this_thread();
+}
+
+/// Bytes handed out by the allocator.
+#[inline]
+pub(crate) fn used() -> usize {
+    let moved = COUNTERS.try_with(|counters| counters.as_ref().map_or(0, Counters::moved));
+    let moved = moved.unwrap_or(0);
+    (USED.fetch_add(moved, Ordering::Relaxed) + moved).max(0) as usize
+}
+
+/// Compares the sum with the allocator's, which it must not stray from, and returns it.
+pub(crate) fn settle() -> usize {
+    let counted = used() as i64;
+    // Figures are as of the last epoch; an allocator without statistics reads as zero.
+    let _ = epoch::advance();
+    let Ok(allocated) = stats::allocated::read() else { return counted as usize };
+    let drift = allocated as i64 - counted;
+    if drift.abs() <= DRIFT_MAX {
+        return counted as usize;
+    }
+    USED.fetch_add(drift, Ordering::Relaxed);
+    allocated
+}
+
+/// Takes the allocator's sum as the starting point. Once, before other threads ask.
+pub(crate) fn start() {
+    let _ = epoch::advance();
+    let allocated = stats::allocated::read().unwrap_or(0) as i64;
+    let drift = allocated - used() as i64;
+    USED.fetch_add(drift, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_what_this_thread_allocates() {
+        start();
+        if stats::allocated::read().unwrap_or(0) == 0 {
+            // The test runs with another allocator, which has no counters.
+            assert_eq!(settle(), used());
+            return;
+        }
+        let before = used();
+        let big = vec![1u8; 64 * 1024 * 1024];
+        assert!(used() >= before + big.len());
+        drop(big);
+        assert!(used() < before + DRIFT_MAX as usize);
+    }
+
+    #[test]
+    fn a_thread_that_never_asks_is_found_out() {
+        start();
+        let before = used();
+        let big = std::thread::spawn(|| vec![1u8; 64 * 1024 * 1024]).join().expect("a thread");
+        if settle() > before {
+            assert!(used() >= before + big.len());
+        }
+    }
+}
