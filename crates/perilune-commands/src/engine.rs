@@ -227,7 +227,9 @@ impl EngineBuilder {
             config: self.config,
         };
         if !engine.config.aclfile.is_empty() {
-            engine.load_acl_file()?;
+            engine
+                .load_acl_file()
+                .map_err(|wrong| format!("Aborting startup because of ACL errors: {wrong}"))?;
         }
         engine.warn_of_disabled_users();
         engine.follow_configured();

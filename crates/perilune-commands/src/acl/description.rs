@@ -10,11 +10,10 @@ use super::user::User;
 use crate::config::quoted;
 
 impl KeyPattern {
-    fn word(&self, alone: bool) -> Vec<u8> {
+    fn word(&self) -> Vec<u8> {
         let sign: &[u8] = match self.access {
             Access::READ => b"%R~",
             Access::WRITE => b"%W~",
-            _ if !alone && *self.pattern == *b"*" => b"%RW~",
             _ => b"~",
         };
         [sign, &self.pattern].concat()
@@ -26,7 +25,7 @@ impl Selector {
     pub fn key_words(&self) -> Vec<Vec<u8>> {
         match self.all_keys {
             true => vec![b"~*".to_vec()],
-            false => self.keys.iter().map(|key| key.word(self.keys.len() == 1)).collect(),
+            false => self.keys.iter().map(KeyPattern::word).collect(),
         }
     }
 
@@ -45,6 +44,13 @@ impl Selector {
 
     fn words(&self) -> Vec<Vec<u8>> {
         let mut words = self.key_words();
+        if words.len() > 1 {
+            // Nothing may stand behind `~*`.
+            words
+                .iter_mut()
+                .filter(|word| **word == b"~*")
+                .for_each(|word| *word = b"%RW~*".into());
+        }
         if !self.all_channels {
             words.push(b"resetchannels".to_vec());
         }

@@ -55,6 +55,9 @@ fn users_are_described_as_redis_does() {
     assert_eq!(described("on nopass ~* &* +@all"), "on nopass sanitize-payload ~* &* +@all");
     assert_eq!(described("~a %R~b %W~c %RW~d"), "~a %R~b %W~c ~d resetchannels -@all");
     assert_eq!(described("%R~x %W~x"), "~x resetchannels -@all");
+    assert_eq!(described("%RW~*"), "~* resetchannels -@all");
+    assert_eq!(described("%RW~* ~x"), "%RW~* ~x resetchannels -@all");
+    assert_eq!(user("%RW~* ~x").root().key_words().join(&b' '), b"~* ~x");
     assert_eq!(described("&a &b &a"), "resetchannels &a &b -@all");
     assert_eq!(described("+@all -@hash -@slow +hget"), "resetchannels +@all -@hash -@slow +hget");
     assert_eq!(described("+GET +config|GET +config"), "resetchannels -@all +get +config");
