@@ -93,6 +93,51 @@ pub(super) const CASES: &[Case] = &[
     command("sadd", &["SADD", "set", "member:{rand}"]),
     command("hset", &["HSET", "hash", "field:{rand}", "{value}"]),
     command("zadd", &["ZADD", "zset", "{rand}", "member:{rand}"]),
+    Case {
+        preload: Preload::Repeat(KEYS, &["ZADD", "zset", "{i}", "member:{i}"]),
+        ..command("zrangebyscore", &["ZRANGEBYSCORE", "zset", "{rand}", "+inf", "LIMIT", "0", "10"])
+    },
+    Case {
+        preload: Preload::Repeat(50, &["HSET", "hash", "field:{i}", "{value}"]),
+        ..command("hgetall-50", &["HGETALL", "hash"])
+    },
+    Case {
+        preload: Preload::Repeat(1000, &["RPUSH", "list", "{value}"]),
+        ..command("lpos-1000", &["LPOS", "list", "missing"])
+    },
+    Case {
+        preload: Preload::Repeat(
+            200,
+            &[
+                "EVAL",
+                "redis.call('SADD', KEYS[1 + ARGV[1] % 2], ARGV[1])
+                 redis.call('SADD', KEYS[1], ARGV[1])",
+                "2",
+                "set:a",
+                "set:b",
+                "{i}",
+            ],
+        ),
+        ..command("sinter-200", &["SINTER", "set:a", "set:b"])
+    },
+    command("xadd", &["XADD", "stream", "*", "field", "{value}"]),
+    Case {
+        preload: Preload::Repeat(1000, &["XADD", "stream", "*", "field", "{value}"]),
+        ..command("xrange-100", &["XRANGE", "stream", "-", "+", "COUNT", "100"])
+    },
+    Case {
+        // A square of 0.1 degrees, about 11 km a side.
+        preload: Preload::Repeat(10_000, &["GEOADD", "geo", "{rand}e-6", "{rand}e-6", "m:{i}"]),
+        ..command(
+            "geosearch",
+            &["GEOSEARCH", "geo", "FROMLONLAT", "0.05", "0.05", "BYRADIUS", "500", "m"],
+        )
+    },
+    command("pfadd", &["PFADD", "hll", "member:{rand}"]),
+    Case {
+        preload: Preload::Repeat(KEYS, &["SETBIT", "bits", "{rand}", "1"]),
+        ..command("bitcount-12kb", &["BITCOUNT", "bits"])
+    },
     Case { pipelines: &[1, 16], ..script("return-1", ALL_FORMS, "return 1", &[], &[]) },
     Case {
         pipelines: &[1, 16],
