@@ -33,6 +33,8 @@ pub enum Command {
         /// `ARGV`.
         args: Vec<Vec<u8>>,
     },
+    /// Be a debug adapter on stdin and stdout.
+    Dap,
     /// Print this help text.
     Help(String),
     /// Print [`version`].
@@ -57,6 +59,7 @@ impl std::error::Error for UsageError {}
     about = "A Redis-compatible server built around scripting",
     override_usage = "perilune [FILE] [--DIRECTIVE VALUE...]... [-]\n       \
                       perilune eval SCRIPT [KEY... [, ARG...]]\n       \
+                      perilune dap\n       \
                       perilune --version | --help",
     after_help = "FILE is a redis.conf. Every --DIRECTIVE is a line of such a file and overrides it. \
                   A lone - reads more lines from stdin.\n\n\
@@ -82,6 +85,8 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KEY... , ARG")]
         words: Vec<OsString>,
     },
+    /// Debug scripts from an editor: a debug adapter on stdin and stdout
+    Dap,
 }
 
 /// Reads a command line; `args` are the words behind the program's name.
@@ -91,7 +96,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         Some(b"-v" | b"--version") => Ok(Command::Version),
         Some(b"-h" | b"--help") => Ok(Command::Help(Cli::command().render_help().to_string())),
         Some(b"eval") => parse_eval(args),
+        Some(b"dap") => parse_dap(args),
         _ => Ok(Command::Serve(parse_serve(&args))),
+    }
+}
+
+fn parse_dap(args: Vec<OsString>) -> Result<Command, UsageError> {
+    let whole = std::iter::once(OsString::from("perilune")).chain(args);
+    match Cli::try_parse_from(whole) {
+        Ok(_) => Ok(Command::Dap),
+        Err(asked) if !asked.use_stderr() => Ok(Command::Help(asked.to_string())),
+        Err(wrong) => Err(UsageError(wrong.to_string())),
     }
 }
 

@@ -71,12 +71,14 @@ impl Session {
             return;
         };
         let Ok(mut last_words) = socket.try_clone() else { return };
+        crate::log::write(LogLevel::Notice, "A debugging session started.");
         let reply = match call.mode {
             DebugMode::Copy => self.run_on_copy(&call, socket),
             _ => self.run_here(&call, socket),
         };
         // A client that is gone misses its reply.
         let _ = last_words.write_all(&reply);
+        crate::log::write(LogLevel::Notice, "A debugging session ended.");
     }
 
     fn run_here(&self, call: &DebugCall, socket: BlockingSocket) -> Vec<u8> {
@@ -108,6 +110,22 @@ impl Session {
 fn refusal(socket: BlockingSocket, error: &str) -> Vec<u8> {
     perilune_script::Ldb::refuse(&mut Transport { socket, client: None });
     format!("-{error}\r\n").into_bytes()
+}
+
+/// Runs a command under the debugger on an engine of the caller's, and answers its reply.
+pub(crate) fn run_on(
+    engine: &mut Engine,
+    client: ClientSlot,
+    argv: &[&[u8]],
+    socket: BlockingSocket,
+) -> Vec<u8> {
+    let mut reply = Vec::new();
+    if let Err(error) = socket.set_waits(READ_WAIT, WRITE_WAIT) {
+        return format!("-ERR {error}\r\n").into_bytes();
+    }
+    let transport = Transport { socket, client: None };
+    engine.run_debug_call(client, argv, Box::new(transport), &mut reply);
+    reply
 }
 
 fn run_call(

@@ -214,7 +214,7 @@ impl Environment for ProcessEnvironment {
     }
 
     fn detached(&self) -> Option<Box<dyn Environment>> {
-        Some(Box::new(Detached { system_total: self.system_total }))
+        Some(Box::new(Detached { system_total: self.system_total, log: None }))
     }
 
     fn replication_changed(&mut self) {
@@ -231,13 +231,28 @@ impl Environment for ProcessEnvironment {
 }
 
 /// The process as a private copy of the engine sees it.
-struct Detached {
+pub(crate) struct Detached {
     system_total: usize,
+    /// Gets the lines that would go to the server's log.
+    log: Option<LogSink>,
+}
+
+/// Takes lines of a log.
+pub(crate) type LogSink = Box<dyn Fn(&str) + Send>;
+
+impl Detached {
+    /// A process for an engine without a server, whose log goes to `log`.
+    pub(crate) fn with_log(log: LogSink) -> Self {
+        Detached { system_total: system_memory(), log: Some(log) }
+    }
 }
 
 impl Environment for Detached {
     fn log(&mut self, level: LogLevel, message: &str) {
-        log::write(level, message);
+        match &self.log {
+            Some(log) => log(message),
+            None => log::write(level, message),
+        }
     }
 
     fn memory(&self) -> MemoryFigures {

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config_file;
 mod connection;
 pub mod daemon;
+pub mod dap;
 mod debugger;
 mod env;
 pub mod eval;

@@ -30,6 +30,13 @@ fn main() -> ExitCode {
             }
         }
         Command::Eval { script, keys, args } => return eval(&script, &keys, &args),
+        Command::Dap => {
+            let served =
+                perilune_server::dap::run(std::io::stdin(), std::io::stdout(), script_engines);
+            if let Err(error) = served {
+                return fail(&format!("The debug adapter failed: {error}"));
+            }
+        }
         _ => return fail("this form of the command line is not supported by this build"),
     }
     ExitCode::SUCCESS

@@ -59,6 +59,20 @@ impl BlockingSocket {
         })
     }
 
+    /// Sets the longest waits of a read and a write.
+    pub(crate) fn set_waits(&self, read_wait: Duration, write_wait: Duration) -> io::Result<()> {
+        match self {
+            BlockingSocket::Tcp(stream) => {
+                stream.set_read_timeout(Some(read_wait))?;
+                stream.set_write_timeout(Some(write_wait))
+            }
+            BlockingSocket::Unix(stream) => {
+                stream.set_read_timeout(Some(read_wait))?;
+                stream.set_write_timeout(Some(write_wait))
+            }
+        }
+    }
+
     /// Ends the connection both ways.
     pub(crate) fn shutdown(&self) -> io::Result<()> {
         match self {
@@ -97,22 +111,20 @@ impl Socket {
         read_wait: Duration,
         write_wait: Duration,
     ) -> io::Result<BlockingSocket> {
-        Ok(match self {
+        let socket = match self {
             Socket::Tcp(stream) => {
                 let stream = stream.into_std()?;
                 stream.set_nonblocking(false)?;
-                stream.set_read_timeout(Some(read_wait))?;
-                stream.set_write_timeout(Some(write_wait))?;
                 BlockingSocket::Tcp(stream)
             }
             Socket::Unix(stream) => {
                 let stream = stream.into_std()?;
                 stream.set_nonblocking(false)?;
-                stream.set_read_timeout(Some(read_wait))?;
-                stream.set_write_timeout(Some(write_wait))?;
                 BlockingSocket::Unix(stream)
             }
-        })
+        };
+        socket.set_waits(read_wait, write_wait)?;
+        Ok(socket)
     }
 
     /// Writes a short text if the socket takes it at once, and closes.

@@ -3,6 +3,8 @@
 mod blocking;
 mod busy_scripts;
 mod clients;
+mod dap;
+mod debugger;
 mod differential;
 mod examples;
 mod lifecycle;

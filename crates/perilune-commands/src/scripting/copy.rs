@@ -3,7 +3,8 @@
 //! The data travel as a snapshot in memory, the libraries as their code. Making the snapshot takes
 //! the engine; everything else is done by whoever [builds](EngineCopy::build) the copy, on a
 //! thread of its own. The copy knows one client and neither replicas nor listeners, and what would
-//! reach beyond it is refused by its environment.
+//! reach beyond it is refused by its environment. It follows no master: on a replica, too, a script
+//! may write to its copy.
 
 use super::RestorePolicy;
 use crate::acl::{Acl, User};
@@ -81,7 +82,7 @@ impl Engine {
         // Users come as they are now, not as they were configured.
         let (users, aclfile) = (Vec::new(), String::new());
         Ok(EngineCopy {
-            config: Config { users, aclfile, ..self.config.clone() },
+            config: Config { users, aclfile, replicaof: None, ..self.config.clone() },
             limits: self.limits,
             clock: Arc::clone(&self.clock),
             env,

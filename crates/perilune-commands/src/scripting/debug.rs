@@ -69,7 +69,6 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(client) else { return };
         session.close_after_reply = true;
         let protocol = session.protocol;
-        self.env.log(LogLevel::Notice, "A debugging session started.");
         self.scripting.transport = Some(transport);
         let before = self.current_client.replace(client);
         self.process_parked(client, argv, &mut RespWriter::new(out, protocol));
@@ -77,7 +76,6 @@ impl Engine {
         if let Some(mut unused) = self.scripting.transport.take() {
             Ldb::refuse(&mut *unused);
         }
-        self.env.log(LogLevel::Notice, "A debugging session ended.");
     }
 
     /// Runs a script in a session of the debugger.

@@ -1,0 +1,337 @@
+//! `perilune dap`, driven as an editor drives it.
+
+use perilune_tests::{Server, server_binary};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const SCRIPT: &str = "local a = 1
+local t = {1, {k = 'v'}}
+local function double(x)
+  local y = x * 2
+  return y
+end
+redis.call('set', KEYS[1], ARGV[1])
+a = double(a)
+redis.debug('said', a)
+redis.log(redis.LOG_WARNING, 'logged')
+return redis.call('get', KEYS[1])
+";
+
+/// An editor with its adapter.
+struct Editor {
+    adapter: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    sequence: u64,
+    /// Events that nobody asked for yet.
+    events: Vec<Value>,
+    folder: PathBuf,
+}
+
+impl Editor {
+    fn new(program: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("perilune-dap-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+        std::fs::write(folder.join("script.lua"), program).expect("written");
+        let mut adapter = Command::new(server_binary())
+            .arg("dap")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the adapter starts");
+        let stdin = adapter.stdin.take().expect("a pipe");
+        let stdout = BufReader::new(adapter.stdout.take().expect("a pipe"));
+        Editor { adapter, stdin, stdout, sequence: 0, events: Vec::new(), folder }
+    }
+
+    fn program(&self) -> String {
+        self.folder.join("script.lua").to_string_lossy().into_owned()
+    }
+
+    fn read(&mut self) -> Value {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.stdout.read_line(&mut line).expect("read"), 0, "the adapter ended");
+            match line.trim_end().strip_prefix("Content-Length: ") {
+                Some(number) => length = number.parse().expect("a number"),
+                None if line == "\r\n" => break,
+                None => panic!("no header: {line:?}"),
+            }
+        }
+        let mut body = vec![0; length];
+        self.stdout.read_exact(&mut body).expect("read");
+        serde_json::from_slice(&body).expect("JSON")
+    }
+
+    /// Sends a request and waits for its response.
+    fn request(&mut self, command: &str, arguments: Value) -> Value {
+        self.sequence += 1;
+        let message = json!({
+            "seq": self.sequence, "type": "request", "command": command, "arguments": arguments,
+        });
+        let body = message.to_string();
+        write!(self.stdin, "Content-Length: {}\r\n\r\n{body}", body.len()).expect("written");
+        loop {
+            let message = self.read();
+            if message["type"] == "event" {
+                self.events.push(message);
+                continue;
+            }
+            assert_eq!(message["request_seq"], self.sequence, "{message}");
+            return message;
+        }
+    }
+
+    /// The body of a response to a request that succeeds.
+    fn ask(&mut self, command: &str, arguments: Value) -> Value {
+        let response = self.request(command, arguments);
+        assert_eq!(response["success"], true, "{response}");
+        response["body"].clone()
+    }
+
+    /// The message of a response to a request that fails.
+    fn refused(&mut self, command: &str, arguments: Value) -> String {
+        let response = self.request(command, arguments);
+        assert_eq!(response["success"], false, "{response}");
+        response["message"].as_str().expect("a message").to_owned()
+    }
+
+    /// The body of the next event of a kind; those of others before it are skipped but for output,
+    /// which is returned with it.
+    fn event(&mut self, kind: &str) -> (Value, String) {
+        let mut output = String::new();
+        loop {
+            let event = if self.events.is_empty() { self.read() } else { self.events.remove(0) };
+            if event["event"] == "output" {
+                output.push_str(event["body"]["output"].as_str().expect("text"));
+            }
+            if event["event"] == kind {
+                return (event["body"].clone(), output);
+            }
+        }
+    }
+
+    /// Launches with arguments beside the program, sets breakpoints and starts.
+    fn start(&mut self, mut launch: Value, breakpoints: &[u64]) {
+        let body = self.ask("initialize", json!({ "adapterID": "perilune" }));
+        assert_eq!(body["supportsConfigurationDoneRequest"], true);
+        launch["program"] = self.program().into();
+        self.ask("launch", launch);
+        self.event("initialized");
+        let lines: Vec<_> = breakpoints.iter().map(|line| json!({ "line": line })).collect();
+        let source = json!({ "path": self.program() });
+        let body = self.ask("setBreakpoints", json!({ "source": source, "breakpoints": lines }));
+        assert_eq!(body["breakpoints"].as_array().expect("a list").len(), breakpoints.len());
+        self.ask("configurationDone", json!({}));
+    }
+
+    /// Names of the functions on the stack and their lines.
+    fn stack(&mut self) -> Vec<(String, u64)> {
+        let body = self.ask("stackTrace", json!({ "threadId": 1 }));
+        let frames = body["stackFrames"].as_array().expect("frames").clone();
+        let frame = |frame: &Value| {
+            let name = frame["name"].as_str().expect("a name").to_owned();
+            (name, frame["line"].as_u64().expect("a line"))
+        };
+        frames.iter().map(frame).collect()
+    }
+
+    fn variables(&mut self, reference: &Value) -> Vec<(String, String, Value)> {
+        let body = self.ask("variables", json!({ "variablesReference": reference }));
+        let variable = |variable: &Value| {
+            let text = |name: &str| variable[name].as_str().expect("text").to_owned();
+            (text("name"), text("value"), variable["variablesReference"].clone())
+        };
+        body["variables"].as_array().expect("a list").iter().map(variable).collect()
+    }
+
+    /// The variables of a scope of the innermost function.
+    fn scope(&mut self, name: &str) -> Vec<(String, String, Value)> {
+        let body = self.ask("scopes", json!({ "frameId": 1 }));
+        let scopes = body["scopes"].as_array().expect("a list").clone();
+        let found = scopes.iter().find(|scope| scope["name"] == name).expect("the scope");
+        self.variables(&found["variablesReference"])
+    }
+
+    fn evaluate(&mut self, expression: &str) -> String {
+        let body = self.ask("evaluate", json!({ "expression": expression, "frameId": 1 }));
+        body["result"].as_str().expect("text").to_owned()
+    }
+
+    /// Waits for the end; what the program had to say, and its exit code.
+    fn end(&mut self) -> (String, Value) {
+        let (_, output) = self.event("terminated");
+        let (body, _) = self.event("exited");
+        self.ask("disconnect", json!({}));
+        let status = self.adapter.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+        (output, body["exitCode"].clone())
+    }
+}
+
+impl Drop for Editor {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.adapter.kill();
+        let _ = self.adapter.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn pairs(variables: &[(String, String, Value)]) -> Vec<(&str, &str)> {
+    variables.iter().map(|(name, value, _)| (&**name, &**value)).collect()
+}
+
+/// The tour of a session; what it said.
+fn tour(editor: &mut Editor, launch: Value) -> String {
+    editor.start(launch, &[5, 99]);
+    let (stop, _) = editor.event("stopped");
+    assert_eq!((&stop["reason"], &stop["threadId"]), (&json!("entry"), &json!(1)));
+    assert_eq!(editor.ask("threads", json!({}))["threads"][0]["id"], 1);
+    assert_eq!(editor.stack(), [("top level".to_owned(), 1)]);
+    assert!(editor.refused("evaluate", json!({ "expression": "a" })).contains("nonexistent"));
+
+    editor.ask("continue", json!({ "threadId": 1 }));
+    let (stop, output) = editor.event("stopped");
+    assert_eq!(stop["reason"], "breakpoint");
+    assert_eq!(output, "", "commands are told of while stepping");
+    let frames = [("double".to_owned(), 5), ("top level".to_owned(), 8)];
+    assert_eq!(editor.stack(), frames);
+    assert_eq!(pairs(&editor.scope("Locals")), [("x", "1"), ("y", "2")]);
+    let inputs = editor.scope("KEYS and ARGV");
+    assert_eq!(pairs(&inputs), [("KEYS", r#"{"key"}"#), ("ARGV", r#"{"value"}"#)]);
+    assert_eq!(pairs(&editor.variables(&inputs[0].2)), [("[1]", r#""key""#)]);
+    assert_eq!(editor.evaluate("y"), "2");
+    assert_eq!(editor.evaluate("1 + 1"), "2");
+    assert_eq!(editor.evaluate("redis get key"), r#""value""#);
+    let source = json!({ "path": editor.program() });
+    let body = editor.ask("setBreakpoints", json!({ "source": source, "breakpoints": [] }));
+    assert_eq!(body["breakpoints"], json!([]));
+
+    let mut said = String::new();
+    for (request, line) in [("stepOut", 9), ("next", 10), ("stepIn", 11)] {
+        editor.ask(request, json!({ "threadId": 1 }));
+        let (stop, output) = editor.event("stopped");
+        assert_eq!((&stop["reason"], editor.stack()[0].1), (&json!("step"), line));
+        said.push_str(&output);
+    }
+    assert!(said.contains("line 9: \"said\", 2\n"), "{said}");
+    let locals = editor.scope("Locals");
+    assert_eq!(pairs(&locals)[..2], [("a", "2"), ("t", r#"{1; {["k"]="v"}}"#)]);
+    let inner = editor.variables(&locals[1].2);
+    assert_eq!(pairs(&editor.variables(&inner[1].2)), [(r#"["k"]"#, r#""v""#)]);
+    assert_eq!(pairs(&editor.scope("Replies")), [("get key", r#""value""#)]);
+    assert!(editor.refused("pause", json!({ "threadId": 1 })).contains("stops"));
+
+    editor.ask("next", json!({ "threadId": 1 }));
+    let (output, exit_code) = editor.end();
+    assert_eq!(exit_code, 0);
+    assert!(output.contains("<redis> get key\n<reply> \"value\"\n"), "{output}");
+    assert!(output.ends_with("\"value\"\n"), "{output}");
+    said + &output
+}
+
+fn input() -> Value {
+    json!({ "keys": ["key"], "argv": ["value"] })
+}
+
+#[test]
+fn a_script_is_debugged_on_an_engine_of_the_adapter() {
+    let said = tour(&mut Editor::new(SCRIPT), input());
+    assert!(said.contains("logged"), "{said}");
+}
+
+#[test]
+fn a_script_is_debugged_on_a_server() {
+    let server = Server::start();
+    for (mode, left) in
+        [("yes", perilune_resp::Value::Null), ("sync", perilune_resp::Value::bulk("value"))]
+    {
+        let mut launch = input();
+        launch["server"] = format!("127.0.0.1:{}", server.port()).into();
+        launch["mode"] = mode.into();
+        tour(&mut Editor::new(SCRIPT), launch);
+        assert_eq!(server.connect().run(&["GET", "key"]).expect("a reply"), left);
+    }
+}
+
+#[test]
+fn a_function_is_debugged() {
+    let library = "#!lua name=lib\nredis.register_function('sum', function(keys, args)\n  \
+                   local sum = args[1] + args[2]\n  return sum\nend)";
+    let mut editor = Editor::new(library);
+    let launch = json!({ "function": "sum", "argv": [1, 2], "stopOnEntry": false });
+    editor.start(launch, &[4]);
+    let (stop, _) = editor.event("stopped");
+    assert_eq!(stop["reason"], "breakpoint");
+    assert_eq!(editor.evaluate("sum"), "3");
+    editor.ask("continue", json!({ "threadId": 1 }));
+    assert_eq!(editor.end(), ("(integer) 3\n".to_owned(), json!(0)));
+}
+
+#[test]
+fn a_program_that_fails_says_why() {
+    let mut editor = Editor::new("local a = 1\nerror('oops')");
+    editor.start(json!({ "stopOnEntry": false }), &[]);
+    let (output, exit_code) = editor.end();
+    assert!(output.contains("oops"), "{output}");
+    assert_eq!(exit_code, 1);
+    let mut editor = Editor::new("retur 1");
+    editor.start(json!({}), &[]);
+    let (output, exit_code) = editor.end();
+    assert!(output.contains("Error compiling script"), "{output}");
+    assert_eq!(exit_code, 1);
+}
+
+#[test]
+fn a_program_can_be_ended() {
+    let mut editor = Editor::new(SCRIPT);
+    editor.start(input(), &[]);
+    editor.event("stopped");
+    editor.ask("terminate", json!({}));
+    assert_eq!(editor.end().1, 1);
+    // A program that runs for ever ends with its editor.
+    let mut editor = Editor::new("while true do end");
+    editor.start(json!({ "stopOnEntry": false }), &[]);
+    assert!(editor.refused("stackTrace", json!({})).contains("stand still"));
+    editor.ask("disconnect", json!({}));
+    assert!(editor.adapter.wait().expect("it ends").success());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let mut editor = Editor::new(SCRIPT);
+    let program = editor.program();
+    editor.ask("initialize", json!({}));
+    for (launch, message) in [
+        (json!({}), "needs 'program'"),
+        (json!({ "program": "/nowhere/x.lua" }), "Can't read"),
+        (json!({ "program": program, "keys": "a" }), "list of strings"),
+        (json!({ "program": program, "args": [] }), "does not know 'args'"),
+        (json!({ "program": program, "mode": "sync" }), "with 'server' only"),
+        (json!({ "program": program, "server": "127.0.0.1:1" }), "Can't connect"),
+        (json!({ "program": program, "server": "127.0.0.1:1", "mode": "no" }), "yes or sync"),
+        (json!({ "program": program, "function": "f" }), "Missing library metadata"),
+    ] {
+        let refused = editor.refused("launch", launch);
+        assert!(refused.contains(message), "{refused}");
+    }
+    assert!(editor.refused("configurationDone", json!({})).contains("no program"));
+    assert!(editor.refused("attach", json!({})).contains("not supported"));
+    assert!(editor.refused("variables", json!({ "variablesReference": 7 })).contains("nothing"));
+    editor.ask("launch", json!({ "program": program }));
+    assert!(editor.refused("launch", json!({ "program": program })).contains("already"));
+    let breakpoints = json!([{ "line": 2, "condition": "x" }, { "line": 0 }]);
+    let source = json!({ "path": program });
+    let body =
+        editor.ask("setBreakpoints", json!({ "source": source, "breakpoints": breakpoints }));
+    assert!(body["breakpoints"].as_array().expect("two").iter().all(|it| it["verified"] == false));
+    editor.ask("disconnect", json!({}));
+}
