@@ -29,7 +29,7 @@ pub enum WaitKind {
     Pause,
     /// Replicas to confirm writes (`WAIT`).
     Replicas,
-    /// Disks of replicas to confirm writes (`WAITAOF`), which never happens.
+    /// Disks to have what the client changed (`WAITAOF`).
     Fsync,
     /// The end of the server (`SHUTDOWN`), which closes the connection.
     Exit,
@@ -40,16 +40,12 @@ impl WaitKind {
     pub(crate) fn reply_timeout(self, confirmed: usize, out: &mut dyn ReplyWriter) {
         match self {
             WaitKind::Replicas => out.int(confirmed as i64),
-            WaitKind::Fsync => {
-                out.array(2);
-                out.int(0);
-                out.int(0);
-            }
             WaitKind::List
             | WaitKind::SortedSet
             | WaitKind::Stream
             | WaitKind::Group
             | WaitKind::Pause
+            | WaitKind::Fsync
             | WaitKind::Exit => out.null_array(),
         }
     }

@@ -67,6 +67,7 @@ impl Engine {
                 }
                 if self.clock.monotonic_us().saturating_sub(start_us) > budget_us {
                     self.stats.expired_time_cap_reached += 1;
+                    self.write_effects();
                     return true;
                 }
             }
@@ -74,6 +75,7 @@ impl Engine {
         }
         self.after_command();
         self.send_broadcasts();
+        self.write_effects();
         false
     }
 
@@ -130,6 +132,7 @@ impl Engine {
             self.replication_timers();
             self.save_tick();
             self.shutdown_tick();
+            self.aof_tick();
         }
         self.limit_tracking();
         self.send_broadcasts();

@@ -93,7 +93,9 @@ impl<'e> Ctx<'e> {
 
     /// Whether the command runs inside of `EXEC` or a script and so must not wait.
     pub fn deny_blocking(&mut self) -> bool {
-        self.client == ClientSlot::SCRIPT || self.session().is_none_or(|session| session.in_exec)
+        self.client == ClientSlot::SCRIPT
+            || self.engine.aof.is_replaying()
+            || self.session().is_none_or(|session| session.in_exec)
     }
 
     /// Whether the command repeats what another server did and recorded as an effect.
@@ -111,6 +113,10 @@ impl<'e> Ctx<'e> {
         let now_ms = self.now_ms();
         let db = self.engine.keyspace.db(self.db);
         if db.volatile_len() == 0 || !db.get(key).is_some_and(|entry| entry.is_expired(now_ms)) {
+            return false;
+        }
+        if self.engine.aof.is_replaying() {
+            // What became of the key stands in the file.
             return false;
         }
         if self.engine.replication.is_replica() {
@@ -338,9 +344,11 @@ impl<'e> Ctx<'e> {
     }
 
     /// Whether a key with this deadline is as good as removed. On a replica it is not: the master
-    /// removes it.
+    /// removes it; nor while a file is read back, which tells what became of it.
     pub fn ends_at_once(&self, deadline: i64) -> bool {
-        deadline <= self.now_ms() && !self.engine.replication.is_replica()
+        deadline <= self.now_ms()
+            && !self.engine.replication.is_replica()
+            && !self.engine.aof.is_replaying()
     }
 
     // ---- waiting ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 //! - [`Engine::after_command`] serves the clients that the command made runnable; it runs once per
 //!   top-level command, so a transaction or script is atomic for them, too.
 
+use crate::aof::SafeDisks;
 use crate::args::Args;
 use crate::blocking::{Blocked, UnblockReason, WaitKind};
 use crate::ctx::Ctx;
@@ -151,6 +152,7 @@ impl Engine {
                 let offset = self.replication.offset;
                 self.call(client, id, args, out);
                 self.note_stream_offset(client, offset);
+                self.note_aof_offset(client);
                 self.after_command();
             }
             Ok(Admission::Queue) => self.queue(client, args, out),
@@ -318,7 +320,7 @@ impl Engine {
     /// Why writes are refused because they cannot be kept, if they are.
     #[inline]
     pub(crate) fn disk_refuses_writes(&self) -> Option<CommandError> {
-        self.rdb_refuses_writes()
+        self.rdb_refuses_writes().or_else(|| self.aof_refuses_writes())
     }
 
     /// Refuses what works on data while they are being read.
@@ -478,6 +480,9 @@ impl Engine {
         took_us: u64,
         failed: bool,
     ) {
+        if self.aof.is_replaying() {
+            return;
+        }
         let command = self.commands.get_mut(id);
         command.stats.calls += 1;
         command.stats.usec += took_us;
@@ -674,9 +679,14 @@ impl Engine {
             WaitKind::Replicas => self.count_confirmations(offset),
             _ => 0,
         };
+        let disks = match blocked.kind {
+            WaitKind::Fsync => self.disks_with_effects_of(client),
+            _ => SafeDisks::default(),
+        };
         let Some(session) = self.sessions.get_mut(client) else { return false };
         if session.takes_reply() {
             self.push(client, |out| match reason {
+                UnblockReason::Timeout if blocked.kind == WaitKind::Fsync => disks.reply(out),
                 UnblockReason::Timeout => blocked.kind.reply_timeout(confirmed, out),
                 UnblockReason::Error => out.error(errors::UNBLOCKED.text().as_bytes()),
             });

@@ -11,6 +11,7 @@
 //! [`Environment`], [`Clock`], [`ScriptEngine`], [`BusyPort`].
 
 use crate::acl::{Acl, RuleContext};
+use crate::aof::Aof;
 use crate::blocking::Waiters;
 use crate::client_memory::ClientMemory;
 use crate::clock::Clock;
@@ -28,6 +29,7 @@ use crate::table::CommandTable;
 use crate::tracking::Tracking;
 use ahash::AHashMap;
 use perilune_keyspace::{Bytes, EncodingLimits, Keyspace, Rng};
+use perilune_persist::aof::SyncListener;
 use perilune_persist::{NoStorage, Storage};
 use perilune_script::ScriptEngine;
 use std::sync::Arc;
@@ -119,6 +121,8 @@ pub struct Engine {
     pub persistence: Persistence,
     /// Where durable data lives.
     pub storage: Arc<dyn Storage>,
+    /// The append-only file.
+    pub aof: Aof,
     /// The process around.
     pub env: Box<dyn Environment>,
     /// Serves others while a script is slow.
@@ -131,6 +135,7 @@ pub struct EngineBuilder {
     clock: Arc<dyn Clock>,
     env: Box<dyn Environment>,
     storage: Arc<dyn Storage>,
+    sync_listener: SyncListener,
     engines: Vec<Box<dyn ScriptEngine>>,
     seed: u64,
     busy_port: Option<Box<dyn BusyPort>>,
@@ -140,7 +145,16 @@ impl EngineBuilder {
     /// Starts from what every engine needs.
     pub fn new(config: Config, clock: Arc<dyn Clock>, env: Box<dyn Environment>) -> Self {
         let storage = Arc::new(NoStorage);
-        EngineBuilder { config, clock, env, storage, engines: Vec::new(), seed: 0, busy_port: None }
+        EngineBuilder {
+            config,
+            clock,
+            env,
+            storage,
+            sync_listener: Arc::new(|_| {}),
+            engines: Vec::new(),
+            seed: 0,
+            busy_port: None,
+        }
     }
 
     /// Adds a script engine. The first one runs scripts without a `#!` line.
@@ -154,6 +168,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = storage;
+        self
+    }
+
+    /// Tells how far the append-only file is safe, from the thread that makes it so; see
+    /// [`Engine::reply_barrier`].
+    #[must_use]
+    pub fn sync_listener(mut self, listener: SyncListener) -> Self {
+        self.sync_listener = listener;
         self
     }
 
@@ -221,6 +243,7 @@ impl EngineBuilder {
             cron_paused: false,
             persistence: Persistence::default(),
             storage: self.storage,
+            aof: Aof::new(self.sync_listener),
             env: self.env,
             busy_port: self.busy_port,
             clock: self.clock,
@@ -386,6 +409,7 @@ impl Engine {
 
     /// Ends a client's batch of so many commands: what was gathered over it is sent.
     pub fn end_batch(&mut self, client: ClientSlot, commands: usize, out: &mut Vec<u8>) {
+        self.write_effects();
         let took_us = self.mono_us.saturating_sub(self.batch_started_us);
         self.stats.loops.batch(took_us, commands as u64);
         if self.replication.ask_replicas {

@@ -40,6 +40,16 @@ pub struct ShutdownRequest {
     pub force: bool,
 }
 
+/// A thread of the process for work that would hold up everybody else. The jobs of one lane run in
+/// their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Makes the append-only file safe.
+    Sync,
+    /// Makes and removes files.
+    Files,
+}
+
 /// The process around the engine.
 pub trait Environment: Send {
     /// Writes a log line.
@@ -69,6 +79,17 @@ pub trait Environment: Send {
     /// Waits until everything given to [`dispose`](Self::dispose) is dropped, but not longer than
     /// this many microseconds.
     fn await_disposals(&mut self, _at_most_us: u64) {}
+
+    /// Runs a job that waits for a disk, without holding the engine. Where there are no threads it
+    /// runs here and now.
+    fn run_aside(&mut self, lane: Lane, job: Box<dyn FnOnce() + Send>) {
+        let _ = lane;
+        job();
+    }
+
+    /// Ends the process at once, as a failure: a promise to clients cannot be kept. Where there is no
+    /// process the engine just acknowledges nothing any more.
+    fn abort(&mut self) {}
 
     /// Makes changed parameters take effect outside of the engine (listeners, limits, log). An
     /// error text undoes the change.

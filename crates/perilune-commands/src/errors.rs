@@ -258,8 +258,17 @@ texts! {
     PAYLOAD_FORMAT = "ERR Bad data format";
     /// `SORT` by numbers of something that is none.
     SORT_NOT_A_NUMBER = "ERR One or more scores can't be converted into double";
+    /// `DEBUG LOADAOF` that failed.
+    LOADAOF_FAILED = "ERR Error trying to load the AOF files, check server logs.";
+    /// `BGREWRITEAOF` during another one.
+    REWRITE_RUNNING = "ERR Background append only file rewriting already in progress";
     /// `WAITAOF` for the file of a server that writes none.
     WAITAOF_WITHOUT_AOF = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+}
+
+/// A write while the append-only file cannot take it.
+pub fn aof_write_failed(reason: &str) -> CommandError {
+    CommandError::owned(format!("MISCONF Errors writing to the AOF file: {reason}"))
 }
 
 /// `EXPIRE` with an option it does not have.

@@ -9,6 +9,7 @@
 //! [`perilune_script::ScriptEngine`].
 
 pub mod acl;
+pub mod aof;
 pub mod args;
 pub mod blocking;
 pub mod client_memory;

@@ -25,6 +25,9 @@ use crate::table::CommandId;
 use perilune_resp::ReplyWriter;
 use perilune_script::ReplFlags;
 
+/// Room for effects that is kept from one batch to the next, bytes.
+const PENDING_KEEP: usize = 64 * 1024;
+
 /// Most members one `SREM` names that stands for `SPOP` with a count.
 pub(crate) const SREM_MEMBERS_MAX: usize = 1024;
 
@@ -56,6 +59,16 @@ pub struct AofFeed {
     pub pending: Vec<u8>,
     /// Database that the file has selected; none: a new file.
     selected: Option<usize>,
+    /// Unix time that was annotated last, seconds.
+    annotated_s: i64,
+}
+
+impl AofFeed {
+    /// Forgets what the file has now.
+    pub(crate) fn taken(&mut self) {
+        self.pending.clear();
+        self.pending.shrink_to(PENDING_KEEP);
+    }
 }
 
 /// The effects of the running unit and the state of the stream.
@@ -72,13 +85,15 @@ pub struct Propagation {
     selected: Option<usize>,
     /// The append-only file, while there is one.
     pub aof: Option<AofFeed>,
+    /// Nobody hears of anything: commands are run that a file tells of.
+    pub(crate) muted: bool,
 }
 
 impl Propagation {
     /// Whether nobody wants to know what commands change.
     #[inline]
     pub(crate) fn is_silent(&self) -> bool {
-        !self.for_replicas && self.aof.is_none()
+        self.muted || (!self.for_replicas && self.aof.is_none())
     }
 
     /// Records effects for the replication stream, or does not.
@@ -103,7 +118,7 @@ impl Propagation {
     /// Hands effects to the append-only file from now on, which begins without a database.
     pub fn open_aof(&mut self) {
         let pending = self.aof.take().map(|feed| feed.pending).unwrap_or_default();
-        self.aof = Some(AofFeed { pending, selected: None });
+        self.aof = Some(AofFeed { pending, ..AofFeed::default() });
     }
 
     /// Keeps the running command out of the record.
@@ -274,6 +289,7 @@ impl Engine {
             return;
         }
         if let Some(mut feed) = self.propagation.aof.take() {
+            self.annotate_time(&mut feed);
             let (selected, pending) = (feed.selected, &mut feed.pending);
             feed.selected =
                 self.propagation.write_unit(ReplFlags::AOF, together, selected, pending);
@@ -290,6 +306,19 @@ impl Engine {
         }
         self.propagation.ops.clear();
         self.propagation.bytes.clear();
+    }
+
+    /// Tells the time in the append-only file, once a second at most, if the configuration wants it.
+    fn annotate_time(&self, feed: &mut AofFeed) {
+        let now_s = self.now_us / 1_000_000;
+        let for_file = |op: &Op| op.sinks.intersects(ReplFlags::AOF);
+        if self.config.aof_timestamp_enabled
+            && feed.annotated_s < now_s
+            && self.propagation.ops.iter().any(for_file)
+        {
+            feed.annotated_s = now_s;
+            perilune_persist::aof::append_timestamp(&mut feed.pending, now_s);
+        }
     }
 
     /// Ends a unit that a panic cut short: what it did is done.

@@ -208,6 +208,8 @@ pub struct Session {
     pub(crate) memory_class: Option<u32>,
     /// Asks the connection to give memory back.
     pub tidy: Option<Tidy>,
+    /// Offset of the append-only stream after its last command.
+    pub aof_offset: u64,
     /// Commands run.
     pub commands: u64,
     /// Since when the output is over its soft limit, milliseconds.
@@ -267,6 +269,7 @@ impl Session {
             counted_memory: 0,
             memory_class: None,
             tidy: None,
+            aof_offset: 0,
             commands: 0,
             soft_limit_since_ms: None,
             waker,

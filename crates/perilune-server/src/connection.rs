@@ -15,6 +15,7 @@ use crate::gate::Gate;
 use crate::input::Input;
 use crate::socket::Socket;
 use parking_lot::Mutex;
+use perilune_commands::blocking::WaitKind;
 use perilune_commands::owned_args::ArgVec;
 use perilune_commands::session::{BufferFigures, ClientSlot, Tidy, Waker};
 use perilune_commands::{Engine, Flow};
@@ -151,6 +152,10 @@ pub(crate) struct State {
     more: bool,
     /// The memory of clients is limited.
     counts_memory: bool,
+    /// The replies may leave when the append-only file is safe up to here.
+    barrier: Option<u64>,
+    /// The client waits for the append-only file to be safe up to here.
+    sync_wait: Option<u64>,
 }
 
 impl State {
@@ -184,6 +189,8 @@ impl State {
             kill: false,
             more: false,
             counts_memory: false,
+            barrier: None,
+            sync_wait: None,
         }
     }
 
@@ -299,6 +306,7 @@ impl State {
     /// Notes what the connection must know until its next visit, and tells the engine the same.
     fn take_leave(&mut self, engine: &mut Engine) {
         self.now_ms = engine.now_ms();
+        self.barrier = engine.reply_barrier();
         let query_limit = engine.config.client_query_buffer_limit;
         let bulk_bytes_max = engine.config.proto_max_bulk_len as i64;
         let auth_required = engine.auth_required(self.slot);
@@ -313,6 +321,8 @@ impl State {
             self.authenticated = !auth_required;
             self.deadline_ms = session.blocked.as_ref().and_then(|blocked| blocked.deadline_ms);
             self.kill = session.killed;
+            let waits = session.blocked.as_ref().is_some_and(|b| b.kind == WaitKind::Fsync);
+            self.sync_wait = waits.then_some(session.aof_offset);
             // A queued transaction is input that is not used up yet.
             let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
             self.query_limit = query_limit.saturating_sub(queued);
@@ -445,6 +455,12 @@ async fn execute(gate: &Gate, state: Box<State>) -> Box<State> {
     if let Some(start) = state.reply_start.take() {
         state.fail(start);
     }
+    if let Some(offset) = state.sync_wait.take() {
+        tokio::spawn(answer_when_synced(gate.clone(), offset));
+    }
+    if let Some(offset) = state.barrier.take() {
+        gate.until_synced(offset).await;
+    }
     state
 }
 
@@ -459,6 +475,12 @@ async fn answer(socket: &mut Socket, gate: &Gate, mut state: Box<State>) -> (Box
     }
     let goes_on = !state.kill;
     (state, goes_on)
+}
+
+/// Has the clients answered that wait for the append-only file to be safe, this one among them.
+async fn answer_when_synced(gate: Gate, offset: u64) {
+    gate.until_synced(offset).await;
+    gate.run((), |_, engine| engine.serve_sync_waiters()).await;
 }
 
 async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bell) -> Box<State> {

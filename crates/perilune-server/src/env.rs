@@ -8,7 +8,9 @@ use crate::memory;
 use crate::process;
 use nix::sys::resource::{UsageWho, getrusage};
 use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
-use perilune_commands::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
+use perilune_commands::environment::{
+    CpuFigures, Environment, Lane, MemoryFigures, ShutdownRequest,
+};
 use perilune_script::LogLevel;
 use std::any::Any;
 use std::io::{Read, Write};
@@ -38,10 +40,26 @@ const DETACHED: &str = "a copy of the data can't change the server";
 /// How long to sleep between two looks at the background thread's work.
 const DISPOSAL_STEP: Duration = Duration::from_micros(100);
 
+/// Work for a thread that may wait for a disk.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Starts a thread that runs jobs one after the other.
+fn start_lane(name: &str) -> std::io::Result<mpsc::Sender<Job>> {
+    let (sender, jobs) = mpsc::channel::<Job>();
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        for job in jobs {
+            job();
+        }
+    })?;
+    Ok(sender)
+}
+
 /// The real process.
 pub(crate) struct ProcessEnvironment {
     requests: UnboundedSender<Request>,
     garbage: mpsc::Sender<Box<dyn Any + Send>>,
+    syncs: mpsc::Sender<Job>,
+    files: mpsc::Sender<Job>,
     pending: Arc<AtomicUsize>,
     config_file: Option<String>,
     system_total: usize,
@@ -73,6 +91,8 @@ impl ProcessEnvironment {
         Ok(ProcessEnvironment {
             requests,
             garbage,
+            syncs: start_lane("aof-sync")?,
+            files: start_lane("aof-files")?,
             pending,
             config_file,
             system_total: system_memory(),
@@ -151,6 +171,21 @@ impl Environment for ProcessEnvironment {
         while self.pending_disposals() > 0 && started.elapsed() < at_most {
             std::thread::sleep(DISPOSAL_STEP);
         }
+    }
+
+    fn run_aside(&mut self, lane: Lane, job: Job) {
+        let sender = match lane {
+            Lane::Sync => &self.syncs,
+            Lane::Files => &self.files,
+        };
+        if let Err(refused) = sender.send(job) {
+            // The thread is gone; late is better than never.
+            (refused.0)();
+        }
+    }
+
+    fn abort(&mut self) {
+        std::process::exit(1);
     }
 
     fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String> {

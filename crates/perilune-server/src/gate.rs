@@ -18,11 +18,13 @@
 use parking_lot::Mutex;
 use perilune_commands::Engine;
 use perilune_commands::environment::BusyPort;
+use perilune_persist::aof::SyncListener;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long to wait for the lock before looking whether a script is slow.
 const LOCK_WAIT: Duration = Duration::from_millis(5);
@@ -54,6 +56,7 @@ impl Queue {
 pub struct Gate {
     engine: Arc<Mutex<Engine>>,
     queue: Arc<Queue>,
+    synced: watch::Receiver<u64>,
 }
 
 /// The script's end of the gate, to be given to the engine's builder.
@@ -64,11 +67,13 @@ pub(crate) struct Port {
 /// A gate is made in two steps because the engine holds the [`Port`].
 pub(crate) struct GateBuilder {
     queue: Arc<Queue>,
+    synced: Arc<watch::Sender<u64>>,
 }
 
 impl Default for GateBuilder {
     fn default() -> Self {
-        GateBuilder { queue: Arc::new(Queue::default()) }
+        let synced = Arc::new(watch::Sender::new(0));
+        GateBuilder { queue: Arc::new(Queue::default()), synced }
     }
 }
 
@@ -78,9 +83,18 @@ impl GateBuilder {
         Port { queue: Arc::clone(&self.queue) }
     }
 
+    /// What the engine tells how far its append-only file is safe.
+    pub(crate) fn sync_listener(&self) -> SyncListener {
+        let synced = Arc::clone(&self.synced);
+        Arc::new(move |offset| {
+            synced.send_replace(offset);
+        })
+    }
+
     /// Puts the engine behind the gate.
     pub(crate) fn build(self, engine: Engine) -> Gate {
-        Gate { engine: Arc::new(Mutex::new(engine)), queue: self.queue }
+        let synced = self.synced.subscribe();
+        Gate { engine: Arc::new(Mutex::new(engine)), queue: self.queue, synced }
     }
 }
 
@@ -158,6 +172,15 @@ impl Gate {
             result
         });
         aside.await.map_err(std::io::Error::other)
+    }
+
+    /// Waits until the append-only file is safe up to `offset`.
+    pub(crate) async fn until_synced(&self, offset: u64) {
+        let mut synced = self.synced.clone();
+        if synced.wait_for(|synced| *synced >= offset).await.is_err() {
+            // Nobody will say it any more: the server is ending.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Takes the engine for as long as the guard lives, waiting for a slow script to end. For

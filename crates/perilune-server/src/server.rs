@@ -56,6 +56,7 @@ impl Server {
         let gate = GateBuilder::default();
         let mut builder = EngineBuilder::new(config.clone(), Arc::clone(&clock), Box::new(process))
             .storage(Arc::new(FileStorage))
+            .sync_listener(gate.sync_listener())
             .seed(random_seed(&*clock))
             .busy_port(Box::new(gate.port()));
         for engine in engines {

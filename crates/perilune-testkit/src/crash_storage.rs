@@ -22,6 +22,10 @@ struct State {
     files: Vec<Content>,
     /// Number of crashes so far; files opened before one are dead.
     life: usize,
+    /// The power fails instead of the step that follows so many.
+    steps_left: Option<usize>,
+    /// There is no power.
+    dark: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +50,8 @@ impl CrashStorage {
     pub fn crash_keeping(&self, bytes: usize) {
         let mut state = self.lock();
         state.life += 1;
+        state.dark = false;
+        state.steps_left = None;
         state.names = state.safe_names.clone();
         for content in &mut state.files {
             let safe = content.safe.len();
@@ -58,8 +64,34 @@ impl CrashStorage {
         }
     }
 
+    /// Lets the power fail in the place of a step: after so many more creations, writes, syncs,
+    /// renames and removals. Then everything fails until [`crash`](Self::crash) or
+    /// [`crash_keeping`](Self::crash_keeping) is called, which brings the power back.
+    pub fn fail_power_after(&self, steps: usize) {
+        self.lock().steps_left = Some(steps);
+    }
+
+    /// Whether the power has failed.
+    pub fn is_dark(&self) -> bool {
+        self.lock().dark
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, for a step that changes something.
+    fn step(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        match &mut state.steps_left {
+            Some(0) => state.dark = true,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        if state.dark {
+            return Err(io::Error::other("there is no power"));
+        }
+        Ok(state)
     }
 
     fn handle(&self, file: usize, life: usize, mode: Mode) -> Box<dyn StorageFile> {
@@ -97,7 +129,7 @@ impl Storage for CrashStorage {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let (file, life) = {
-            let mut state = self.lock();
+            let mut state = self.step()?;
             let file = state.find_or_create(path);
             state.files[file].bytes.clear();
             (file, state.life)
@@ -107,7 +139,7 @@ impl Storage for CrashStorage {
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let (file, life) = {
-            let mut state = self.lock();
+            let mut state = self.step()?;
             (state.find_or_create(path), state.life)
         };
         Ok(self.handle(file, life, Mode::Write))
@@ -118,18 +150,18 @@ impl Storage for CrashStorage {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = self.step()?;
         let file = state.names.remove(from).map_or_else(not_found, Ok)?;
         state.names.insert(to.to_owned(), file);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.lock().names.remove(path).map_or_else(not_found, |_| Ok(()))
+        self.step()?.names.remove(path).map_or_else(not_found, |_| Ok(()))
     }
 
     fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = self.step()?;
         let file = state.find(path)?;
         let content = &mut state.files[file];
         content.bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
@@ -149,7 +181,7 @@ impl Storage for CrashStorage {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = self.step()?;
         let inside = |path: &Path| {
             let parent = path.parent().unwrap_or(Path::new(""));
             parent == folder || (parent.as_os_str().is_empty() && folder == Path::new("."))
@@ -184,7 +216,10 @@ struct Handle {
 
 impl Handle {
     fn content<R>(&self, mode: Mode, work: impl FnOnce(&mut Content) -> R) -> io::Result<R> {
-        let mut state = self.storage.lock();
+        let mut state = match mode {
+            Mode::Read => self.storage.lock(),
+            Mode::Write => self.storage.step()?,
+        };
         if state.life != self.life {
             return Err(io::Error::other("the machine has crashed since"));
         }
@@ -226,7 +261,7 @@ impl StorageFile for Handle {
     }
 
     fn size(&self) -> io::Result<u64> {
-        self.content(self.mode, |content| content.bytes.len() as u64)
+        Ok(self.storage.lock().files[self.file].bytes.len() as u64)
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {

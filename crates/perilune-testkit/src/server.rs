@@ -89,6 +89,16 @@ impl TestServer {
         self.run(client, argv).unwrap_or_else(|| panic!("the client waits"))
     }
 
+    /// The reply that a client got that waited, if it got one since it was last asked.
+    ///
+    /// # Panics
+    /// When more than one came, or one that breaks the protocol.
+    pub fn late(&mut self, client: Client) -> Option<Value> {
+        let mut out = Vec::new();
+        self.engine.visit(client.0, &mut out);
+        one_reply(&out)
+    }
+
     /// Lets time pass: waits that are over end, keys that are due expire.
     pub fn advance_ms(&mut self, ms: u64) {
         self.clock.advance_us(ms * 1000);

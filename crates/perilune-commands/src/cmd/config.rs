@@ -180,6 +180,7 @@ impl Engine {
             return Err(wire(ConfigError::refused(name, reason)));
         }
         self.apply_parameters(&before, &changed);
+        self.apply_aof_parameters(self.sessions.get(client).is_some_and(|s| s.in_exec));
         Ok(())
     }
 

@@ -47,6 +47,18 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
             out.ok();
             Ok(())
         }
+        (b"aof-flush-sleep", 3) => {
+            let micros = args.int_in(2, 0..=i64::from(u32::MAX), errors::OUT_OF_RANGE)?;
+            ctx.engine.aof.flush_sleep = Duration::from_micros(micros as u64);
+            out.ok();
+            Ok(())
+        }
+        (b"loadaof", 2) => {
+            ctx.propagate_nothing();
+            ctx.engine.reload_append_only()?;
+            out.ok();
+            Ok(())
+        }
         (b"reload", _) => reload(ctx, args, out),
         (b"set-active-expire", 3) => {
             ctx.engine.active_expire = args.int(2)? != 0;
@@ -289,6 +301,8 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
         args,
         out,
         &[
+            "AOF-FLUSH-SLEEP <microsec>",
+            "    Wait before every write to the append-only file.",
             "CONFIG-REWRITE-FORCE-ALL",
             "    Write every parameter to the configuration file, defaults included.",
             "DIGEST",
@@ -299,6 +313,8 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
             "    Answer with this error.",
             "HTSTATS <dbid>",
             "    Describe the hash table of a database.",
+            "LOADAOF",
+            "    Forget all data and read the append-only file.",
             "LISTPACK <key>",
             "    Show the bytes of a value that is encoded as a listpack.",
             "LOG <message>",

@@ -209,7 +209,7 @@ fn memory(engine: &mut Engine, text: &mut String) {
         mem_clients_slaves: replicas,
         mem_clients_normal: clients,
         mem_cluster_links: 0,
-        mem_aof_buffer: 0,
+        mem_aof_buffer: engine.aof_figures().pending_bytes,
         mem_allocator: "jemalloc",
         active_defrag_running: 0,
         lazyfree_pending_objects: engine.env.pending_disposals(),
@@ -267,10 +267,8 @@ fn persistence(engine: &mut Engine, text: &mut String) {
         rdb_last_cow_size: last_early_bytes,
         rdb_last_load_keys_expired: keys_expired,
         rdb_last_load_keys_loaded: keys_loaded,
-        aof_enabled: 0,
-        aof_rewrite_in_progress: 0,
-        aof_rewrite_scheduled: 0,
     );
+    append_only_file(engine, text);
     loading(engine, text);
 }
 
@@ -286,6 +284,33 @@ fn loading(engine: &Engine, text: &mut String) {
         loading_loaded_perc: format_args!("{:.2}", ratio(loaded as usize, total as usize) * 100.0),
         loading_eta_seconds: loading.eta_s(engine.now_us / 1_000_000),
     );
+}
+
+fn append_only_file(engine: &Engine, text: &mut String) {
+    let word = |ok: bool| if ok { "ok" } else { "err" };
+    let aof = engine.aof_figures();
+    fields!(text,
+        aof_enabled: u8::from(aof.enabled),
+        aof_rewrite_in_progress: u8::from(aof.rewriting),
+        aof_rewrite_scheduled: u8::from(aof.scheduled),
+        aof_last_rewrite_time_sec: aof.last_rewrite_took_s,
+        aof_current_rewrite_time_sec: aof.rewrite_takes_s,
+        aof_last_bgrewrite_status: word(aof.last_rewrite_ok),
+        aof_rewrites: aof.rewrites,
+        aof_rewrites_consecutive_failures: aof.failures_in_a_row,
+        aof_last_write_status: word(aof.last_write_ok),
+        aof_last_cow_size: 0,
+    );
+    if aof.enabled {
+        fields!(text,
+            aof_current_size: aof.current_bytes,
+            aof_base_size: aof.base_bytes,
+            aof_pending_rewrite: u8::from(aof.scheduled),
+            aof_buffer_length: aof.pending_bytes,
+            aof_pending_bio_fsync: u8::from(aof.syncing),
+            aof_delayed_fsync: aof.delayed_syncs,
+        );
+    }
 }
 
 fn stats(engine: &mut Engine, text: &mut String) {

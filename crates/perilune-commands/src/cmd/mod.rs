@@ -1,6 +1,7 @@
 //! The commands, a file per group: each row of the table beside its handler.
 
 mod acl;
+mod aof;
 mod bitmap;
 pub(crate) mod client;
 mod cluster;
@@ -50,6 +51,7 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     cluster::COMMANDS,
     command::COMMANDS,
     connection::COMMANDS,
+    aof::COMMANDS,
     config::COMMANDS,
     geo::points::COMMANDS,
     geo::search::COMMANDS,

@@ -422,8 +422,7 @@ parameters! {
     appendfilename: String = String::from("appendonly.aof"); "appendfilename" IMMUTABLE
         => text(check::appendfilename);
     appendfsync: AppendFsync = AppendFsync::Everysec; "appendfsync" NONE => choice;
-    appendonly: bool = false; "appendonly" DENY_LOADING => yesno
-        only ["no"] "append only files are not supported by this build";
+    appendonly: bool = false; "appendonly" DENY_LOADING => yesno;
     auto_aof_rewrite_min_size: u64 = 67_108_864; "auto-aof-rewrite-min-size" NONE
         => memory(0, I64_MAX);
     auto_aof_rewrite_percentage: u32 = 100; "auto-aof-rewrite-percentage" NONE => int(0, I32_MAX);

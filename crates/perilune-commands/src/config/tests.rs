@@ -176,8 +176,10 @@ fn errors_of_set() {
             ),
         ),
         (
-            &[("appendonly", "yes")],
-            format!("{prefix} 'appendonly') - append only files are not supported by this build"),
+            &[("activedefrag", "yes")],
+            format!(
+                "{prefix} 'activedefrag') - active defragmentation is not supported by this build"
+            ),
         ),
         (
             &[("slave-priority", "-1")],

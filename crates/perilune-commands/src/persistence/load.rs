@@ -1,5 +1,6 @@
 //! Reading the snapshot file: at start in slices, and for `DEBUG RELOAD`.
 
+use crate::aof::{AofLoader, LoadFailed};
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::frequency;
@@ -24,6 +25,9 @@ type Reader = SnapshotReader<BufReader<Box<dyn StorageFile>>>;
 #[derive(Debug)]
 pub struct Loading {
     reader: Option<Reader>,
+    /// It is the append-only file that is read.
+    append_only: Option<Box<AofLoader>>,
+    is_append_only: bool,
     /// Size of the file.
     pub total_bytes: u64,
     /// Bytes read.
@@ -66,6 +70,11 @@ impl Engine {
         self.follow_wall_clock();
         let now_s = self.now_us / 1_000_000;
         self.persistence.last_save_s = now_s;
+        if self.config.appendonly {
+            // It is opened when the server is up: what is wrong with it takes its time to tell.
+            self.persistence.loading = Some(self.loading_of_append_only());
+            return Ok(());
+        }
         let path = self.data_path(&self.config.dbfilename);
         match self.storage.exists(&path) {
             Ok(false) => return Ok(()),
@@ -76,6 +85,8 @@ impl Engine {
         let (total_bytes, file) = opened.map_err(|error| self.fatal_load(&error.to_string()))?;
         let mut loading = Loading {
             reader: None,
+            append_only: None,
+            is_append_only: false,
             total_bytes,
             loaded_bytes: 0,
             used_memory: 0,
@@ -95,6 +106,9 @@ impl Engine {
 
     /// Goes on reading for about `budget_us`. False when nothing is left to read.
     pub fn load_cycle(&mut self, budget_us: u64) -> Result<bool, String> {
+        if self.persistence.loading.as_ref().is_some_and(|loading| loading.is_append_only) {
+            return self.load_append_only_cycle(budget_us);
+        }
         let Some(mut loading) = self.persistence.loading.take() else { return Ok(false) };
         self.follow_wall_clock();
         let outcome = self.load_slice(&mut loading, budget_us);
@@ -111,6 +125,91 @@ impl Engine {
                 Err(self.unreadable(&error, offset, key.as_deref()))
             }
         }
+    }
+
+    fn loading_of_append_only(&self) -> Loading {
+        Loading {
+            reader: None,
+            append_only: None,
+            is_append_only: true,
+            total_bytes: 0,
+            loaded_bytes: 0,
+            used_memory: 0,
+            started_s: self.now_us / 1_000_000,
+            started_us: self.clock.monotonic_us(),
+            steps: 0,
+            key_delay_us: u64::try_from(self.config.key_load_delay).unwrap_or(0),
+        }
+    }
+
+    /// Goes on reading the append-only file for about `budget_us`; at its end it is opened for what
+    /// follows. The loading stays known meanwhile, for those who come while a script is slow.
+    fn load_append_only_cycle(&mut self, budget_us: u64) -> Result<bool, String> {
+        self.follow_wall_clock();
+        let more = self.load_append_only_slice(budget_us).map_err(|error| error.to_string())?;
+        if !more {
+            self.persistence.loading = None;
+            self.open_append_only_file().inspect_err(|error| {
+                self.env.log(LogLevel::Warning, error);
+            })?;
+        }
+        Ok(more)
+    }
+
+    fn load_append_only_slice(&mut self, budget_us: u64) -> Result<bool, LoadFailed> {
+        let Some(loading) = &mut self.persistence.loading else { return Ok(false) };
+        let (started_us, delay_us) = (loading.started_us, loading.key_delay_us);
+        let mut steps = loading.steps;
+        let mut loader = match loading.append_only.take() {
+            Some(loader) => loader,
+            None => Box::new(AofLoader::new(self)?),
+        };
+        let start_us = self.clock.monotonic_us();
+        let mut now_us = start_us;
+        let mut more = true;
+        while more && now_us.saturating_sub(start_us) <= budget_us {
+            let due = now_us.saturating_sub(started_us).checked_div(delay_us);
+            if due.is_some_and(|due| steps > due) {
+                break;
+            }
+            let count = if delay_us > 0 { 1 } else { KEYS };
+            more = loader.step(self, count)?;
+            steps += count as u64;
+            now_us = self.clock.monotonic_us();
+        }
+        if let Some(loading) = &mut self.persistence.loading {
+            loading.steps = steps;
+            loading.total_bytes = loader.total_bytes();
+            loading.loaded_bytes = loader.loaded_bytes();
+            loading.append_only = Some(loader);
+        }
+        Ok(more)
+    }
+
+    /// `DEBUG LOADAOF`: forgets all data and reads the append-only file.
+    pub(crate) fn reload_append_only(&mut self) -> Result<(), CommandError> {
+        if self.persistence.loading.is_some() {
+            return Err(errors::LOADAOF_FAILED);
+        }
+        self.write_aof(true);
+        let feed = self.propagation.aof.take();
+        self.flush_all(false);
+        self.flush_libraries(false);
+        self.persistence.loading = Some(self.loading_of_append_only());
+        let outcome = loop {
+            match self.load_append_only_slice(u64::MAX) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.persistence.loading = None;
+        self.propagation.aof = feed;
+        self.aof_was_reloaded();
+        self.dirty = 0;
+        outcome.map_err(|_| errors::LOADAOF_FAILED)?;
+        self.env.log(LogLevel::Notice, "Append Only File loaded by DEBUG LOADAOF");
+        Ok(())
     }
 
     fn load_slice(&mut self, loading: &mut Loading, budget_us: u64) -> Result<Slice, ReadError> {
@@ -196,6 +295,14 @@ impl Engine {
         let outcome = self.restore_libraries(client, &payload, policy);
         self.dirty = dirty;
         outcome
+    }
+
+    /// Takes over what a base of the append-only file held besides keys.
+    pub(crate) fn take_over_loaded(&mut self, loaded: &Loaded) -> Result<(), CommandError> {
+        self.log_writer(&loaded.writer);
+        self.adopt_libraries(ClientSlot::SCRIPT, loaded, RestorePolicy::Append)?;
+        self.log_loaded(loaded);
+        Ok(())
     }
 
     fn log_writer(&mut self, writer: &Writer) {

@@ -60,6 +60,10 @@ impl Engine {
     /// more and the server must end; after `Err` it goes on.
     pub fn finish_shutdown(&mut self, request: ShutdownRequest) -> Result<(), ()> {
         self.env.log(LogLevel::Notice, "User requested shutdown...");
+        if !self.finish_append_only(request.force) {
+            self.shutdown_failed();
+            return Err(());
+        }
         if self.persistence.job.is_some() {
             let message = "There is a snapshot being made. Giving it up.";
             self.env.log(LogLevel::Warning, message);

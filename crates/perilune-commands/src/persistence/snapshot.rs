@@ -22,6 +22,8 @@ const QUEUED_BYTES_MAX: usize = 4 << 20;
 pub enum Purpose {
     /// The snapshot file.
     Save,
+    /// The base of the append-only file.
+    Rewrite,
 }
 
 /// How a snapshot goes on.
@@ -127,7 +129,7 @@ impl Engine {
     }
 
     /// The codes of the function libraries.
-    pub(super) fn library_codes(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn library_codes(&self) -> Vec<Vec<u8>> {
         self.scripting.libraries().iter().map(|library| library.code.to_vec()).collect()
     }
 
@@ -184,6 +186,7 @@ impl Engine {
         }
         match job.purpose {
             Purpose::Save => self.save_ended(&job, outcome),
+            Purpose::Rewrite => self.rewrite_ended(outcome),
         }
         Pace::Idle
     }

@@ -431,6 +431,7 @@ impl Engine {
             self.waiters.db_changed(db);
         }
         self.replication.own_volatile.clear();
+        self.restart_append_only();
     }
 
     /// Whether commands of the master have to wait: a slow script must not be cut in half by them.
@@ -521,6 +522,7 @@ impl Engine {
 
     /// Ends a batch of the master's commands: this server's replicas get them.
     pub fn end_master_batch(&mut self, client: ClientSlot, out: &mut Vec<u8>) -> Flow {
+        self.write_effects();
         self.wake_replicas();
         self.send_broadcasts();
         self.visit(client, out)

@@ -4,16 +4,53 @@
 //! back never takes long at once. Types without a command that takes their elements in this way
 //! are restored from the payload of `DUMP`.
 
+use super::record::append_timestamp;
+use crate::snapshot::SnapshotFormat;
 use perilune_keyspace::{Hash, KeyEntry, List, LpValue, Set, Value, ZSet};
-use perilune_rdb::dump_payload;
+use perilune_rdb::{Meta, dump_payload};
 use perilune_resp::{encode_request, format_double};
 use std::ops::ControlFlow;
 
 /// Elements per command.
 const ITEMS_MAX: usize = 64;
 
+/// A base of commands.
+#[derive(Debug, Default)]
+pub struct CommandFormat {
+    timestamp: bool,
+    selected: Option<usize>,
+}
+
+impl CommandFormat {
+    /// The format of a base that begins with its time if `timestamp`.
+    pub fn new(timestamp: bool) -> Self {
+        CommandFormat { timestamp, selected: None }
+    }
+}
+
+impl SnapshotFormat for CommandFormat {
+    fn begin(&mut self, meta: &Meta, libraries: &[Vec<u8>], out: &mut Vec<u8>) {
+        if self.timestamp {
+            append_timestamp(out, meta.now_s);
+        }
+        for code in libraries {
+            encode_request([&b"FUNCTION"[..], b"LOAD", code], out);
+        }
+    }
+
+    fn entry(&mut self, db: usize, entry: &KeyEntry, out: &mut Vec<u8>) {
+        if self.selected != Some(db) {
+            encode_request([&b"SELECT"[..], itoa::Buffer::new().format(db).as_bytes()], out);
+            self.selected = Some(db);
+        }
+        write_entry(entry, out);
+    }
+
+    fn end(&mut self, _: &mut Vec<u8>) {}
+}
+
 /// Appends the commands that build a key in the database selected last.
-pub fn write_entry(entry: &KeyEntry, out: &mut Vec<u8>) {
+fn write_entry(entry: &KeyEntry, out: &mut Vec<u8>) {
     let key = entry.name();
     match entry.value() {
         Value::List(list) => write_list(key, list, out),
@@ -29,16 +66,6 @@ pub fn write_entry(entry: &KeyEntry, out: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();
         encode_request([&b"PEXPIREAT"[..], key, digits.format(at_ms).as_bytes()], out);
     }
-}
-
-/// Appends the command that selects a database.
-pub fn write_select(db: usize, out: &mut Vec<u8>) {
-    encode_request([&b"SELECT"[..], itoa::Buffer::new().format(db).as_bytes()], out);
-}
-
-/// Appends the command that loads a function library.
-pub fn write_library(code: &[u8], out: &mut Vec<u8>) {
-    encode_request([&b"FUNCTION"[..], b"LOAD", code], out);
 }
 
 /// The command `name key item...` in parts of [`ITEMS_MAX`] elements.

@@ -151,7 +151,7 @@ impl AppendLog {
     pub fn request_sync(&self) -> Option<SyncJob> {
         let mut state = self.shared.lock();
         state.wanted = self.written;
-        if state.running || state.synced >= state.wanted {
+        if state.running || (state.synced >= state.wanted && state.files.len() == 1) {
             return None;
         }
         state.running = true;
@@ -171,6 +171,12 @@ impl AppendLog {
             job();
         }
         self.failure().map_or(Ok(()), Err)
+    }
+
+    /// Whether all files before this one are safe. Until then nothing should be written: a crash could
+    /// leave what is new without what it rests on.
+    pub fn is_settled(&self) -> bool {
+        self.shared.lock().files.len() == 1
     }
 
     /// Whether a job is under way.
@@ -193,6 +199,12 @@ impl AppendLog {
         self.shared.lock().failure.clone()
     }
 
+    /// Looks how large the file is, because somebody else may have cut it.
+    pub fn measure(&mut self) -> io::Result<()> {
+        self.size = self.file.size()?;
+        Ok(())
+    }
+
     /// Bytes in the file.
     pub fn size(&self) -> u64 {
         self.size
@@ -209,7 +221,8 @@ impl Shared {
         loop {
             let mut state = self.lock();
             let (wanted, front) = (state.wanted, state.files.front());
-            let Some(front) = front.filter(|_| state.synced < wanted) else {
+            let behind = state.synced < wanted || state.files.len() > 1;
+            let Some(front) = front.filter(|_| behind) else {
                 state.running = false;
                 self.changed.notify_all();
                 return;

@@ -3,7 +3,7 @@
 //! - [`Manifest`] says which files there are; [`Records`] reads the commands in one.
 //! - [`AofFolder`] changes which files there are, step by step.
 //! - [`AppendLog`] writes the last file and makes it safe.
-//! - [`write_entry`] makes the commands that build a key, for a base that is not a snapshot.
+//! - [`CommandFormat`] makes a base of commands, for those who want no snapshot in it.
 
 mod commands;
 mod folder;
@@ -11,7 +11,7 @@ mod log;
 mod manifest;
 mod record;
 
-pub use commands::{write_entry, write_library, write_select};
+pub use commands::CommandFormat;
 pub use folder::{AofFolder, FreshIncr, ManifestLoadError};
 pub use log::{AppendLog, SyncJob, SyncListener, WriteError};
 pub use manifest::{FileEntry, FileKind, Manifest, ManifestError};

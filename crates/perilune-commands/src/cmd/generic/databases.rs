@@ -89,9 +89,7 @@ fn flushall(
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let background = parse_background(ctx, args)?;
-    for db in 0..ctx.engine.keyspace.count() {
-        ctx.engine.flush_db(db, background);
-    }
+    ctx.engine.flush_all(background);
     ctx.engine.save_after_flush();
     ctx.engine.invalidate_all(background);
     ctx.propagate_anyway();
@@ -132,6 +130,13 @@ fn swapdb(
 
 impl Engine {
     /// Empties a database, breaking the watches of its keys.
+    /// Empties all databases.
+    pub(crate) fn flush_all(&mut self, background: bool) {
+        for db in 0..self.keyspace.count() {
+            self.flush_db(db, background);
+        }
+    }
+
     fn flush_db(&mut self, db: usize, background: bool) {
         self.break_watches_of_replaced(db, None);
         let garbage = self.keyspace.take(db);
