@@ -133,6 +133,7 @@ impl Engine {
             self.save_tick();
             self.shutdown_tick();
             self.aof_tick();
+            self.close_idle_links();
         }
         self.limit_tracking();
         self.send_broadcasts();

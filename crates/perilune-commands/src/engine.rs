@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::environment::{BusyPort, Environment};
 use crate::evict::Eviction;
+use crate::links::Links;
 use crate::persistence::Persistence;
 use crate::propagation::Propagation;
 use crate::pubsub::PubSub;
@@ -91,6 +92,8 @@ pub struct Engine {
     pub client_memory: ClientMemory,
     /// What eviction remembers.
     pub eviction: Eviction,
+    /// Connections to other servers that commands made.
+    pub links: Links,
     /// Number of clients under `MONITOR`.
     pub monitors: usize,
     /// `CLIENT PAUSE`.
@@ -228,6 +231,7 @@ impl EngineBuilder {
             tracking: Tracking::default(),
             client_memory: ClientMemory::default(),
             eviction: Eviction::default(),
+            links: Links::default(),
             monitors: 0,
             pause: None,
             stats: ServerStats::default(),

@@ -2,8 +2,10 @@
 
 use crate::config::{Config, ParamId};
 use crate::engine::Engine;
+use crate::links::{Link, LinkError};
 use perilune_script::LogLevel;
 use std::any::Any;
+use std::time::Duration;
 
 /// Memory figures of the process, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -110,6 +112,16 @@ pub trait Environment: Send {
 
     /// Fills a buffer with random bytes that nobody can guess.
     fn secret_bytes(&mut self, buffer: &mut [u8]) -> Result<(), String>;
+
+    /// Connects to another server, within a time.
+    fn connect(
+        &mut self,
+        _host: &str,
+        _port: u16,
+        _timeout: Duration,
+    ) -> Result<Box<dyn Link>, LinkError> {
+        Err(LinkError::Failed)
+    }
 
     /// Path of the running program.
     fn executable(&self) -> String;

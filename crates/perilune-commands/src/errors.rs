@@ -602,6 +602,24 @@ pub fn no_latency_samples(event: &[u8]) -> CommandError {
     CommandError::owned(format!("ERR No samples available for event '{event}'"))
 }
 
+// Moving keys.
+texts! {
+    /// `MIGRATE` with a key, and more behind `KEYS`.
+    MIGRATE_KEYS_WITH_KEY = "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string";
+    /// The other server is not there.
+    MIGRATE_CONNECTING = "IOERR error or timeout connecting to the client";
+    /// The other server does not take what it is sent.
+    MIGRATE_WRITING = "IOERR error or timeout writing to target instance";
+    /// The other server does not answer.
+    MIGRATE_READING = "IOERR error or timeout reading to target instance";
+}
+
+/// The other server answered with an error.
+pub fn migrate_refused(error: &[u8]) -> CommandError {
+    let error = String::from_utf8_lossy(error);
+    CommandError::owned(format!("ERR Target instance replied with error: {error}"))
+}
+
 // Positions.
 texts! {
     /// A unit of length that is none.

@@ -29,6 +29,7 @@ pub mod glob;
 pub mod histogram;
 mod introspect;
 pub mod keys;
+pub mod links;
 mod long_double;
 mod names;
 pub mod owned_args;

@@ -3,14 +3,15 @@
 
 use crate::config_file::system_words;
 use crate::listen::{Held, ListenerChange};
-use crate::log;
 use crate::memory;
 use crate::process;
+use crate::{log, peer_link};
 use nix::sys::resource::{UsageWho, getrusage};
 use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
 use perilune_commands::environment::{
     CpuFigures, Environment, Lane, MemoryFigures, ShutdownRequest,
 };
+use perilune_commands::links::{Link, LinkError};
 use perilune_script::LogLevel;
 use std::any::Any;
 use std::io::{Read, Write};
@@ -242,6 +243,15 @@ impl Environment for ProcessEnvironment {
 
     fn secret_bytes(&mut self, buffer: &mut [u8]) -> Result<(), String> {
         secret_bytes(buffer)
+    }
+
+    fn connect(
+        &mut self,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+    ) -> Result<Box<dyn Link>, LinkError> {
+        peer_link::connect(host, port, timeout)
     }
 
     fn executable(&self) -> String {

@@ -20,6 +20,7 @@ mod listen;
 pub mod log;
 mod master;
 mod memory;
+mod peer_link;
 pub mod process;
 pub mod server;
 mod socket;

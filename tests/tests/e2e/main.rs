@@ -8,5 +8,6 @@ mod debugger;
 mod differential;
 mod examples;
 mod lifecycle;
+mod migrate;
 mod protocol;
 mod transcripts;

@@ -350,7 +350,7 @@ fn stats(engine: &mut Engine, text: &mut String) {
         pubsubshard_channels: pubsub.count(Subscription::Shard),
         latest_fork_usec: 0,
         total_forks: 0,
-        migrate_cached_sockets: 0,
+        migrate_cached_sockets: engine.links.len(),
         slave_expires_tracked_keys: engine.replication.own_volatile.len(),
         tracking_total_keys: engine.tracking.keys(),
         tracking_total_items: engine.tracking.items(),

@@ -78,6 +78,7 @@ pub(crate) const GROUPS: &[&[CommandSpec]] = &[
     generic::expire::COMMANDS,
     generic::iterate::COMMANDS,
     generic::keys::COMMANDS,
+    generic::migrate::COMMANDS,
     generic::object::COMMANDS,
     generic::sort::COMMANDS,
     generic::wait::COMMANDS,

@@ -1,12 +1,14 @@
 //! Commands on keys of any type, by what they do: single keys ([`keys`]), iterating over them
 //! ([`iterate`]), times to live ([`expire`]), payloads ([`dump`]), how values are stored ([`object`]), whole databases
-//! ([`databases`]), `SORT` ([`sort`]) and waiting for replicas ([`wait`]).
+//! ([`databases`]), `SORT` ([`sort`]), moving keys to another server ([`migrate`]) and waiting for
+//! replicas ([`wait`]).
 
 pub(super) mod databases;
 pub(super) mod dump;
 pub(super) mod expire;
 pub(super) mod iterate;
 pub(super) mod keys;
+pub(super) mod migrate;
 pub(super) mod object;
 pub(super) mod sort;
 pub(super) mod wait;
