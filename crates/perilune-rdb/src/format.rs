@@ -69,6 +69,28 @@ pub(crate) mod kind {
     pub(crate) const STREAM_LISTPACKS_3: u8 = 21;
 }
 
+/// What a value of the given type is made of, for messages.
+pub fn structure_name(type_byte: u8) -> &'static str {
+    match type_byte {
+        kind::STRING => "String",
+        kind::LIST => "List",
+        kind::SET => "Set",
+        kind::ZSET | kind::ZSET_2 => "Zset",
+        kind::HASH => "Hash",
+        kind::HASH_ZIPMAP => "Zipmap",
+        kind::LIST_ZIPLIST => "Ziplist",
+        kind::SET_INTSET => "Intset",
+        kind::ZSET_ZIPLIST => "Zset ziplist",
+        kind::HASH_ZIPLIST => "Hash ziplist",
+        kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 => "Quicklist",
+        kind::HASH_LISTPACK => "Hash listpack",
+        kind::ZSET_LISTPACK => "Zset listpack",
+        kind::SET_LISTPACK => "Set listpack",
+        kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => "Stream",
+        _ => "Value",
+    }
+}
+
 /// How a node of a list is stored.
 pub(crate) mod node {
     pub(crate) const PLAIN: u64 = 1;

@@ -33,6 +33,16 @@ pub fn restore_payload(payload: &[u8], limits: &EncodingLimits) -> Result<Value,
     read_value(kind, &mut body, limits)
 }
 
+/// The same without a look at the checksum: for tests that damage payloads on purpose.
+pub fn restore_unsigned_payload(
+    payload: &[u8],
+    limits: &EncodingLimits,
+) -> Result<Value, ReadError> {
+    let (mut body, _) = split_footer(payload).ok_or(ReadError::Footer)?;
+    let kind = read_byte(&mut body)?;
+    read_value(kind, &mut body, limits)
+}
+
 /// Appends the footer.
 pub(crate) fn seal(mut body: Vec<u8>) -> Vec<u8> {
     body.extend_from_slice(&VERSION.to_le_bytes());
@@ -43,9 +53,14 @@ pub(crate) fn seal(mut body: Vec<u8>) -> Vec<u8> {
 
 /// What the footer signs; nothing if the payload is too short, too new or damaged.
 pub(crate) fn unseal(payload: &[u8]) -> Option<&[u8]> {
+    let (body, checksum) = split_footer(payload)?;
+    let sound = checksum == crc64(&payload[..body.len() + 2]).to_le_bytes();
+    sound.then_some(body)
+}
+
+/// What comes before the footer, and the checksum; nothing if the payload is too short or too new.
+fn split_footer(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     let (body, footer) = payload.split_at_checked(payload.len().checked_sub(FOOTER_BYTES)?)?;
     let (version, checksum) = footer.split_first_chunk::<2>()?;
-    let sound = u16::from_le_bytes(*version) <= VERSION
-        && checksum == crc64(&payload[..body.len() + 2]).to_le_bytes();
-    sound.then_some(body)
+    (u16::from_le_bytes(*version) <= VERSION).then_some((body, checksum))
 }

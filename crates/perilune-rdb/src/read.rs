@@ -42,6 +42,8 @@ pub struct Loaded {
     pub volatile: usize,
     /// What the writer told of itself.
     pub writer: Writer,
+    /// Whether there was a checksum that was verified.
+    pub is_checksummed: bool,
 }
 
 /// The facts about the writer of a snapshot, as far as it told them.
@@ -169,7 +171,8 @@ impl<R: Read> SnapshotReader<R> {
         let computed = self.input.sum.value();
         let stored = u64::from_le_bytes(read_array(&mut self.input)?);
         // Zero is what a writer that was told not to sum up leaves there.
-        if !self.options.unverified && stored != 0 && stored != computed {
+        self.loaded.is_checksummed = stored != 0 && !self.options.unverified;
+        if self.loaded.is_checksummed && stored != computed {
             return Err(ReadError::Checksum { stored, computed });
         }
         Ok(())

@@ -19,6 +19,7 @@ use std::io::Read;
 const TRUSTED_ELEMENTS: u64 = 4096;
 
 const TWICE: ReadError = ReadError::Structure("an element is there twice");
+const EMPTY_NODE: ReadError = ReadError::Structure("a node of a list is empty");
 const NOT_A_ZIPLIST: ReadError = ReadError::Structure("a ziplist is malformed");
 const NOT_A_SCORE: ReadError = ReadError::Structure("a score is not a number");
 
@@ -92,7 +93,10 @@ fn read_nodes(input: &mut impl Read, limits: &EncodingLimits) -> Result<List, Re
     let mut list = List::builder(limits);
     for _ in 0..read_count(input)? {
         match read_length(input)? {
-            node::PLAIN => list.push_plain(read_string(input)?),
+            node::PLAIN => match read_string(input)? {
+                element if element.is_empty() => return Err(EMPTY_NODE),
+                element => list.push_plain(element),
+            },
             node::PACKED => list.push_listpack(Listpack::from_bytes(read_string(input)?)?),
             _ => return Err(ReadError::Structure("a list has a node of an unknown kind")),
         }

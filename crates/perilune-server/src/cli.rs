@@ -35,6 +35,8 @@ pub enum Command {
     },
     /// Be a debug adapter on stdin and stdout.
     Dap,
+    /// Check a snapshot file.
+    CheckRdb(PathBuf),
     /// Print this help text.
     Help(String),
     /// Print [`version`].
@@ -60,6 +62,7 @@ impl std::error::Error for UsageError {}
     override_usage = "perilune [FILE] [--DIRECTIVE VALUE...]... [-]\n       \
                       perilune eval SCRIPT [KEY... [, ARG...]]\n       \
                       perilune dap\n       \
+                      perilune check-rdb FILE\n       \
                       perilune --version | --help",
     after_help = "FILE is a redis.conf. Every --DIRECTIVE is a line of such a file and overrides it. \
                   A lone - reads more lines from stdin.\n\n\
@@ -87,6 +90,19 @@ enum Action {
     },
     /// Debug scripts from an editor: a debug adapter on stdin and stdout
     Dap,
+    /// Read a snapshot file and tell what is in it, or what is wrong with it
+    CheckRdb {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// The words behind the program's name; a program called `redis-check-rdb` is its subcommand.
+pub fn arguments(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = words.into_iter();
+    let program = words.next().map(PathBuf::from).unwrap_or_default();
+    let checks = program.file_name().is_some_and(|name| name.as_bytes().ends_with(b"check-rdb"));
+    checks.then(|| OsString::from("check-rdb")).into_iter().chain(words).collect()
 }
 
 /// Reads a command line; `args` are the words behind the program's name.
@@ -95,30 +111,23 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     match args.first().map(|first| first.as_bytes()) {
         Some(b"-v" | b"--version") => Ok(Command::Version),
         Some(b"-h" | b"--help") => Ok(Command::Help(Cli::command().render_help().to_string())),
-        Some(b"eval") => parse_eval(args),
-        Some(b"dap") => parse_dap(args),
+        Some(b"eval" | b"check-rdb" | b"dap") => parse_subcommand(args),
         _ => Ok(Command::Serve(parse_serve(&args))),
     }
 }
 
-fn parse_dap(args: Vec<OsString>) -> Result<Command, UsageError> {
-    let whole = std::iter::once(OsString::from("perilune")).chain(args);
-    match Cli::try_parse_from(whole) {
-        Ok(_) => Ok(Command::Dap),
-        Err(asked) if !asked.use_stderr() => Ok(Command::Help(asked.to_string())),
-        Err(wrong) => Err(UsageError(wrong.to_string())),
-    }
-}
-
-fn parse_eval(args: Vec<OsString>) -> Result<Command, UsageError> {
+fn parse_subcommand(args: Vec<OsString>) -> Result<Command, UsageError> {
     let whole = std::iter::once(OsString::from("perilune")).chain(args);
     let cli = match Cli::try_parse_from(whole) {
         Ok(cli) => cli,
         Err(asked) if !asked.use_stderr() => return Ok(Command::Help(asked.to_string())),
         Err(wrong) => return Err(UsageError(wrong.to_string())),
     };
-    let Some(Action::Eval { script, words }) = cli.action else {
-        return Err(UsageError("error: a script is missing".to_owned()));
+    let (script, words) = match cli.action {
+        Some(Action::Eval { script, words }) => (script, words),
+        Some(Action::Dap) => return Ok(Command::Dap),
+        Some(Action::CheckRdb { file }) => return Ok(Command::CheckRdb(file)),
+        None => return Err(UsageError("error: a subcommand is missing".to_owned())),
     };
     let mut words = words.into_iter().map(OsString::into_vec);
     let keys = words.by_ref().take_while(|word| word != b",").collect();
@@ -290,6 +299,16 @@ mod tests {
             panic!("no eval")
         };
         assert!(keys.is_empty() && args.is_empty());
+    }
+
+    #[test]
+    fn a_file_to_check_is_named_behind_either_name() {
+        let expected = Command::CheckRdb(PathBuf::from("dump.rdb"));
+        assert_eq!(parsed(&["check-rdb", "dump.rdb"]), expected);
+        let words = ["/usr/bin/redis-check-rdb", "dump.rdb"].map(OsString::from);
+        assert_eq!(parse(arguments(words)).expect("a valid command line"), expected);
+        assert!(parse(["check-rdb".into()]).is_err());
+        assert_eq!(arguments(["perilune", "x"].map(OsString::from)), ["x"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use perilune_commands::config::Config;
 use perilune_resp::{Value, format_cli};
 use perilune_script::LogLevel;
+use perilune_server::check_rdb;
 use perilune_server::cli::{self, Command};
 use perilune_server::config_file::{self, ConfigSources};
 use perilune_server::daemon;
@@ -11,13 +12,14 @@ use perilune_server::log;
 use perilune_server::process;
 use perilune_server::server::{Server, log_threshold};
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args_os().skip(1)) {
+    let command = match cli::parse(cli::arguments(std::env::args_os())) {
         Ok(command) => command,
         Err(error) => return fail(&error.to_string()),
     };
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
                 return fail(&format!("The debug adapter failed: {error}"));
             }
         }
+        Command::CheckRdb(file) => return check_rdb(&file),
         _ => return fail("this form of the command line is not supported by this build"),
     }
     ExitCode::SUCCESS
@@ -45,6 +48,15 @@ fn main() -> ExitCode {
 fn fail(message: &str) -> ExitCode {
     eprintln!("{message}");
     ExitCode::FAILURE
+}
+
+/// Tells what is in a snapshot file; a file with something wrong is a failure.
+fn check_rdb(file: &Path) -> ExitCode {
+    match check_rdb::check(file, &mut std::io::stdout().lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error.to_string()),
+    }
 }
 
 /// Runs one script and prints its reply as `redis-cli` would; an error reply is a failure.

@@ -65,6 +65,11 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
             out.ok();
             Ok(())
         }
+        (b"set-skip-checksum-validation", 3) => {
+            ctx.engine.persistence.trusts_checksums = args.int(2)? != 0;
+            out.ok();
+            Ok(())
+        }
         (b"set-disable-deny-scripts", 3) => {
             ctx.engine.scripts_call_anything = args.int(2)? != 0;
             out.ok();
@@ -337,6 +342,8 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
             "    Switch the removal of expired keys in the background.",
             "SET-DISABLE-DENY-SCRIPTS <0|1>",
             "    Let scripts call commands that are forbidden to them.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Do not look at the checksums of payloads and files.",
             "SLEEP <seconds>",
             "    Stop the server for a time.",
             "STRINGMATCH-LEN <string> <pattern>",

@@ -271,7 +271,7 @@ impl Engine {
             expired_at_ms: is_master.then(|| self.now_ms()),
             merge,
             frequency: self.counter_packing(),
-            unverified: !self.config.rdbchecksum,
+            unverified: !self.config.rdbchecksum || self.persistence.trusts_checksums,
         }
     }
 
@@ -409,7 +409,10 @@ impl Engine {
             (false, true) => RestorePolicy::Replace,
             (false, false) => RestorePolicy::Append,
         };
-        self.adopt_libraries(client, &loaded, policy)?;
+        self.adopt_libraries(client, &loaded, policy).map_err(|error| {
+            self.env.log(LogLevel::Warning, &format!("Failed loading functions: {}", error.text()));
+            errors::reload_failed(&error.text())
+        })?;
         if flush {
             let old = self.keyspace.replace(fresh);
             self.env.dispose(Box::new(old));

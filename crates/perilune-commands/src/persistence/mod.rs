@@ -47,6 +47,8 @@ pub struct Persistence {
     saves: u64,
     /// Keys taken over and keys left out when the data were read last.
     last_load: (usize, usize),
+    /// `DEBUG SET-SKIP-CHECKSUM-VALIDATION`: checksums of what is read are not looked at.
+    pub trusts_checksums: bool,
     /// The end was asked for and nothing was done about it yet.
     shutdown: Option<ShutdownRequest>,
     /// The data are safe and the server ends: nothing may be changed any more.

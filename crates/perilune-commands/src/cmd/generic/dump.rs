@@ -8,8 +8,12 @@ use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::frequency;
 use crate::spec::{CommandSpec, KeySpec};
-use perilune_rdb::{ReadError, dump_payload, restore_payload};
+use perilune_keyspace::Value;
+use perilune_rdb::{
+    ReadError, dump_payload, restore_payload, restore_unsigned_payload, structure_name,
+};
 use perilune_resp::ReplyWriter;
+use perilune_script::LogLevel;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -108,10 +112,7 @@ fn restore(
     if ttl < 0 {
         return Err(errors::INVALID_TTL);
     }
-    let value = restore_payload(args[3], &ctx.limits()).map_err(|error| match error {
-        ReadError::Footer => errors::PAYLOAD_FOOTER,
-        _ => errors::PAYLOAD_FORMAT,
-    })?;
+    let value = read_payload(ctx, args[3])?;
     let lazy = ctx.engine.config.lazyfree_lazy_server_del;
     let removed = options.replace && ctx.remove(key, lazy);
     let deadline = options.deadline(ttl, ctx.now_ms());
@@ -134,6 +135,24 @@ fn restore(
     ctx.modified(key, NotifyFlags::GENERIC, "restore");
     out.ok();
     Ok(())
+}
+
+/// The value of a payload. What is wrong with a damaged one is in the log.
+fn read_payload(ctx: &mut Ctx<'_>, payload: &[u8]) -> Result<Value, CommandError> {
+    let limits = ctx.limits();
+    let value = match ctx.engine.persistence.trusts_checksums {
+        true => restore_unsigned_payload(payload, &limits),
+        false => restore_payload(payload, &limits),
+    };
+    value.map_err(|error| match error {
+        ReadError::Footer => errors::PAYLOAD_FOOTER,
+        error => {
+            let structure = structure_name(payload.first().copied().unwrap_or(u8::MAX));
+            let message = format!("RESTORE: {structure} integrity check failed: {error}.");
+            ctx.engine.env.log(LogLevel::Warning, &message);
+            errors::PAYLOAD_FORMAT
+        }
+    })
 }
 
 /// Passes the command on with a deadline in the place of a time to live, which would begin anew
