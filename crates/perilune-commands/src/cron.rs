@@ -177,7 +177,7 @@ impl Engine {
         } else {
             None
         };
-        if wanted.is_some() {
+        if wanted.is_some() && !self.buffers_fixed {
             session.tidy = wanted;
             session.wake();
         }

@@ -120,6 +120,8 @@ pub struct Engine {
     pub(crate) replies_wait: bool,
     /// `DEBUG PAUSE-CRON`.
     pub cron_paused: bool,
+    /// `DEBUG REPLYBUFFER RESIZING 0`: connections keep buffers that they do not use.
+    pub buffers_fixed: bool,
     /// Snapshots.
     pub persistence: Persistence,
     /// Where durable data lives.
@@ -245,6 +247,7 @@ impl EngineBuilder {
             client_cursor: 0,
             replies_wait: false,
             cron_paused: false,
+            buffers_fixed: false,
             persistence: Persistence::default(),
             storage: self.storage,
             aof: Aof::new(self.sync_listener),

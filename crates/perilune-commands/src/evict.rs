@@ -116,13 +116,23 @@ impl Engine {
     pub fn uncounted_memory(&self) -> usize {
         let slots = self.replication.replicas.iter();
         let sessions = slots.filter_map(|slot| self.sessions.get(*slot));
-        let replicas: usize = sessions.map(|session| session.pending_output()).sum();
-        // The backlog itself is a part of the server; what slow replicas make it grow by is not.
-        let log = self.replication.log.as_ref().map_or(0, |log| log.memory());
-        let backlog = usize::try_from(self.config.repl_backlog_size).unwrap_or(usize::MAX);
-        let log = log.saturating_sub(backlog.saturating_add(backlog / LOG_SLACK));
+        // Buffers grow by doubling.
+        let buffer = |pending: usize| if pending == 0 { 0 } else { pending.next_power_of_two() };
+        let replicas: usize = sessions.map(|session| buffer(session.pending_output())).sum();
+        let log = self.surplus_stream_memory();
         let aof = self.propagation.aof.as_ref().map_or(0, |feed| feed.pending.capacity());
         replicas + log + aof
+    }
+
+    /// What slow replicas make the log of the stream take beyond the backlog, which is a part of the
+    /// server.
+    pub fn surplus_stream_memory(&self) -> usize {
+        if self.replication.replicas.is_empty() {
+            return 0;
+        }
+        let log = self.replication.log.as_ref().map_or(0, |log| log.memory());
+        let backlog = usize::try_from(self.config.repl_backlog_size).unwrap_or(usize::MAX);
+        log.saturating_sub(backlog.saturating_add(backlog / LOG_SLACK))
     }
 
     /// Bytes above `maxmemory`; zero where it is not exceeded.

@@ -60,6 +60,11 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
             Ok(())
         }
         (b"reload", _) => reload(ctx, args, out),
+        (b"replybuffer", 4) if args.is(2, "resizing") => {
+            ctx.engine.buffers_fixed = args.int(3)? == 0;
+            out.ok();
+            Ok(())
+        }
         (b"set-active-expire", 3) => {
             ctx.engine.active_expire = args.int(2)? != 0;
             out.ok();
@@ -334,6 +339,8 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
             "    Answer with a reply of this type.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Set the size above which a list element gets a node of its own.",
+            "REPLYBUFFER RESIZING <0|1>",
+            "    Let connections keep buffers that they do not use.",
             "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
             "    Write the snapshot file and read it back; MERGE keeps the keys that are not in the",
             "    file and replaces the others, NOFLUSH keeps all data and fails if a key is in both,",

@@ -191,6 +191,7 @@ fn memory(engine: &mut Engine, text: &mut String) {
     );
     scripting_memory(engine, text);
     let stream_memory = engine.replication.log.as_ref().map_or(0, |log| log.memory());
+    let surplus = engine.surplus_stream_memory();
     fields!(text,
         maxmemory: engine.config.maxmemory,
         maxmemory_human: human(engine.config.maxmemory as usize),
@@ -204,9 +205,9 @@ fn memory(engine: &mut Engine, text: &mut String) {
         mem_fragmentation_ratio: format_args!("{:.2}", ratio(figures.rss, used)),
         mem_fragmentation_bytes: figures.rss as i64 - used as i64,
         mem_not_counted_for_evict: engine.uncounted_memory(),
-        mem_replication_backlog: stream_memory,
+        mem_replication_backlog: stream_memory - surplus,
         mem_total_replication_buffers: stream_memory,
-        mem_clients_slaves: replicas,
+        mem_clients_slaves: replicas + surplus,
         mem_clients_normal: clients,
         mem_cluster_links: 0,
         mem_aof_buffer: engine.aof_figures().pending_bytes,
