@@ -223,7 +223,7 @@ fn redis_loads_what_we_write() {
     let library =
         b"#!lua name=answers\nredis.register_function('answer', function() return 42 end)";
     let mut snapshot = Vec::new();
-    let meta = Meta { now_s: 1_700_000_000, used_memory: 1 << 20 };
+    let meta = Meta { now_s: 1_700_000_000, used_memory: 1 << 20, ..Meta::default() };
     let libraries = [&library[..]].into_iter();
     write_snapshot(&keyspace(), libraries, &meta, &mut snapshot).unwrap();
     let mut server = RealRedis::load(&snapshot);

@@ -319,6 +319,13 @@ mod tests {
     }
 
     #[test]
+    fn the_debug_adapter_takes_no_words() {
+        assert_eq!(parsed(&["dap"]), Command::Dap);
+        assert!(matches!(parsed(&["dap", "--help"]), Command::Help(_)));
+        assert!(parse(["dap", "--port"].map(OsString::from)).is_err());
+    }
+
+    #[test]
     fn script_text_comes_from_stdin_a_file_or_the_word_itself() {
         let text = script_text(OsStr::new("-"), &mut &b"return 2"[..]).expect("stdin");
         assert_eq!(text, b"return 2");

@@ -304,6 +304,10 @@ impl Environment for Detached {
         memory_figures(self.system_total)
     }
 
+    fn used_memory(&self) -> usize {
+        memory::used()
+    }
+
     fn cpu(&self) -> CpuFigures {
         cpu_figures()
     }

@@ -1,6 +1,6 @@
 //! `perilune dap`, driven as an editor drives it.
 
-use perilune_tests::{Server, server_binary};
+use perilune_tests::{Server, ServerBuilder, redis_server, repository, server_binary};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -248,18 +248,60 @@ fn a_script_is_debugged_on_an_engine_of_the_adapter() {
     assert!(said.contains("logged"), "{said}");
 }
 
-#[test]
-fn a_script_is_debugged_on_a_server() {
-    let server = Server::start();
-    for (mode, left) in
-        [("yes", perilune_resp::Value::Null), ("sync", perilune_resp::Value::bulk("value"))]
-    {
+/// A tour on a server in both modes.
+fn tour_on(server: &Server) {
+    use perilune_resp::Value;
+    for (mode, left) in [("yes", Value::Null), ("sync", Value::bulk("value"))] {
         let mut launch = input();
         launch["server"] = format!("127.0.0.1:{}", server.port()).into();
         launch["mode"] = mode.into();
         tour(&mut Editor::new(SCRIPT), launch);
         assert_eq!(server.connect().run(&["GET", "key"]).expect("a reply"), left);
     }
+}
+
+#[test]
+fn a_script_is_debugged_on_a_server() {
+    tour_on(&Server::start());
+}
+
+#[test]
+fn a_script_is_debugged_on_a_real_redis() {
+    match redis_server() {
+        Some(redis) => tour_on(&ServerBuilder::of(&redis).start()),
+        None => println!("redis-server is not installed"),
+    }
+}
+
+/// What stands in the blocks of a language in a text.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let code = |part: &'a str| part.split("```").next().unwrap_or_default();
+    text.split(&*fence).skip(1).map(code).collect()
+}
+
+#[test]
+fn the_documented_configurations_work() {
+    let path = repository().join("docs/debugging.md");
+    let text = std::fs::read_to_string(path).expect("the documentation is there");
+    let script = blocks(&text, "lua")[0];
+    let server = Server::start();
+    let mut client = server.connect();
+    client.run(&["SET", "alice", "100"]).expect("a reply");
+    let file: Value = serde_json::from_str(blocks(&text, "json")[0]).expect("JSON");
+    let launches = file["configurations"].as_array().expect("a list");
+    for (launch, reply) in launches.iter().zip(["(integer) 0\n", "(integer) 70\n"]) {
+        let mut launch = launch.clone();
+        if !launch["server"].is_null() {
+            launch["server"] = format!("127.0.0.1:{}", server.port()).into();
+        }
+        let mut editor = Editor::new(script);
+        editor.start(launch, &[]);
+        editor.event("stopped");
+        editor.ask("continue", json!({ "threadId": 1 }));
+        assert_eq!(editor.end(), (reply.to_owned(), json!(0)));
+    }
+    assert_eq!(launches.len(), 2);
 }
 
 #[test]
