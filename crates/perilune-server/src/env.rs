@@ -4,6 +4,7 @@
 use crate::config_file::system_words;
 use crate::listen::{Held, ListenerChange};
 use crate::memory;
+use crate::oom::OomScore;
 use crate::process;
 use crate::{log, peer_link};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -66,6 +67,7 @@ pub(crate) struct ProcessEnvironment {
     system_total: usize,
     /// The sockets that are served.
     listening: Held,
+    oom: OomScore,
     /// Rings when another link to a master is to be made.
     master_changed: Arc<Notify>,
 }
@@ -89,6 +91,10 @@ impl ProcessEnvironment {
             }
         })?;
         let config_file = config.config_file.clone();
+        let mut oom = OomScore::default();
+        if let Err(error) = oom.apply(config) {
+            log::write(LogLevel::Warning, &format!("Unable to write oom_score_adj: {error}"));
+        }
         Ok(ProcessEnvironment {
             requests,
             garbage,
@@ -98,8 +104,27 @@ impl ProcessEnvironment {
             config_file,
             system_total: system_memory(),
             listening,
+            oom,
             master_changed: Arc::default(),
         })
+    }
+
+    /// Serves the sockets that the configuration names, if that is what changed.
+    fn listen_as_configured(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String> {
+        if !changed.iter().any(|id| matches!(id, ParamId::port | ParamId::bind)) {
+            return Ok(());
+        }
+        let port_changed = changed.contains(&ParamId::port);
+        let change = ListenerChange::replace(&mut self.listening, config).map_err(|error| {
+            log::write(LogLevel::Warning, &error);
+            let reason = match port_changed {
+                true => "Unable to listen on this port. Check server logs.",
+                false => "Failed to bind to specified addresses.",
+            };
+            reason.to_owned()
+        })?;
+        let _ = self.requests.send(Request::Listen(change));
+        Ok(())
     }
 
     /// Rings when another link to a master is to be made.
@@ -190,18 +215,13 @@ impl Environment for ProcessEnvironment {
     }
 
     fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String> {
-        let listens = |id: &ParamId| matches!(id, ParamId::port | ParamId::bind);
-        if changed.iter().any(listens) {
-            let port_changed = changed.contains(&ParamId::port);
-            let change = ListenerChange::replace(&mut self.listening, config).map_err(|error| {
-                log::write(LogLevel::Warning, &error);
-                let reason = match port_changed {
-                    true => "Unable to listen on this port. Check server logs.",
-                    false => "Failed to bind to specified addresses.",
-                };
-                reason.to_owned()
-            })?;
-            let _ = self.requests.send(Request::Listen(change));
+        self.listen_as_configured(config, changed)?;
+        let scores = [ParamId::oom_score_adj, ParamId::oom_score_adj_values, ParamId::replicaof];
+        if changed.iter().any(|id| scores.contains(id))
+            && let Err(error) = self.oom.apply(config)
+        {
+            log::write(LogLevel::Warning, &format!("Unable to write oom_score_adj: {error}"));
+            return Err("Failed to set current oom_score_adj. Check server logs.".into());
         }
         let of_process =
             [ParamId::crash_log_enabled, ParamId::jemalloc_bg_thread, ParamId::proc_title_template];

@@ -21,6 +21,7 @@ mod listen;
 pub mod log;
 mod master;
 mod memory;
+mod oom;
 mod peer_link;
 pub mod process;
 pub mod server;

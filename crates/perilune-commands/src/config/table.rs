@@ -344,8 +344,7 @@ parameters! {
     maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction; "maxmemory-policy" NONE
         => choice;
     maxmemory_samples: u32 = 5; "maxmemory-samples" NONE => int(1, I32_MAX);
-    oom_score_adj: OomScoreAdj = OomScoreAdj::No; "oom-score-adj" NONE => choice
-        only ["no"] "adjusting the OOM score is not supported by this build";
+    oom_score_adj: OomScoreAdj = OomScoreAdj::No; "oom-score-adj" NONE => choice;
     oom_score_adj_values: OomScoreAdjValues = OomScoreAdjValues::default();
         "oom-score-adj-values" MULTI_ARG => special;
 

@@ -16,7 +16,7 @@ use super::handshake::Introduction;
 use super::log::StreamLog;
 use super::payload::Payload;
 use crate::acl::{RuleContext, User};
-use crate::config::ReplicaOf;
+use crate::config::{ParamId, ReplicaOf};
 use crate::engine::Engine;
 use crate::errors;
 use crate::scripting::RestorePolicy;
@@ -162,6 +162,14 @@ impl Engine {
             epoch: self.replication.epoch,
         });
         self.update_recording();
+        self.tell_role();
+    }
+
+    /// Tells the process around that this server follows another master, or none.
+    fn tell_role(&mut self) {
+        if let Err(reason) = self.env.apply_config(&self.config, &[ParamId::replicaof]) {
+            self.log_warning(&reason);
+        }
         self.env.replication_changed();
     }
 
@@ -198,7 +206,7 @@ impl Engine {
         self.replication.unattended_since_ms = self.now_ms();
         self.propagation.forget_selection();
         self.update_recording();
-        self.env.replication_changed();
+        self.tell_role();
         true
     }
 
