@@ -58,6 +58,8 @@ pub enum UnblockReason {
     Timeout,
     /// `CLIENT UNBLOCK ... ERROR`.
     Error,
+    /// The server begins to follow a master.
+    NewRole,
 }
 
 /// State of a waiting client.

@@ -92,6 +92,11 @@ impl Engine {
     /// Applies `CLIENT REPLY` to what was written since `start` and appends the outbox.
     fn settle(&mut self, client: ClientSlot, start: usize, out: &mut Vec<u8>) -> Flow {
         let Some(session) = self.sessions.get_mut(client) else { return Flow::Close };
+        if session.replica.is_some() && out.len() > start && session.is_replica() {
+            self.close_talking_replica(client, &out[start..]);
+            out.truncate(start);
+            return Flow::Close;
+        }
         session.apply_reply_mode(start, out);
         session.take_outbox(out);
         if session.replica.is_some() {
@@ -242,6 +247,9 @@ impl Engine {
         if self.config.min_replicas_to_write > 0 {
             self.check_replicas(client, id, flags)?;
         }
+        if !self.replication.replicas.is_empty() {
+            self.check_own_replica(client, flags)?;
+        }
         if self.replication.is_replica() {
             self.check_as_replica(client, flags, name)?;
         }
@@ -314,7 +322,9 @@ impl Engine {
         let writes = flags.contains(CommandFlags::WRITE)
             || name == "ping"
             || (name == "exec" && self.queue_contains(client, CommandFlags::WRITE));
-        if writes { Err(error) } else { Ok(()) }
+        // What the master did is done.
+        let obeys = || self.sessions.get(client).is_some_and(|session| session.is_master);
+        if writes && !obeys() { Err(error) } else { Ok(()) }
     }
 
     /// Why writes are refused because they cannot be kept, if they are.
@@ -663,9 +673,14 @@ impl Engine {
             return false;
         }
         let Some(blocked) = self.take_blocked(client) else { return false };
-        let failed = reason == UnblockReason::Error;
-        if failed {
-            self.stats.count_error(errors::UNBLOCKED.text().as_bytes());
+        let error = match reason {
+            UnblockReason::Timeout => None,
+            UnblockReason::Error => Some(errors::UNBLOCKED),
+            UnblockReason::NewRole => Some(errors::UNBLOCKED_BY_ROLE),
+        };
+        let failed = error.is_some();
+        if let Some(error) = &error {
+            self.stats.count_error(error.text().as_bytes());
         }
         let view = blocked.argv.view();
         let args = Args::new(&view);
@@ -685,10 +700,10 @@ impl Engine {
         };
         let Some(session) = self.sessions.get_mut(client) else { return false };
         if session.takes_reply() {
-            self.push(client, |out| match reason {
-                UnblockReason::Timeout if blocked.kind == WaitKind::Fsync => disks.reply(out),
-                UnblockReason::Timeout => blocked.kind.reply_timeout(confirmed, out),
-                UnblockReason::Error => out.error(errors::UNBLOCKED.text().as_bytes()),
+            self.push(client, |out| match error {
+                None if blocked.kind == WaitKind::Fsync => disks.reply(out),
+                None => blocked.kind.reply_timeout(confirmed, out),
+                Some(error) => out.error(error.text().as_bytes()),
             });
         }
         if let Some(session) = self.sessions.get(client) {
@@ -745,6 +760,9 @@ impl Engine {
             return false;
         }
         if self.commands.get(id).spec.name == "client" || client == ClientSlot::SCRIPT {
+            return false;
+        }
+        if self.sessions.get(client).is_some_and(|session| session.is_replica()) {
             return false;
         }
         pause.all || self.may_write(client, id, flags, args)

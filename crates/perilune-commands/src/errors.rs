@@ -742,6 +742,8 @@ texts! {
     INVALID_MASTER_PORT = "ERR Invalid master port";
     /// `REPLICAOF` from a replica of this server.
     REPLICAOF_BY_REPLICA = "ERR Command is not valid when client is a replica.";
+    /// A replica of this server that uses its connection for commands about keys.
+    REPLICA_AND_KEYSPACE = "ERR Replica can't interact with the keyspace";
     /// A write on a replica that takes none.
     READONLY = "READONLY You can't write against a read only replica.";
     /// Old data that must not be shown.

@@ -180,6 +180,8 @@ pub struct Session {
     pub monitor: bool,
     /// What it said as a replica.
     pub replica: Option<Box<Replica>>,
+    /// Its connection is to send fewer, fuller packets (`repl-disable-tcp-nodelay`).
+    pub gathers_packets: bool,
     /// It is the master that this server follows.
     pub is_master: bool,
     /// Offset of the replication stream behind its last effect.
@@ -255,6 +257,7 @@ impl Session {
             tracking: None,
             monitor: false,
             replica: None,
+            gathers_packets: false,
             is_master: false,
             stream_offset: 0,
             reply_mode: ReplyMode::On,

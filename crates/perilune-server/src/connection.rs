@@ -156,6 +156,8 @@ pub(crate) struct State {
     barrier: Option<u64>,
     /// The client waits for the append-only file to be safe up to here.
     sync_wait: Option<u64>,
+    /// Packets are to be few and full, and whether the socket knows.
+    gathers_packets: (bool, bool),
 }
 
 impl State {
@@ -191,6 +193,7 @@ impl State {
             counts_memory: false,
             barrier: None,
             sync_wait: None,
+            gathers_packets: (false, false),
         }
     }
 
@@ -323,6 +326,7 @@ impl State {
             self.kill = session.killed;
             let waits = session.blocked.as_ref().is_some_and(|b| b.kind == WaitKind::Fsync);
             self.sync_wait = waits.then_some(session.aof_offset);
+            self.gathers_packets.0 = session.gathers_packets;
             // A queued transaction is input that is not used up yet.
             let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
             self.query_limit = query_limit.saturating_sub(queued);
@@ -622,6 +626,11 @@ fn note_written(state: &mut State, n: usize) {
 
 /// Writes as much as the socket takes without waiting. False when the socket failed.
 async fn write_now(socket: &mut Socket, state: &mut State) -> bool {
+    let (wanted, told) = state.gathers_packets;
+    if wanted != told {
+        state.gathers_packets.1 = wanted;
+        socket.gather_packets(wanted);
+    }
     poll_fn(|cx| {
         while state.written < state.output.len() {
             match socket.poll_write(cx, &state.output[state.written..]) {

@@ -81,7 +81,12 @@ fn given_up() -> io::Error {
 }
 
 async fn follow(gate: &Gate, order: &LinkOrder) -> io::Result<()> {
-    set_state(gate, order.epoch, LinkState::Connecting).await?;
+    let told = gate.run((order.clone(), false), |(order, wanted), engine| {
+        *wanted = engine.link_begins(order);
+    });
+    if !told.await.1 {
+        return Err(given_up());
+    }
     let stream = connect(order).await.inspect_err(|error| {
         log::write(LogLevel::Warning, &format!("Error condition on socket for SYNC: {error}"));
     })?;

@@ -23,6 +23,14 @@ impl Socket {
         }
     }
 
+    /// Lets packets wait for more to come, or does not.
+    pub(crate) fn gather_packets(&self, gather: bool) {
+        if let Socket::Tcp(stream) = self {
+            // A socket that refuses is slower or sends smaller packets, not wrong.
+            let _ = stream.set_nodelay(!gather);
+        }
+    }
+
     /// Reads once. May turn out to have nothing to read (`WouldBlock`) although it seemed so.
     pub(crate) fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {

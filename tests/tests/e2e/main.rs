@@ -10,4 +10,5 @@ mod examples;
 mod lifecycle;
 mod migrate;
 mod protocol;
+mod replication;
 mod transcripts;

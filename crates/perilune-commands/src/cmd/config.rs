@@ -118,6 +118,7 @@ fn config_resetstat(
 ) -> Result<(), CommandError> {
     ctx.engine.stats.reset();
     ctx.engine.eviction.reset_times();
+    ctx.engine.replication.stats = Default::default();
     ctx.engine.commands.reset_stats();
     ctx.engine.acl.denied = Default::default();
     out.ok();

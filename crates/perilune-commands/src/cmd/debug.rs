@@ -42,6 +42,16 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
         }
         (b"digest-value", 3..) => digest_value(ctx, args, out),
         (b"protocol", 3) => protocol(args, out),
+        (b"change-repl-id", 2) => {
+            ctx.engine.new_stream_id();
+            out.ok();
+            Ok(())
+        }
+        (b"replicate", 3..) => {
+            ctx.engine.replicate_anything(args.from(2));
+            out.ok();
+            Ok(())
+        }
         (b"pause-cron", 3) => {
             ctx.engine.cron_paused = args.int(2)? != 0;
             out.ok();

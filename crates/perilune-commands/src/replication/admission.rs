@@ -30,7 +30,25 @@ impl Engine {
         if !stale && self.is_stale() {
             return Err(errors::MASTERDOWN);
         }
+        let loads = self.replication.upstream.as_ref().is_some_and(|it| it.is_loading());
+        if loads && flags.contains(CommandFlags::NO_ASYNC_LOADING) {
+            return Err(errors::LOADING);
+        }
         Ok(())
+    }
+
+    /// Replicas are exempt from pauses, so they must not use that to get at keys.
+    pub(crate) fn check_own_replica(
+        &self,
+        client: ClientSlot,
+        flags: CommandFlags,
+    ) -> Result<(), CommandError> {
+        let keyspace = CommandFlags::WRITE | CommandFlags::READONLY | CommandFlags::MAY_REPLICATE;
+        let is_one = || self.sessions.get(client).is_some_and(|session| session.is_replica());
+        match flags.intersects(keyspace) && is_one() {
+            true => Err(errors::REPLICA_AND_KEYSPACE),
+            false => Ok(()),
+        }
     }
 
     /// Whether the data may be old and must not be shown.

@@ -220,6 +220,7 @@ impl Handshake {
                 )
             }
         });
+        engine.log_notice("MASTER <-> REPLICA sync: Loading DB in memory");
         engine.link_transfers(&payload);
         Progress::Snapshot(introduced, payload)
     }

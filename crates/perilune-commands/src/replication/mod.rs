@@ -171,6 +171,15 @@ impl Engine {
         self.replication.former = None;
     }
 
+    /// Puts a command into the stream that nobody ran: `DEBUG REPLICATE`.
+    pub(crate) fn replicate_anything(&mut self, argv: &[&[u8]]) {
+        let mut stream = Vec::new();
+        crate::propagation::append_command(&mut stream, argv);
+        if self.replication.log.is_some() {
+            self.feed_replicas(&stream);
+        }
+    }
+
     /// Begins a stream that continues the present one under another id.
     fn fork_stream(&mut self) {
         let id = random_id(&mut self.rng);

@@ -278,6 +278,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(client) else { return };
         // The stream is all it gets; what it sends is not answered.
         session.reply_mode = ReplyMode::Off;
+        session.gathers_packets = self.config.repl_disable_tcp_nodelay;
         let replica = session.replica.get_or_insert_default();
         replica.stage = Stage::Waiting;
         replica.waiting_since_ms = now_ms;
@@ -473,6 +474,25 @@ impl Engine {
             replica.awaits_confirmation = false;
         }
         self.serve_confirmation_waiters();
+    }
+
+    /// Closes a replica whose command made a reply: there is no place for one in the stream.
+    #[cold]
+    pub(crate) fn close_talking_replica(&mut self, client: ClientSlot, reply: &[u8]) {
+        let Some(session) = self.sessions.get(client) else { return };
+        let (command, addr) = (session.last_command, session.peer.addr.clone());
+        if reply.first() == Some(&b'-') {
+            let reply = String::from_utf8_lossy(reply);
+            self.log_warning(&format!(
+                "== CRITICAL == This master is sending an error to its replica: '{}' after \
+                 processing the command '{command}'",
+                reply.trim_end(),
+            ));
+        }
+        self.log_warning(&format!(
+            "Replica generated a reply to command '{command}', disconnecting it: {addr}"
+        ));
+        self.kill(client);
     }
 
     /// An empty line of a replica that is busy: it lives.

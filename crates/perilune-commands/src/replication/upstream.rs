@@ -18,10 +18,10 @@ use super::payload::Payload;
 use crate::acl::{RuleContext, User};
 use crate::config::{ParamId, ReplicaOf};
 use crate::engine::Engine;
-use crate::errors;
 use crate::scripting::RestorePolicy;
 use crate::session::{ClientSlot, PeerInfo, Waker};
-use crate::{Flow, blocking::WaitKind};
+use crate::Flow;
+use crate::blocking::{UnblockReason, WaitKind};
 use perilune_keyspace::Keyspace;
 use perilune_rdb::{Loaded, ReadOptions, dump_functions, read_snapshot};
 use std::io::Read;
@@ -93,6 +93,11 @@ impl Upstream {
         self.state == LinkState::Connected
     }
 
+    /// Whether a snapshot is being read, aside from the data in use.
+    pub fn is_loading(&self) -> bool {
+        self.transfer.is_some()
+    }
+
     /// Bytes received that are not part of the stream yet.
     pub fn pending_bytes(&self) -> u64 {
         self.pending.len() as u64
@@ -148,7 +153,6 @@ impl Engine {
         }
         self.config.replicaof = Some(ReplicaOf { host: host.clone(), port });
         let now_ms = self.now_ms();
-        self.log_notice(&format!("Connecting to MASTER {host}:{port}"));
         self.replication.epoch += 1;
         self.replication.upstream = Some(Upstream {
             host,
@@ -223,9 +227,7 @@ impl Engine {
             .map(|(slot, _)| slot)
             .collect();
         for client in waiting {
-            self.stop_waiting(client);
-            self.stats.count_error(errors::UNBLOCKED_BY_ROLE.text().as_bytes());
-            self.push(client, |out| out.error(errors::UNBLOCKED_BY_ROLE.text().as_bytes()));
+            self.unblock(client, UnblockReason::NewRole);
             if let Some(session) = self.sessions.get_mut(client) {
                 session.close_after_reply = true;
                 session.wake();
@@ -275,6 +277,17 @@ impl Engine {
         })
     }
 
+    /// A link is being made. False: it is no longer wanted.
+    pub fn link_begins(&mut self, order: &LinkOrder) -> bool {
+        if !self.wants_link(order.epoch) {
+            return false;
+        }
+        self.log_notice(&format!("Connecting to MASTER {}:{}", order.host, order.port));
+        self.set_link_state(LinkState::Connecting);
+        self.log_notice("MASTER <-> REPLICA sync started");
+        true
+    }
+
     /// Whether the link of this epoch is still wanted.
     pub fn wants_link(&self, epoch: u64) -> bool {
         self.replication.upstream.as_ref().is_some_and(|upstream| upstream.epoch == epoch)
@@ -284,9 +297,6 @@ impl Engine {
     pub fn set_link_state(&mut self, state: LinkState) {
         self.refresh_clock();
         let now_ms = self.now_ms();
-        if state == LinkState::Connecting {
-            self.log_notice("MASTER <-> REPLICA sync started");
-        }
         if let Some(upstream) = &mut self.replication.upstream {
             upstream.state = state;
             upstream.last_io_ms = now_ms;
