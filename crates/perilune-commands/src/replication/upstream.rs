@@ -15,13 +15,13 @@
 use super::handshake::Introduction;
 use super::log::StreamLog;
 use super::payload::Payload;
+use crate::Flow;
 use crate::acl::{RuleContext, User};
+use crate::blocking::{UnblockReason, WaitKind};
 use crate::config::{ParamId, ReplicaOf};
 use crate::engine::Engine;
 use crate::scripting::RestorePolicy;
 use crate::session::{ClientSlot, PeerInfo, Waker};
-use crate::Flow;
-use crate::blocking::{UnblockReason, WaitKind};
 use perilune_keyspace::Keyspace;
 use perilune_rdb::{Loaded, ReadOptions, dump_functions, read_snapshot};
 use std::io::Read;
