@@ -517,3 +517,21 @@ proptest! {
         prop_assert_eq!(number::memory_bytes(number::memory_text(bytes).as_bytes()), Some(bytes));
     }
 }
+
+#[test]
+fn a_folder_is_named_as_seen_from_the_present_one() {
+    let mut config = Config {
+        dir: "/var/lib".to_owned(),
+        enable_protected_configs: ProtectedAction::Yes,
+        ..Config::default()
+    };
+    for (word, expected) in [
+        ("redis", "/var/lib/redis"),
+        ("./x/../y", "/var/lib/redis/y"),
+        ("../../..", "/var"),
+        ("/tmp", "/tmp"),
+    ] {
+        set(&mut config, &[("dir", word)]).expect("a folder");
+        assert_eq!(config.dir, expected);
+    }
+}

@@ -1,5 +1,7 @@
 //! The types of configuration values: enumerations, and the parameters with a syntax of their own.
 
+use std::path::{Component, Path, PathBuf};
+
 use bitflags::bitflags;
 
 use super::error::{self, Reason};
@@ -150,10 +152,15 @@ fn words(args: &[&[u8]]) -> Result<Vec<String>, Reason> {
     args.iter().map(word).collect()
 }
 
+/// A folder. Once it is known where the server is, another one is named as seen from there.
 impl Special for String {
-    fn assign(&mut self, args: &[&[u8]], _: Origin) -> Result<(), Reason> {
+    fn assign(&mut self, args: &[&[u8]], origin: Origin) -> Result<(), Reason> {
         let [only] = args else { return Err(error::WRONG_NUMBER.into()) };
-        *self = std::str::from_utf8(only).map_err(|_| error::NOT_UTF8)?.to_owned();
+        let folder = std::str::from_utf8(only).map_err(|_| error::NOT_UTF8)?;
+        *self = match origin {
+            Origin::Runtime if self.starts_with('/') => below(self, folder),
+            _ => folder.to_owned(),
+        };
         Ok(())
     }
 
@@ -167,6 +174,19 @@ impl Special for String {
         }
         vec![(super::quote::quoted(self.as_bytes()), self != default)]
     }
+}
+
+/// The absolute path of `folder` as seen from `base`.
+fn below(base: &str, folder: &str) -> String {
+    let mut path = PathBuf::new();
+    for component in Path::new(base).join(folder).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => _ = path.pop(),
+            component => path.push(component),
+        }
+    }
+    path.to_string_lossy().into_owned()
 }
 
 /// One `save` point: a snapshot is due after `seconds` if at least `changes` writes happened.
