@@ -62,7 +62,7 @@ impl Preserving {
     /// Hands over the next bucket. False at the end.
     pub(crate) fn walk(&mut self, epoch: u8, table: &HashTable<Box<KeyEntry>>) -> bool {
         let mut sink = lock(&self.sink);
-        self.cursor = table.scan(self.cursor, &mut |entry: &Box<KeyEntry>| {
+        self.cursor = table.scan(self.cursor, &mut |entry| {
             if entry.enter_epoch(epoch) {
                 sink.entry(self.home, entry);
             }
@@ -82,7 +82,11 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    type Content = BTreeMap<(usize, Vec<u8>), (Vec<u8>, Option<i64>)>;
+    /// Database and name.
+    type Place = (usize, Vec<u8>);
+    /// Value and deadline.
+    type What = (Vec<u8>, Option<i64>);
+    type Content = BTreeMap<Place, What>;
 
     #[derive(Default)]
     struct Collector(Content);
@@ -94,7 +98,7 @@ mod tests {
         }
     }
 
-    fn describe(db: usize, entry: &KeyEntry) -> ((usize, Vec<u8>), (Vec<u8>, Option<i64>)) {
+    fn describe(db: usize, entry: &KeyEntry) -> (Place, What) {
         let value = entry.value().as_string().unwrap_or_default().into_owned();
         ((db, entry.name().to_vec()), (value, entry.expire_at()))
     }

@@ -191,7 +191,7 @@ async fn outcome_of(ending: &mut Option<JoinHandle<bool>>) -> bool {
 
 /// Makes the data safe. Whether that went well.
 async fn finish(gate: Gate, request: ShutdownRequest) -> bool {
-    let finished = gate.run_aside(move |engine| engine.finish_shutdown(request).is_ok()).await;
+    let finished = gate.run_aside(move |engine| engine.finish_shutdown(request)).await;
     finished.unwrap_or(false)
 }
 

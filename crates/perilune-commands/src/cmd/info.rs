@@ -135,6 +135,9 @@ fn server(engine: &mut Engine, text: &mut String) {
         config_file: config_file,
         io_threads_active: u8::from(engine.config.io_threads > 1),
     );
+    if let Some(ms) = engine.shutdown_in_ms() {
+        fields!(text, shutdown_in_milliseconds: ms);
+    }
 }
 
 fn clients(engine: &mut Engine, text: &mut String) {

@@ -148,10 +148,11 @@ fn shutdown(
     {
         return Err(error);
     }
-    ctx.engine.env.shutdown(request);
     if let Some(run) = ctx.engine.scripting.running_mut() {
         run.kill = true;
+        request.now = true;
     }
+    ctx.engine.begin_shutdown(request);
     // No reply: the connection stays open until the server is gone, which is how clients notice.
     ctx.wait_for_keys(WaitKind::Exit, &[], 0, args.all());
     Ok(())

@@ -20,7 +20,7 @@ mod tests;
 pub use load::Loading;
 pub use snapshot::{Job, Pace, Purpose};
 
-use crate::environment::ShutdownRequest;
+use shutdown::Ending;
 
 /// What is known about snapshots.
 #[derive(Debug, Default)]
@@ -49,8 +49,10 @@ pub struct Persistence {
     last_load: (usize, usize),
     /// `DEBUG SET-SKIP-CHECKSUM-VALIDATION`: checksums of what is read are not looked at.
     pub trusts_checksums: bool,
-    /// The end was asked for and nothing was done about it yet.
-    shutdown: Option<ShutdownRequest>,
+    /// The end was asked for and has not come.
+    ending: Option<Ending>,
+    /// Writes are paused because of that.
+    pauses_writes: bool,
     /// The data are safe and the server ends: nothing may be changed any more.
     pub is_over: bool,
 }

@@ -1,18 +1,29 @@
 //! The end of the server: what must be safe before, and calling it off.
 //!
 //! ```text
-//! SHUTDOWN --------------------------> Environment::shutdown --> server --> finish_shutdown
-//! signal --> request_shutdown --tick-->                                     Ok: it ends
-//!                                                                           Err: it goes on
+//! SHUTDOWN -------------------> begin_shutdown --> Environment::shutdown --> finish_shutdown
+//! signal --> request_shutdown --tick--^   |               ^                    true: it ends
+//!                                         v               |                    false: it goes on
+//!                                     replicas lag --tick-+
 //! ```
+//!
+//! While replicas lag, writes are paused and the end waits for `shutdown-timeout` at most.
 
 use crate::blocking::WaitKind;
 use crate::config::ShutdownFlags;
-use crate::engine::Engine;
+use crate::engine::{Engine, Pause};
 use crate::environment::ShutdownRequest;
 use crate::errors::{self, CommandError};
-use crate::session::ClientSlot;
+use crate::session::{ClientSlot, Session};
 use perilune_script::LogLevel;
+
+/// An end that was asked for and has not come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    request: ShutdownRequest,
+    /// Unix time until which replicas are waited for, milliseconds; none: nothing was begun.
+    until_ms: Option<i64>,
+}
 
 impl ShutdownRequest {
     /// What the configuration makes of a signal.
@@ -33,36 +44,114 @@ impl ShutdownRequest {
 impl Engine {
     /// Remembers that the end was asked for; the next tick does something about it.
     pub fn request_shutdown(&mut self, request: ShutdownRequest) {
-        self.persistence.shutdown = Some(request);
+        self.persistence.ending.get_or_insert(Ending { request, until_ms: None });
     }
 
-    /// Passes on that the end was asked for.
+    /// Ends the server, when replicas that lag have caught up.
+    pub(crate) fn begin_shutdown(&mut self, request: ShutdownRequest) {
+        let timeout_ms = i64::from(self.config.shutdown_timeout) * 1000;
+        if request.now || timeout_ms == 0 || self.lagging_replicas() == 0 {
+            self.persistence.ending = None;
+            self.env.shutdown(request);
+            return;
+        }
+        let until_ms = self.now_ms() + timeout_ms;
+        self.pause = Some(Pause { until_ms, all: false });
+        self.persistence.pauses_writes = true;
+        self.persistence.ending = Some(Ending { request, until_ms: Some(until_ms) });
+        self.env.log(LogLevel::Notice, "Waiting for replicas before shutting down.");
+    }
+
+    /// Goes on with an end that was asked for.
     pub(crate) fn shutdown_tick(&mut self) {
-        let Some(mut request) = self.persistence.shutdown.take() else { return };
+        let Some(ending) = self.persistence.ending else { return };
+        let mut request = ending.request;
         if let Some(run) = self.scripting.running_mut() {
             // It would hold up the end, and what it has done so far is not to be kept.
             run.kill = true;
             request.save = Some(false);
+            request.now = true;
         }
-        self.env.shutdown(request);
+        match ending.until_ms {
+            None => self.begin_shutdown(request),
+            Some(until_ms) if self.now_ms() >= until_ms || self.lagging_replicas() == 0 => {
+                self.persistence.ending = None;
+                self.env.shutdown(request);
+            }
+            Some(_) => {}
+        }
     }
 
-    /// Calls the end off, if nothing was done about it yet.
+    /// Calls the end off, if there still is something to be done before it.
     pub(crate) fn abort_shutdown(&mut self) -> Result<(), CommandError> {
-        if self.persistence.shutdown.take().is_none() {
+        let Some(ending) = self.persistence.ending.take() else {
             return Err(errors::NO_SHUTDOWN);
+        };
+        if ending.until_ms.is_some() {
+            self.shutdown_failed();
         }
         self.env.log(LogLevel::Notice, "Shutdown manually aborted.");
         Ok(())
     }
 
-    /// Makes the data safe as `request` and the configuration say. After `Ok` nothing changes any
-    /// more and the server must end; after `Err` it goes on.
-    pub fn finish_shutdown(&mut self, request: ShutdownRequest) -> Result<(), ()> {
+    /// Milliseconds for which replicas may still be waited for, if they are.
+    pub fn shutdown_in_ms(&self) -> Option<i64> {
+        let until_ms = self.persistence.ending?.until_ms?;
+        Some((until_ms - self.now_ms()).max(0))
+    }
+
+    /// Number of replicas that have not confirmed all of the stream.
+    fn lagging_replicas(&self) -> usize {
+        let attached = self.replicas().filter(|(_, replica)| replica.is_attached()).count();
+        attached - self.count_confirmations(self.replication.offset).min(attached)
+    }
+
+    /// Makes the data safe as `request` and the configuration say. After `true` nothing changes any
+    /// more and the server must end; after `false` it goes on.
+    #[must_use]
+    pub fn finish_shutdown(&mut self, request: ShutdownRequest) -> bool {
         self.env.log(LogLevel::Notice, "User requested shutdown...");
-        if !self.finish_append_only(request.force) {
+        self.log_lagging_replicas();
+        if !self.make_all_safe(request) {
+            let message =
+                "Errors trying to shut down the server. Check the logs for more information.";
+            self.env.log(LogLevel::Warning, message);
             self.shutdown_failed();
-            return Err(());
+            return false;
+        }
+        self.persistence.is_over = true;
+        true
+    }
+
+    fn log_lagging_replicas(&mut self) {
+        let attached = self.replicas().filter(|(_, replica)| replica.is_attached()).count();
+        if attached == 0 {
+            return;
+        }
+        let (end, now_ms) = (self.replication.offset, self.now_ms());
+        let lines: Vec<String> = self
+            .replicas()
+            .filter(|(_, replica)| replica.is_attached() && replica.confirmed_offset < end)
+            .map(|(session, replica)| {
+                format!(
+                    "Lagging replica {}:{} reported offset {} behind master, lag={}, state={}.",
+                    replica.ip(session),
+                    replica.listening_port,
+                    end - replica.confirmed_offset,
+                    replica.lag_s(now_ms),
+                    replica.stage_name(),
+                )
+            })
+            .collect();
+        lines.iter().for_each(|line| self.env.log(LogLevel::Notice, line));
+        let in_sync = attached - lines.len();
+        let message = format!("{in_sync} of {attached} replicas are in sync when shutting down.");
+        self.env.log(LogLevel::Notice, &message);
+    }
+
+    fn make_all_safe(&mut self, request: ShutdownRequest) -> bool {
+        if !self.finish_append_only(request.force) {
+            return false;
         }
         if self.persistence.job.is_some() {
             let message = "There is a snapshot being made. Giving it up.";
@@ -75,15 +164,7 @@ impl Engine {
             Some(save) => save,
             None => !self.config.save.is_empty(),
         };
-        if save && !self.save_at_the_end(request.force) {
-            let message =
-                "Errors trying to shut down the server. Check the logs for more information.";
-            self.env.log(LogLevel::Warning, message);
-            self.shutdown_failed();
-            return Err(());
-        }
-        self.persistence.is_over = true;
-        Ok(())
+        !save || self.save_at_the_end(request.force)
     }
 
     /// Whether the server may end for all that the snapshot is concerned.
@@ -93,19 +174,20 @@ impl Engine {
         if self.save_now().is_ok() {
             return true;
         }
-        self.env.log(
-            LogLevel::Warning,
-            match force {
-                true => "Error trying to save the DB. Exit anyway.",
-                false => "Error trying to save the DB, can't exit.",
-            },
-        );
+        let message = match force {
+            true => "Error trying to save the DB. Exit anyway.",
+            false => "Error trying to save the DB, can't exit.",
+        };
+        self.env.log(LogLevel::Warning, message);
         force
     }
 
     /// Answers those who asked for an end that does not come.
     fn shutdown_failed(&mut self) {
-        let waits = |session: &crate::session::Session| {
+        if std::mem::take(&mut self.persistence.pauses_writes) {
+            self.end_pause();
+        }
+        let waits = |session: &Session| {
             session.blocked.as_ref().is_some_and(|blocked| blocked.kind == WaitKind::Exit)
         };
         let clients: Vec<ClientSlot> = self
