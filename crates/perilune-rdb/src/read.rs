@@ -8,6 +8,9 @@ use crate::read_value::read_value;
 use perilune_keyspace::{EncodingLimits, Keyspace};
 use std::io::{self, Read};
 
+/// Most names kept of keys whose values had no elements.
+const EMPTY_NAMES_MAX: usize = 10;
+
 /// How a snapshot is to be read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReadOptions {
@@ -38,6 +41,8 @@ pub struct Loaded {
     pub expired: usize,
     /// Number of keys left out because their values had no elements.
     pub empty: usize,
+    /// The names of the first of these.
+    pub empty_names: Vec<Vec<u8>>,
     /// Number of keys taken over that have a time to live.
     pub volatile: usize,
     /// What the writer told of itself.
@@ -84,7 +89,7 @@ pub struct SnapshotReader<R> {
     /// The database that keys belong to.
     index: usize,
     /// The key whose record is being read, for messages.
-    key: Option<Vec<u8>>,
+    key: Option<(u8, Vec<u8>)>,
     loaded: Loaded,
     is_over: bool,
 }
@@ -154,9 +159,9 @@ impl<R: Read> SnapshotReader<R> {
         self.input.bytes
     }
 
-    /// The key that was being read, if there was one, for messages.
-    pub fn current_key(&self) -> Option<&[u8]> {
-        self.key.as_deref()
+    /// The type byte and the name of the key that was being read, if there was one, for messages.
+    pub fn current_key(&self) -> Option<(u8, &[u8])> {
+        self.key.as_ref().map(|(kind, name)| (*kind, name.as_slice()))
     }
 
     /// What was found, and the input, which goes on behind the end.
@@ -230,11 +235,14 @@ impl<R: Read> SnapshotReader<R> {
     fn read_key(&mut self, header: &KeyHeader, keyspace: &mut Keyspace) -> Result<(), ReadError> {
         let name = read_string(&mut self.input)?;
         let value = read_value(header.kind, &mut self.input, &self.options.limits);
-        let name = self.key.insert(name).as_slice();
+        let name = self.key.insert((header.kind, name)).1.as_slice();
         let value = match value {
             // The input goes on behind it; Redis itself has written such values.
             Err(ReadError::Empty) => {
                 self.loaded.empty += 1;
+                if self.loaded.empty_names.len() < EMPTY_NAMES_MAX {
+                    self.loaded.empty_names.push(name.to_vec());
+                }
                 return Ok(());
             }
             value => value?,

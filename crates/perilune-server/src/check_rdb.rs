@@ -4,7 +4,7 @@
 //! Keys are dropped soon after they were read, so the file may be larger than the memory.
 
 use perilune_keyspace::Keyspace;
-use perilune_rdb::{ReadError, ReadOptions, SnapshotReader, Version, Writer};
+use perilune_rdb::{ReadError, ReadOptions, SnapshotReader, Version, Writer, structure_name};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
@@ -47,8 +47,9 @@ fn check_input(input: impl Read, out: &mut dyn Write) -> io::Result<bool> {
     let offset = reader.bytes_read();
     if let Err(error) = &outcome {
         describe(out, offset, error)?;
-        if let Some(key) = reader.current_key() {
+        if let Some((kind, key)) = reader.current_key() {
             writeln!(out, "[additional info] Reading key '{}'", key.escape_ascii())?;
+            writeln!(out, "[additional info] Reading type {kind} ({})", structure_name(kind))?;
         }
     } else {
         writeln!(

@@ -289,8 +289,8 @@ parameters! {
     shutdown_timeout: u32 = 10; "shutdown-timeout" NONE => int(0, I32_MAX);
     supervised: Supervised = Supervised::No; "supervised" IMMUTABLE => choice
         only ["no"] "talking to a supervisor is not supported by this build";
-    use_exit_on_panic: bool = false; "use-exit-on-panic" HIDDEN => yesno
-        only ["no"] "a panic ends the work of one client and never the process";
+    // How the process would end does not matter: a panic ends the work of one client only.
+    use_exit_on_panic: bool = false; "use-exit-on-panic" HIDDEN => yesno;
     watchdog_period: u32 = 0; "watchdog-period" HIDDEN => int(0, I32_MAX)
         only ["0"] "the software watchdog is not supported by this build";
 

@@ -8,7 +8,9 @@ use crate::scripting::RestorePolicy;
 use crate::session::ClientSlot;
 use perilune_keyspace::Keyspace;
 use perilune_persist::StorageFile;
-use perilune_rdb::{Loaded, ReadError, ReadOptions, SnapshotReader, Writer, dump_functions};
+use perilune_rdb::{
+    Loaded, ReadError, ReadOptions, SnapshotReader, Writer, dump_functions, structure_name,
+};
 use perilune_script::LogLevel;
 use std::io::BufReader;
 use std::time::Duration;
@@ -120,9 +122,10 @@ impl Engine {
             Ok(Slice::Done) => self.loaded(loading).map(|()| false),
             Err(error) => {
                 let reader = loading.reader.as_ref();
-                let key = reader.and_then(|reader| reader.current_key()).map(<[u8]>::to_vec);
+                let key = reader.and_then(SnapshotReader::current_key);
+                let place = key.map(|(kind, key)| (kind, key.to_vec()));
                 let offset = reader.map_or(0, SnapshotReader::bytes_read);
-                Err(self.unreadable(&error, offset, key.as_deref()))
+                Err(self.unreadable(&error, offset, place))
             }
         }
     }
@@ -330,6 +333,10 @@ impl Engine {
 
     fn log_loaded(&mut self, loaded: &Loaded) {
         self.persistence.last_load = (loaded.keys, loaded.expired);
+        for name in &loaded.empty_names {
+            let message = format!("rdbLoadObject skipping empty key: {}", name.escape_ascii());
+            self.env.log(LogLevel::Notice, &message);
+        }
         let message = format!(
             "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
             loaded.keys, loaded.expired, loaded.empty
@@ -338,8 +345,8 @@ impl Engine {
     }
 
     /// Enters into the log why a snapshot cannot be read.
-    fn unreadable(&mut self, error: &ReadError, offset: u64, key: Option<&[u8]>) -> String {
-        let what = match error {
+    fn unreadable(&mut self, error: &ReadError, offset: u64, key: Option<(u8, Vec<u8>)>) -> String {
+        let mut what = match error {
             ReadError::Version(version) => format!("Can't handle RDB format version {version}"),
             ReadError::Magic => "Wrong signature trying to load DB from file".to_owned(),
             ReadError::Checksum { stored, computed } => {
@@ -357,11 +364,18 @@ impl Engine {
             error => error.to_string(),
         };
         let place = match key {
-            Some(key) => format!(" at key \"{}\"", key.escape_ascii()),
+            Some((kind, key)) => {
+                if let ReadError::Structure(fault) = error {
+                    what = format!("{} integrity check failed: {fault}", structure_name(kind));
+                }
+                format!(" at key \"{}\"", key.escape_ascii())
+            }
             None => String::new(),
         };
         let message = format!("Error reading the RDB file, offset {offset}{place} -> {what}");
         self.env.log(LogLevel::Warning, &message);
+        let message = "Terminating server after rdb file reading failure.";
+        self.env.log(LogLevel::Warning, message);
         self.fatal_load(&what)
     }
 
