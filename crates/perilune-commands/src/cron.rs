@@ -160,7 +160,7 @@ impl Engine {
             return;
         }
         let exempt = session.blocked.is_some() || session.subscriptions() > 0 || session.monitor;
-        let exempt = exempt || session.is_replica() || session.is_master;
+        let exempt = exempt || session.is_replica() || session.is_master || session.has_copy;
         let idle_ms = now_ms - session.last_command_ms;
         if timeout_ms > 0 && !exempt && idle_ms > timeout_ms {
             self.env.log(perilune_script::LogLevel::Verbose, "Closing idle client");

@@ -173,3 +173,89 @@ impl ScriptHost for DebugHost<'_, '_, '_> {
         self.host.acl_check(argv)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Flow;
+    use crate::test_support::TestEngine;
+    use perilune_script::Received;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    /// Keeps what is sent; has nothing to say.
+    #[derive(Clone, Default)]
+    struct Ear(Arc<Mutex<Vec<u8>>>);
+
+    impl DebugTransport for Ear {
+        fn send(&mut self, bytes: &[u8]) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        }
+
+        fn receive(&mut self, _: &mut Vec<u8>) -> Received {
+            Received::Closed
+        }
+    }
+
+    fn flow(test: &mut TestEngine, client: ClientSlot, words: &[&[u8]]) -> (Flow, Vec<u8>) {
+        let mut out = Vec::new();
+        let flow = test.engine.execute(client, words, &mut out);
+        (flow, out)
+    }
+
+    #[test]
+    fn a_call_is_parked_once() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        assert_eq!(test.run(client, "script debug SYNC"), "+OK\r\n");
+        assert_eq!(test.run(client, "ping"), "+PONG\r\n");
+        let parked = flow(&mut test, client, &[b"eval", b"x", b"0"]);
+        assert_eq!(parked, (Flow::Debug, Vec::new()));
+        let call = test.engine.take_debug_call(client).expect("a call");
+        assert_eq!((call.mode, call.command.view().len()), (DebugMode::Sync, 3));
+        assert!(test.engine.take_debug_call(client).is_none());
+        // What is no script of this engine has no session, and its client is closed all the same.
+        let (ear, mut out) = (Ear::default(), Vec::new());
+        test.engine.run_debug_call(client, &call.command.view(), Box::new(ear.clone()), &mut out);
+        assert_eq!(*ear.0.lock().expect("no panic"), b"*1\r\n+<endsession>\r\n");
+        assert!(out.starts_with(b"-ERR Error compiling script"));
+        assert_eq!(flow(&mut test, client, &[b"ping"]).0, Flow::Close);
+    }
+
+    #[test]
+    fn the_mode_can_be_left_and_must_exist() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        test.run(client, "script debug yes");
+        assert!(test.run(client, "script debug maybe").starts_with("-ERR Use SCRIPT DEBUG"));
+        assert!(
+            test.run(client, "evalsha 0123456789012345678901234567890123456789 0")
+                .starts_with("-ERR Please use EVAL")
+        );
+        assert_eq!(test.run(client, "script debug no"), "+OK\r\n");
+        assert_eq!(flow(&mut test, client, &[b"eval", b"x", b"0"]).0, Flow::Continue);
+    }
+
+    #[test]
+    fn neither_transactions_nor_pipelines_are_debugged() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        let mut out = b"+OK\r\n".to_vec();
+        test.engine.execute(client, &[b"script", b"debug", b"yes"], &mut out);
+        assert!(out.ends_with(b"-ERR SCRIPT DEBUG must be called outside a pipeline\r\n"));
+        test.run(client, "multi");
+        test.run(client, "script debug yes");
+        assert!(test.run(client, "exec").contains("outside a pipeline"));
+        test.run(client, "script debug yes");
+        test.run(client, "multi");
+        assert!(test.run(client, "eval x 0").starts_with("-ERR a script inside of"));
+        assert!(test.run(client, "exec").starts_with("-EXECABORT"));
+    }
+
+    #[test]
+    fn an_engine_that_cannot_be_copied_says_so() {
+        let mut test = TestEngine::new();
+        let client = test.client();
+        let error = test.engine.copy_for_debugging(client).err().expect("no copy");
+        assert_eq!(error, errors::NO_COPY);
+    }
+}
