@@ -73,12 +73,20 @@ pub fn redis_server() -> Option<PathBuf> {
 pub struct ServerBuilder {
     binary: PathBuf,
     arguments: Vec<OsString>,
+    folder: Option<PathBuf>,
 }
 
 impl ServerBuilder {
     /// Another binary than ours.
     pub fn of(binary: &Path) -> Self {
-        Self { binary: binary.to_owned(), arguments: Vec::new() }
+        Self { binary: binary.to_owned(), arguments: Vec::new(), folder: None }
+    }
+
+    /// Lets it work in a folder that is there and stays, and not in one of its own.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
     }
 
     /// Adds a directive, as after `--` on the command line.
@@ -104,7 +112,7 @@ impl ServerBuilder {
     }
 
     fn spawn(&self, port: u16) -> Server {
-        let folder = new_folder();
+        let folder = self.folder.clone().unwrap_or_else(new_folder);
         let mut command = Command::new(&self.binary);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
         command.arg("--dir").arg(&folder).args(["--logfile", "server.log"]);
@@ -115,7 +123,7 @@ impl ServerBuilder {
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", self.binary.display()));
-        Server { child: Some(child), port, folder }
+        Server { child: Some(child), port, folder, owns_folder: self.folder.is_none() }
     }
 }
 
@@ -139,6 +147,7 @@ pub struct Server {
     child: Option<Child>,
     port: u16,
     folder: PathBuf,
+    owns_folder: bool,
 }
 
 impl Server {
@@ -246,6 +255,8 @@ impl Drop for Server {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if self.owns_folder {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
 }

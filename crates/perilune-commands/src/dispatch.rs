@@ -367,6 +367,7 @@ impl Engine {
         self.config.min_replicas_to_write > 0
             && self.config.min_replicas_max_lag > 0
             && !self.replication.is_replica()
+            && !self.aof.is_replaying()
             && self.count_good_replicas() < self.config.min_replicas_to_write as usize
     }
 

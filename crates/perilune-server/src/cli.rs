@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use perilune_commands::config::quoted;
+use perilune_persist::aof::CheckOptions;
 use perilune_resp::split_args;
 
 use crate::config_file::ConfigSources;
@@ -37,6 +38,13 @@ pub enum Command {
     Dap,
     /// Check a snapshot file.
     CheckRdb(PathBuf),
+    /// Check an append-only file.
+    CheckAof {
+        /// Its manifest, or a single file.
+        path: PathBuf,
+        /// What to do about what is wrong.
+        options: CheckOptions,
+    },
     /// Print this help text.
     Help(String),
     /// Print [`version`].
@@ -63,6 +71,7 @@ impl std::error::Error for UsageError {}
                       perilune eval SCRIPT [KEY... [, ARG...]]\n       \
                       perilune dap\n       \
                       perilune check-rdb FILE\n       \
+                      perilune check-aof [--fix | --truncate-to-timestamp SECONDS] FILE\n       \
                       perilune --version | --help",
     after_help = "FILE is a redis.conf. Every --DIRECTIVE is a line of such a file and overrides it. \
                   A lone - reads more lines from stdin.\n\n\
@@ -80,6 +89,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Check an append-only file, as redis-check-aof does
+    CheckAof {
+        /// Cut off what is not sound
+        #[arg(long)]
+        fix: bool,
+        /// Cut off what happened after this Unix time in seconds
+        #[arg(long, value_name = "SECONDS", conflicts_with = "fix")]
+        truncate_to_timestamp: Option<i64>,
+        /// The manifest, or a single file
+        file: PathBuf,
+    },
     /// Run one script without a server and print its reply
     Eval {
         /// The script's text, a file that holds it, or - for stdin
@@ -97,12 +117,14 @@ enum Action {
     },
 }
 
-/// The words behind the program's name; a program called `redis-check-rdb` is its subcommand.
+/// The words behind the program's name; a program called `redis-check-rdb` or `redis-check-aof` is
+/// its subcommand.
 pub fn arguments(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = words.into_iter();
     let program = words.next().map(PathBuf::from).unwrap_or_default();
-    let checks = program.file_name().is_some_and(|name| name.as_bytes().ends_with(b"check-rdb"));
-    checks.then(|| OsString::from("check-rdb")).into_iter().chain(words).collect()
+    let name = program.file_name().map(OsStr::as_bytes).unwrap_or_default();
+    let implied = ["check-rdb", "check-aof"].into_iter().find(|it| name.ends_with(it.as_bytes()));
+    implied.map(OsString::from).into_iter().chain(words).collect()
 }
 
 /// Reads a command line; `args` are the words behind the program's name.
@@ -111,7 +133,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     match args.first().map(|first| first.as_bytes()) {
         Some(b"-v" | b"--version") => Ok(Command::Version),
         Some(b"-h" | b"--help") => Ok(Command::Help(Cli::command().render_help().to_string())),
-        Some(b"eval" | b"check-rdb" | b"dap") => parse_subcommand(args),
+        Some(b"eval" | b"check-aof" | b"check-rdb" | b"dap") => parse_subcommand(args),
         _ => Ok(Command::Serve(parse_serve(&args))),
     }
 }
@@ -127,6 +149,10 @@ fn parse_subcommand(args: Vec<OsString>) -> Result<Command, UsageError> {
         Some(Action::Eval { script, words }) => (script, words),
         Some(Action::Dap) => return Ok(Command::Dap),
         Some(Action::CheckRdb { file }) => return Ok(Command::CheckRdb(file)),
+        Some(Action::CheckAof { fix, truncate_to_timestamp, file }) => {
+            let options = CheckOptions { fix, until_s: truncate_to_timestamp };
+            return Ok(Command::CheckAof { path: file, options });
+        }
         None => return Err(UsageError("error: a subcommand is missing".to_owned())),
     };
     let mut words = words.into_iter().map(OsString::into_vec);

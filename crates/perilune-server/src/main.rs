@@ -1,6 +1,8 @@
 //! The `perilune` binary: reads the command line, builds what it asks for, and runs it.
 
 use perilune_commands::config::Config;
+use perilune_persist::FileStorage;
+use perilune_persist::aof::CheckOptions;
 use perilune_resp::{Value, format_cli};
 use perilune_script::LogLevel;
 use perilune_server::check_rdb;
@@ -12,6 +14,7 @@ use perilune_server::log;
 use perilune_server::process;
 use perilune_server::server::{Server, log_threshold};
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Help(text) => println!("{text}"),
+        Command::CheckAof { path, options } => return check_aof(&path, options),
         Command::Version => println!("{}", cli::version()),
         Command::Serve(sources) => {
             if let Err(error) = serve(&sources) {
@@ -56,6 +60,23 @@ fn check_rdb(file: &Path) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// Checks an append-only file and reports on stdout.
+fn check_aof(path: &Path, options: CheckOptions) -> ExitCode {
+    let mut ask = |question: &str| {
+        print!("{question}");
+        let mut answer = String::new();
+        // No answer is no consent.
+        let _ = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+        answer.trim_start().starts_with(['y', 'Y'])
+    };
+    let mut out = std::io::stdout();
+    match perilune_persist::aof::check(&FileStorage, path, options, &mut out, &mut ask) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&format!("Cannot check {}: {error}", path.display())),
     }
 }
 

@@ -95,7 +95,10 @@ impl Server {
         timers.abort();
         master.abort();
         if !self.unix_socket.is_empty() {
-            log::write(LogLevel::Notice, "Removing the unix socket file.");
+            // The last line of the log is why the server could not go on.
+            if outcome.is_ok() {
+                log::write(LogLevel::Notice, "Removing the unix socket file.");
+            }
             let _ = std::fs::remove_file(&self.unix_socket);
         }
         if outcome.is_ok() {

@@ -7,6 +7,7 @@ mod dap;
 mod debugger;
 mod differential;
 mod examples;
+mod kill;
 mod lifecycle;
 mod migrate;
 mod protocol;

@@ -103,6 +103,11 @@ pub struct Aof {
     rewrite_began_s: Option<i64>,
     last_rewrite_took_s: i64,
     delayed_syncs: u64,
+    /// Offset of the replication stream that is known to be safe in the file.
+    stream_on_disk: u64,
+    /// Offsets of this stream and of the replication stream at one moment: when the first is safe,
+    /// so is the second.
+    stream_mark: Option<(u64, u64)>,
     /// Clients under `WAITAOF`.
     waiting: Vec<ClientSlot>,
     /// `DEBUG AOF-FLUSH-SLEEP`.
@@ -135,6 +140,8 @@ impl Default for Aof {
             rewrite_began_s: None,
             last_rewrite_took_s: -1,
             delayed_syncs: 0,
+            stream_on_disk: 0,
+            stream_mark: None,
             waiting: Vec::new(),
             flush_sleep: Duration::ZERO,
         }

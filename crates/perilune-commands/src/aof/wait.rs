@@ -48,9 +48,30 @@ impl Engine {
 
     /// How many disks have what a client changed.
     pub(crate) fn disks_with_effects_of(&self, client: ClientSlot) -> SafeDisks {
-        let offset = self.sessions.get(client).map_or(0, |session| session.aof_offset);
-        let local = self.aof_synced_offset().is_some_and(|synced| synced >= offset);
-        SafeDisks { local: local.into(), replicas: 0 }
+        let Some(session) = self.sessions.get(client) else { return SafeDisks::default() };
+        let synced = self.aof_synced_offset();
+        let local = synced.is_some_and(|synced| synced >= session.aof_offset);
+        let replicas = self.count_disk_confirmations(session.stream_offset) as i64;
+        SafeDisks { local: local.into(), replicas }
+    }
+
+    /// Offset of the replication stream up to which it is safe in the append-only file of this
+    /// server, as far as that is known. None: there is no file.
+    pub(crate) fn stream_offset_on_disk(&mut self) -> Option<u64> {
+        let synced = self.aof_synced_offset()?;
+        if self.aof_offset().is_some_and(|end| synced >= end) {
+            self.aof.stream_on_disk = self.replication.offset;
+            self.aof.stream_mark = None;
+        } else if let Some((end, offset)) = self.aof.stream_mark
+            && synced >= end
+        {
+            self.aof.stream_on_disk = offset;
+            self.aof.stream_mark = None;
+        }
+        if self.aof.stream_mark.is_none() {
+            self.aof.stream_mark = self.aof_offset().map(|end| (end, self.replication.offset));
+        }
+        Some(self.aof.stream_on_disk)
     }
 
     /// Answers the clients that wait for disks and need not any more.

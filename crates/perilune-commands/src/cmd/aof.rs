@@ -68,6 +68,7 @@ fn waitaof(
     if (safe.local >= local && safe.replicas >= replicas) || ctx.deny_blocking() {
         safe.reply(out);
     } else {
+        ctx.engine.replication.ask_replicas |= replicas > 0;
         ctx.wait_for_keys(WaitKind::Fsync, &[], timeout_ms, args.all());
         ctx.engine.aof.wait_for_sync(ctx.client);
     }

@@ -56,17 +56,19 @@ impl Engine {
         self.replication.is_replica()
             && !self.config.replica_serve_stale_data
             && !self.replication.is_linked()
+            && !self.aof.is_replaying()
     }
 
     /// Whether clients may not write here.
     pub(crate) fn is_read_only(&self) -> bool {
-        self.replication.is_replica() && self.config.replica_read_only
+        self.replication.is_replica() && self.config.replica_read_only && !self.aof.is_replaying()
     }
 
     /// Whether the memory limit is the master's business.
     #[inline]
     pub(crate) fn ignores_maxmemory(&self) -> bool {
-        self.replication.is_replica() && self.config.replica_ignore_maxmemory
+        (self.replication.is_replica() && self.config.replica_ignore_maxmemory)
+            || self.aof.is_replaying()
     }
 
     /// Whether the running command is one of the master.

@@ -474,6 +474,7 @@ impl Engine {
             replica.awaits_confirmation = false;
         }
         self.serve_confirmation_waiters();
+        self.serve_sync_waiters();
     }
 
     /// Closes a replica whose command made a reply: there is no place for one in the stream.
@@ -507,6 +508,14 @@ impl Engine {
     pub(crate) fn count_confirmations(&self, offset: u64) -> usize {
         let confirmed = |replica: &Replica| {
             replica.stage == Stage::Online && replica.confirmed_offset >= offset
+        };
+        self.replicas().filter(|(_, replica)| confirmed(replica)).count()
+    }
+
+    /// Number of replicas that have the stream up to `offset` on disk.
+    pub(crate) fn count_disk_confirmations(&self, offset: u64) -> usize {
+        let confirmed = |replica: &Replica| {
+            replica.stage == Stage::Online && replica.confirmed_disk_offset >= offset
         };
         self.replicas().filter(|(_, replica)| confirmed(replica)).count()
     }

@@ -139,11 +139,16 @@ impl Engine {
             return;
         };
         let offset = self.replication.offset;
+        let on_disk = self.stream_offset_on_disk();
         let current = self.current_client;
         let Some(session) = self.sessions.get_mut(client) else { return };
-        let mut digits = itoa::Buffer::new();
+        let (mut digits, mut disk_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
         let offset = digits.format(offset).as_bytes();
-        append_command(&mut session.outbox, &[b"REPLCONF", b"ACK", offset]);
+        let mut argv = vec![&b"REPLCONF"[..], b"ACK", offset];
+        if let Some(on_disk) = on_disk {
+            argv.extend([&b"FACK"[..], disk_digits.format(on_disk).as_bytes()]);
+        }
+        append_command(&mut session.outbox, &argv);
         if current != Some(client) {
             session.wake();
         }
