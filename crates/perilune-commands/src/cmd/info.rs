@@ -263,7 +263,7 @@ fn persistence(engine: &mut Engine, text: &mut String) {
         current_save_keys_processed: keys,
         current_save_keys_total: total,
         rdb_changes_since_last_save: engine.dirty,
-        rdb_bgsave_in_progress: u8::from(state.is_saving()),
+        rdb_bgsave_in_progress: u8::from(state.makes_snapshot()),
         rdb_last_save_time: state.last_save_s,
         rdb_last_bgsave_status: if state.last_failed() { "err" } else { "ok" },
         rdb_last_bgsave_time_sec: state.last_took_s(),

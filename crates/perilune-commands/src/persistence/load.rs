@@ -261,6 +261,8 @@ impl Engine {
         let seconds = took_us as f64 / 1e6;
         let message = format!("DB loaded from disk: {seconds:.3} seconds");
         self.env.log(LogLevel::Notice, &message);
+        // A master was not to be followed until now.
+        self.env.replication_changed();
         Ok(())
     }
 

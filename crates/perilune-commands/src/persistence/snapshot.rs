@@ -24,6 +24,8 @@ pub enum Purpose {
     Save,
     /// The base of the append-only file.
     Rewrite,
+    /// Replicas that begin with it.
+    Replicas,
 }
 
 /// How a snapshot goes on.
@@ -67,6 +69,11 @@ impl Job {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether everything was handed over.
+    pub(crate) fn is_walked(&self) -> bool {
+        self.is_walked
+    }
+
     /// Keys recorded so far, and the bytes of those that had to be recorded early.
     pub fn progress(&self) -> (u64, u64) {
         let recorder = self.recorder();
@@ -82,6 +89,12 @@ impl Job {
 }
 
 impl Persistence {
+    /// Whether a snapshot is being made for the snapshot file or for replicas.
+    pub fn makes_snapshot(&self) -> bool {
+        let purpose = self.job.as_ref().map(|job| job.purpose);
+        matches!(purpose, Some(Purpose::Save | Purpose::Replicas))
+    }
+
     /// Whether a snapshot is being made for the snapshot file.
     pub fn is_saving(&self) -> bool {
         self.job.as_ref().is_some_and(|job| job.purpose == Purpose::Save)
@@ -187,6 +200,7 @@ impl Engine {
         match job.purpose {
             Purpose::Save => self.save_ended(&job, outcome),
             Purpose::Rewrite => self.rewrite_ended(outcome),
+            Purpose::Replicas => self.shipment_ended(outcome),
         }
         Pace::Idle
     }

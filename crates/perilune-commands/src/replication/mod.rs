@@ -9,6 +9,7 @@
 //! - `admission` is what a replica refuses to its clients.
 //! - [`log`] keeps the latest stretch of the stream.
 //! - [`peers`] is the sending side: sessions that asked for the stream.
+//! - `shipment` is a snapshot on its way to them.
 //! - [`handshake`] and [`payload`] are what a replica says and hears before the stream.
 //! - [`upstream`] is the receiving side: whom this server follows, and what comes from there.
 //! - [`timers`] is what both sides do every second.
@@ -25,6 +26,7 @@ pub mod handshake;
 pub mod log;
 pub mod payload;
 pub mod peers;
+mod shipment;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -70,6 +72,8 @@ pub struct Replication {
     pub resumable: bool,
     /// Database that the stream has selected, as far as it came from a master.
     pub stream_db: usize,
+    /// The snapshot that is being made for replicas.
+    shipment: Option<shipment::Shipment>,
     /// Clients that wait for confirmations of replicas.
     pub(crate) waiting: Vec<ClientSlot>,
     /// A client began to wait: the replicas are to be asked.
@@ -117,6 +121,7 @@ impl Replication {
             upstream: None,
             resumable: false,
             stream_db: 0,
+            shipment: None,
             waiting: Vec::new(),
             ask_replicas: false,
             stats: ReplicationStats::default(),

@@ -10,14 +10,19 @@
 //! cursor on. One that takes too little is closed by `client-output-buffer-limit replica`.
 
 use super::log::StreamLog;
+use super::shipment::{Reader, Shipment};
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
+use crate::persistence::{Job, Pace, Purpose};
 use crate::session::{ClientSlot, ReplyMode, Session};
+use perilune_persist::RdbFormat;
 use perilune_rdb::{Meta, write_snapshot};
-use std::sync::Arc;
 
 /// Bytes handed to a connection at once.
 const PIECE_BYTES: usize = 256 * 1024;
+
+/// How long a snapshot may take at once before it goes on in slices, microseconds.
+const QUICK_US: u64 = 1000;
 
 /// How far a replica has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,18 +38,18 @@ pub enum Stage {
     Online,
 }
 
-/// A snapshot on its way.
-#[derive(Debug, Clone)]
+/// A snapshot on its way to one replica.
+#[derive(Debug)]
 struct Bulk {
-    bytes: Arc<Vec<u8>>,
-    /// Number of bytes sent.
-    sent: usize,
-    /// What follows it.
+    reader: Reader,
+    /// What follows it, where its length was not told.
     mark: Option<String>,
+    /// What stands before it has been sent.
+    announced: bool,
 }
 
 /// A client that asked for the stream of effects, or is about to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Replica {
     /// How far it has got.
     pub stage: Stage,
@@ -72,6 +77,8 @@ pub struct Replica {
     pub confirmed_ms: i64,
     /// Since when it waits, Unix milliseconds.
     waiting_since_ms: i64,
+    /// When it last took something of the snapshot, Unix milliseconds.
+    pub(super) taken_ms: i64,
     /// The stream begins when it has confirmed the snapshot.
     awaits_confirmation: bool,
     bulk: Option<Bulk>,
@@ -90,6 +97,7 @@ impl Replica {
         match self.stage {
             Stage::Talking => "none",
             Stage::Waiting => "wait_bgsave",
+            Stage::Sending if self.waits_for_end() => "wait_bgsave",
             Stage::Sending => "send_bulk",
             Stage::Online => "online",
         }
@@ -122,9 +130,20 @@ impl Replica {
         self.needs_from().map_or(0, |cursor| offset.saturating_sub(cursor))
     }
 
+    /// Whether the snapshot it gets is still being made.
+    fn waits_for_end(&self) -> bool {
+        self.bulk.as_ref().is_some_and(|bulk| bulk.reader.length().is_none())
+    }
+
+    /// Whether nothing of a snapshot was sent yet, so that empty lines can be.
+    pub(super) fn awaits_snapshot(&self) -> bool {
+        self.stage == Stage::Waiting
+            || self.bulk.as_ref().is_some_and(|bulk| !bulk.announced && self.waits_for_end())
+    }
+
     /// Whether its connection could take something now.
     fn has_piece(&self, offset: u64) -> bool {
-        self.bulk.is_some()
+        self.bulk.as_ref().is_some_and(Bulk::has_more)
             || (self.stage == Stage::Online && !self.awaits_confirmation && self.cursor < offset)
     }
 
@@ -134,14 +153,13 @@ impl Replica {
         while out.len() < PIECE_BYTES {
             let room = PIECE_BYTES - out.len();
             if let Some(bulk) = &mut self.bulk {
-                let rest = &bulk.bytes[bulk.sent..];
-                let piece = &rest[..rest.len().min(room)];
-                out.extend_from_slice(piece);
-                bulk.sent += piece.len();
-                if bulk.sent == bulk.bytes.len() {
-                    out.extend_from_slice(bulk.mark.take().unwrap_or_default().as_bytes());
+                if bulk.take(room, out) {
                     self.bulk = None;
                     completed = true;
+                    continue;
+                }
+                if out.len() < PIECE_BYTES {
+                    break;
                 }
                 continue;
             }
@@ -157,6 +175,32 @@ impl Replica {
             self.cursor += piece.len() as u64;
         }
         completed
+    }
+}
+
+impl Bulk {
+    fn has_more(&self) -> bool {
+        let may_begin = self.announced || self.mark.is_some() || self.reader.length().is_some();
+        may_begin && self.reader.has_more()
+    }
+
+    /// Appends the next pieces to `out`. True when it is over with them.
+    fn take(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
+        if !self.announced {
+            let announcement = match (&self.mark, self.reader.length()) {
+                (Some(mark), _) => format!("$EOF:{mark}\r\n"),
+                (None, Some(length)) => format!("${length}\r\n"),
+                (None, None) => return false,
+            };
+            out.extend_from_slice(announcement.as_bytes());
+            self.announced = true;
+        }
+        self.reader.take(room, out);
+        if self.reader.is_done() {
+            out.extend_from_slice(self.mark.take().unwrap_or_default().as_bytes());
+            return true;
+        }
+        false
     }
 }
 
@@ -226,13 +270,16 @@ impl Engine {
 
     /// Appends to `out` what a replica's connection is to send next.
     pub(crate) fn take_stream(&mut self, client: ClientSlot, out: &mut Vec<u8>) {
-        let before = out.len();
+        let (before, now_ms) = (out.len(), self.now_ms());
         let Some(session) = self.sessions.get_mut(client) else { return };
         let Some(replica) = session.replica.as_deref_mut() else { return };
         if !replica.is_attached() {
             return;
         }
         let completed = replica.take(self.replication.log.as_ref(), out);
+        if out.len() > before {
+            replica.taken_ms = now_ms;
+        }
         self.replication.stats.output_bytes += (out.len() - before) as u64;
         if completed {
             self.snapshot_sent(client);
@@ -290,7 +337,7 @@ impl Engine {
         if self.config.repl_diskless_sync && marks && self.config.repl_diskless_sync_delay > 0 {
             self.log_notice("Delay next BGSAVE for diskless SYNC");
         } else {
-            self.send_snapshots(&[client]);
+            self.start_shipment();
         }
     }
 
@@ -311,35 +358,100 @@ impl Engine {
         let delay_ms = i64::from(self.config.repl_diskless_sync_delay) * 1000;
         let enough = self.config.repl_diskless_sync_max_replicas as usize;
         let complete = enough > 0 && waiting.len() >= enough;
-        if !waiting.is_empty() && (longest_ms >= delay_ms || complete) {
-            let waiting: Vec<ClientSlot> = waiting.into_iter().map(|(slot, _)| slot).collect();
-            self.send_snapshots(&waiting);
+        let delayed = self.config.repl_diskless_sync;
+        if !waiting.is_empty() && (!delayed || longest_ms >= delay_ms || complete) {
+            self.start_shipment();
         }
     }
 
-    /// Makes one snapshot and begins to send it to all of these. Those that want parts of one get
-    /// theirs.
-    fn send_snapshots(&mut self, clients: &[ClientSlot]) {
-        let mut wanted: Vec<(bool, bool)> = clients.iter().map(|slot| self.parts(*slot)).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        for parts in wanted {
-            let group: Vec<ClientSlot> =
-                clients.iter().copied().filter(|slot| self.parts(*slot) == parts).collect();
-            let (keys, libraries) = parts;
-            match self.snapshot_of(keys, libraries) {
-                Ok(bytes) => {
-                    let bytes = Arc::new(bytes);
-                    group.iter().for_each(|slot| self.send_snapshot(*slot, &bytes));
-                }
-                Err(error) => {
-                    self.log_warning(error.text());
-                    group.iter().for_each(|slot| self.kill(*slot));
-                }
+    /// Begins a snapshot for all that wait for one, unless another is being made: then they wait
+    /// for its end. Those that want parts of one get theirs in turn.
+    fn start_shipment(&mut self) {
+        if self.persistence.job.is_some() {
+            self.log_notice("Waiting for the end of the present BGSAVE for SYNC");
+            return;
+        }
+        let replicas = self.replication.replicas.iter().copied();
+        let waiting = replicas.filter(|slot| {
+            let replica = self.sessions.get(*slot).and_then(|session| session.replica.as_ref());
+            replica.is_some_and(|replica| replica.stage == Stage::Waiting)
+        });
+        let waiting: Vec<ClientSlot> = waiting.collect();
+        let Some(parts) = waiting.first().map(|first| self.parts(*first)) else { return };
+        let shipment = Shipment::default();
+        for slot in waiting {
+            if self.parts(slot) == parts {
+                self.send_shipment(slot, &shipment);
             }
+        }
+        self.replication.shipment = Some(shipment.clone());
+        let meta = self.replica_meta();
+        let begun = match parts {
+            (true, true) => {
+                let options = self.write_options();
+                let format = Box::new(RdbFormat::new(&self.keyspace, options, false));
+                self.start_snapshot(Purpose::Replicas, format, shipment.sink(), &meta)
+            }
+            (keys, libraries) => self.snapshot_of(keys, libraries).map(|bytes| {
+                let mut sink = shipment.sink();
+                sink.push(bytes);
+                sink.finish();
+                self.replication.shipment = None;
+            }),
+        };
+        if let Err(error) = begun {
+            self.log_warning(error.text());
+            self.shipment_ended(Err(std::io::Error::other(error.text().to_owned())));
+            return;
         }
         // What follows the snapshot says where it belongs.
         self.propagation.forget_selection();
+        self.begin_quickly();
+    }
+
+    /// A small snapshot is complete before anybody waits for it.
+    fn begin_quickly(&mut self) {
+        let start_us = self.clock.monotonic_us();
+        while self.persistence.job.as_ref().is_some_and(|job| job.purpose == Purpose::Replicas)
+            && self.clock.monotonic_us().saturating_sub(start_us) < QUICK_US
+        {
+            let walked = self.persistence.job.as_ref().is_some_and(Job::is_walked);
+            if self.snapshot_cycle(QUICK_US) == Pace::Wait && walked {
+                break;
+            }
+            let walks = self.persistence.job.as_ref().is_some_and(|job| !job.is_walked());
+            if walks && self.config.rdb_key_save_delay != 0 {
+                break;
+            }
+        }
+    }
+
+    /// The snapshot for replicas is made, or was given up.
+    pub(crate) fn shipment_ended(&mut self, outcome: std::io::Result<u64>) {
+        self.replication.shipment = None;
+        match outcome {
+            Ok(bytes) => self.log_notice(&format!("Background RDB transfer made {bytes} bytes")),
+            Err(error) => {
+                self.log_warning(&format!("Background transfer error: {error}"));
+                for slot in self.replication.replicas.clone() {
+                    let replica = self.sessions.get(slot).and_then(|it| it.replica.as_ref());
+                    if replica.is_some_and(|replica| replica.waits_for_end()) {
+                        self.kill(slot);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the snapshot for replicas up when none of them is left.
+    pub(super) fn drop_abandoned_shipment(&mut self) {
+        let abandoned = self.replication.shipment.as_ref().is_some_and(Shipment::is_abandoned);
+        let makes_it =
+            self.persistence.job.as_ref().is_some_and(|job| job.purpose == Purpose::Replicas);
+        if abandoned && makes_it {
+            self.log_warning("Diskless rdb transfer, last replica dropped, killing fork child.");
+            self.cancel_snapshot();
+        }
     }
 
     /// Whether a replica wants keys and whether it wants libraries.
@@ -348,34 +460,39 @@ impl Engine {
         replica.map_or((true, true), |it| (!it.without_keys, !it.without_libraries))
     }
 
-    fn send_snapshot(&mut self, client: ClientSlot, bytes: &Arc<Vec<u8>>) {
+    fn send_shipment(&mut self, client: ClientSlot, shipment: &Shipment) {
         let mark = super::random_id(&mut self.rng);
         let (id, offset) = (self.replication.id.clone(), self.replication.offset);
-        let diskless = self.config.repl_diskless_sync;
+        let (diskless, now_ms) = (self.config.repl_diskless_sync, self.now_ms());
         let target = if diskless { "replicas sockets" } else { "disk" };
         self.log_notice(&format!("Starting BGSAVE for SYNC with target: {target}"));
         let current = self.current_client;
         let Some(session) = self.sessions.get_mut(client) else { return };
+        let waker = session.waker.clone();
         let Some(replica) = session.replica.as_deref_mut() else { return };
         if !replica.confirms_nothing {
             let greeting = format!("+FULLRESYNC {id} {offset}\r\n");
             session.outbox.extend_from_slice(greeting.as_bytes());
         }
         let marked = diskless && replica.takes_marks;
-        let head = match marked {
-            true => format!("$EOF:{mark}\r\n"),
-            false => format!("${}\r\n", bytes.len()),
-        };
-        session.outbox.extend_from_slice(head.as_bytes());
         replica.stage = Stage::Sending;
         replica.cursor = offset;
         replica.confirmed_offset = offset;
+        replica.taken_ms = now_ms;
         // One that looks for the mark at the end of what it read must not read more.
         replica.awaits_confirmation = marked;
-        replica.bulk =
-            Some(Bulk { bytes: Arc::clone(bytes), sent: 0, mark: marked.then_some(mark) });
+        let reader = shipment.reader(waker, !marked);
+        replica.bulk = Some(Bulk { reader, mark: marked.then_some(mark), announced: false });
         if current != Some(client) {
             session.wake();
+        }
+    }
+
+    fn replica_meta(&self) -> Meta {
+        Meta {
+            // A master names the database again after a snapshot; one in between cannot.
+            stream_db: self.replication.is_replica().then_some(self.replication.stream_db),
+            ..self.snapshot_meta()
         }
     }
 
@@ -385,11 +502,7 @@ impl Engine {
     }
 
     fn snapshot_of(&self, keys: bool, libraries: bool) -> Result<Vec<u8>, CommandError> {
-        let meta = Meta {
-            // A master names the database again after a snapshot; one in between cannot.
-            stream_db: self.replication.is_replica().then_some(self.replication.stream_db),
-            ..self.snapshot_meta()
-        };
+        let meta = self.replica_meta();
         let empty = perilune_keyspace::Keyspace::new(0);
         let keyspace = if keys { &self.keyspace } else { &empty };
         let codes = self.scripting.libraries().iter().map(|library| &*library.code);
@@ -538,6 +651,7 @@ impl Engine {
                 self.replication.unattended_since_ms = self.now_ms();
             }
             self.trim_log();
+            self.drop_abandoned_shipment();
         }
     }
 

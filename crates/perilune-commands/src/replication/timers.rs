@@ -26,6 +26,7 @@ impl Engine {
             self.ping_replicas();
             self.hearten_waiting_replicas();
             self.close_silent_replicas();
+            self.close_stuck_replicas();
             self.serve_waiting_replicas();
         }
         self.drop_unattended_log();
@@ -50,7 +51,7 @@ impl Engine {
     fn hearten_waiting_replicas(&mut self) {
         for slot in self.replication.replicas.clone() {
             if let Some(session) = self.sessions.get_mut(slot)
-                && session.replica.as_ref().is_some_and(|replica| replica.stage == Stage::Waiting)
+                && session.replica.as_ref().is_some_and(|replica| replica.awaits_snapshot())
             {
                 session.outbox.push(b'\n');
                 session.wake();
@@ -80,6 +81,26 @@ impl Engine {
             let name = self.replica_name(slot);
             self.log_warning(&format!("Disconnecting timedout replica (streaming sync): {name}"));
             self.kill(slot);
+        }
+    }
+
+    /// Closes replicas that have taken nothing of their snapshot for `repl-timeout` seconds: others
+    /// may be waiting for it to go on.
+    fn close_stuck_replicas(&mut self) {
+        let timeout_ms = i64::from(self.config.repl_timeout) * 1000;
+        let now_ms = self.now_ms();
+        for slot in self.replication.replicas.clone() {
+            let replica = self.sessions.get(slot).and_then(|session| session.replica.as_ref());
+            let stuck = replica.is_some_and(|it| {
+                it.stage == Stage::Sending
+                    && !it.awaits_snapshot()
+                    && now_ms - it.taken_ms > timeout_ms
+            });
+            if stuck {
+                let name = self.replica_name(slot);
+                self.log_warning(&format!("Disconnecting timedout replica (full sync): {name}"));
+                self.kill(slot);
+            }
         }
     }
 

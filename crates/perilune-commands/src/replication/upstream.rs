@@ -267,6 +267,10 @@ impl Engine {
 
     /// The link that is to be made now, if one is.
     pub fn link_order(&self) -> Option<LinkOrder> {
+        if self.persistence.loading.is_some() {
+            // The end of it rings.
+            return None;
+        }
         let upstream = self.replication.upstream.as_ref()?;
         let from = self.config.bind_source_addr.clone();
         Some(LinkOrder {
