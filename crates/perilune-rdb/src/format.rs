@@ -86,7 +86,9 @@ pub fn structure_name(type_byte: u8) -> &'static str {
         kind::HASH_LISTPACK => "Hash listpack",
         kind::ZSET_LISTPACK => "Zset listpack",
         kind::SET_LISTPACK => "Set listpack",
-        kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => "Stream",
+        kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => {
+            "Stream listpack"
+        }
         _ => "Value",
     }
 }

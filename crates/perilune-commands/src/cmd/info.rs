@@ -150,7 +150,7 @@ fn clients(engine: &mut Engine, text: &mut String) {
     let input = sessions().map(|session| session.buffer_figures().query).max().unwrap_or(0);
     let output = sessions().map(|session| session.pending_output()).max().unwrap_or(0);
     fields!(text,
-        connected_clients: engine.sessions.connected(),
+        connected_clients: engine.sessions.connected().saturating_sub(engine.replicas().count()),
         cluster_connections: 0,
         maxclients: engine.config.maxclients,
         client_recent_max_input_buffer: input,
