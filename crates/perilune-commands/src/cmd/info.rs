@@ -354,7 +354,7 @@ fn stats(engine: &mut Engine, text: &mut String) {
         pubsub_patterns: pubsub.count(Subscription::Pattern),
         pubsubshard_channels: pubsub.count(Subscription::Shard),
         latest_fork_usec: 0,
-        total_forks: 0,
+        total_forks: engine.persistence.snapshots,
         migrate_cached_sockets: engine.links.len(),
         slave_expires_tracked_keys: engine.replication.own_volatile.len(),
         tracking_total_keys: engine.tracking.keys(),

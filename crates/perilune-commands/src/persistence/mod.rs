@@ -43,6 +43,8 @@ pub struct Persistence {
     last_early_bytes: u64,
     /// The most bytes that any had to copy early.
     early_bytes_max: u64,
+    /// Number of snapshots begun, for whatever purpose: what a server that forks counts as forks.
+    pub snapshots: u64,
     /// Number of snapshots written.
     saves: u64,
     /// Keys taken over and keys left out when the data were read last.

@@ -113,6 +113,7 @@ impl Engine {
         if self.persistence.job.is_some() {
             return Err(errors::SNAPSHOT_RUNNING);
         }
+        self.persistence.snapshots += 1;
         let recorder = Recorder::new(format, sink, meta, &self.library_codes());
         let recorder = Arc::new(Mutex::new(recorder));
         let shared: SharedSink = Arc::clone(&recorder) as _;
