@@ -251,6 +251,7 @@ impl Engine {
             self.check_own_replica(client, flags)?;
         }
         if self.replication.is_replica() {
+            let flags = self.scripting.effective_flags(flags, name, args);
             self.check_as_replica(client, flags, name)?;
         }
         if self.persistence.loading.is_some() {
@@ -385,8 +386,12 @@ impl Engine {
         let transaction = self.sessions.get(client).and_then(|s| s.transaction.as_ref());
         transaction.is_some_and(|transaction| {
             transaction.queue.iter().any(|queued| {
-                let id = self.commands.find(Args::new(&queued.view()));
-                id.is_ok_and(|id| wanted(self.commands.get(id).flags))
+                let view = queued.view();
+                let args = Args::new(&view);
+                self.commands.find(args).is_ok_and(|id| {
+                    let Command { flags, full_name, .. } = *self.commands.get(id);
+                    wanted(self.scripting.effective_flags(flags, full_name, args))
+                })
             })
         })
     }

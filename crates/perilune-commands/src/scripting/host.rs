@@ -112,14 +112,17 @@ impl<'e> Host<'e> {
             return Err(errors::OOM);
         }
         if flags.contains(CommandFlags::WRITE) {
-            if is_read_only {
-                return Err(errors::READONLY);
-            }
-            if let Some(error) = refused {
-                return Err(error);
-            }
-            if lacks_replicas {
-                return Err(errors::NOREPLICAS);
+            // The same holds for these: they may have come true while it ran.
+            if !run.wrote {
+                if is_read_only {
+                    return Err(errors::READONLY);
+                }
+                if let Some(error) = refused {
+                    return Err(error);
+                }
+                if lacks_replicas {
+                    return Err(errors::NOREPLICAS);
+                }
             }
             run.wrote = true;
         }

@@ -26,6 +26,7 @@ use crate::args::Args;
 use crate::errors::{self, CommandError};
 use crate::owned_args::OwnedArgs;
 use crate::session::ClientSlot;
+use crate::spec::CommandFlags;
 use perilune_script::{
     Digest, Libraries, ReplFlags, ScriptCache, ScriptEngine, ScriptFlags, parse_script_header,
 };
@@ -259,6 +260,20 @@ impl Scripting {
     /// limit.
     pub(crate) fn denies_oom(&self, name: &str, args: Args<'_>) -> bool {
         self.declared_flags(name, args).is_some_and(run::needs_memory)
+    }
+
+    /// The flags of a command, of which a script that declares its own decides some.
+    pub(crate) fn effective_flags(
+        &self,
+        mut flags: CommandFlags,
+        name: &str,
+        args: Args<'_>,
+    ) -> CommandFlags {
+        if let Some(declared) = self.declared_flags(name, args) {
+            flags.set(CommandFlags::WRITE, !declared.contains(ScriptFlags::NO_WRITES));
+            flags.set(CommandFlags::STALE, declared.contains(ScriptFlags::ALLOW_STALE));
+        }
+        flags
     }
 
     /// The flags of the script that a command runs, where it declares any.
