@@ -9,12 +9,13 @@ use perilune_resp::Value;
 /// When one does not hold.
 pub fn check_runs(dialect: &dyn Dialect) {
     for entry in [Entry::Eval, Entry::EvalSha, Entry::Fcall] {
-        let cases: [fn(&mut Bench<'_>); 12] = [
+        let cases: [fn(&mut Bench<'_>); 13] = [
             replies,
             commands_see_the_clients_database,
             errors_name_script_and_place,
             errors_of_commands_are_counted_once,
             refused_commands,
+            the_rights_of_the_caller_bind,
             read_only_variants_do_not_write,
             declared_flags_bind,
             memory_limit,
@@ -93,6 +94,21 @@ fn refused_commands(bench: &mut Bench<'_>) {
     }
     let get = bench.server.engine.commands.by_name(b"get").unwrap();
     assert_eq!(bench.server.engine.commands.get(get).stats.rejected, 1);
+}
+
+fn the_rights_of_the_caller_bind(bench: &mut Bench<'_>) {
+    bench.run("set other 1");
+    bench.run("acl setuser default resetkeys ~k* -llen");
+    assert_eq!(bench.call(&[Step::Call("set $k1 $a1")]), ok());
+    let key = bench.error(&[Step::Call("get other")]);
+    assert!(key.starts_with("ERR ACL failure in script: No permissions to access a key"), "{key}");
+    let command = bench.error(&[Step::Call("llen $k1")]);
+    let start = "ERR ACL failure in script: User default has no permissions to run the 'llen'";
+    assert!(command.starts_with(start), "{command}");
+    let denied = bench.server.engine.acl.denied;
+    assert_eq!((denied.key, denied.command), (1, 1));
+    bench.run("acl setuser default ~*");
+    assert_eq!(bench.call(&[Step::Call("get other")]), Value::bulk("1"));
 }
 
 fn read_only_variants_do_not_write(bench: &mut Bench<'_>) {
