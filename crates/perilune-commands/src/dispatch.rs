@@ -496,6 +496,9 @@ impl Engine {
         took_us: u64,
         failed: bool,
     ) {
+        if self.scripting.awaits_time() {
+            self.note_script_run(took_us);
+        }
         if self.aof.is_replaying() {
             return;
         }

@@ -354,6 +354,8 @@ texts! {
     NO_ROOM_FOR_COPY = "OOM a copy of the data for the debugger may exceed 'maxmemory', use SCRIPT DEBUG SYNC";
     /// Engine or process cannot be had twice.
     NO_COPY = "ERR this server can't copy its data for the debugger, use SCRIPT DEBUG SYNC";
+    /// `SCRIPT STATS` of something that does not exist.
+    NO_SCRIPT_OR_FUNCTION = "ERR No script or function of that name";
     /// `FCALL` of a function that does not exist.
     FUNCTION_NOT_FOUND = "ERR Function not found";
     /// `FCALL` with a number of keys that is none.

@@ -239,13 +239,13 @@ const LATENCY_SAMPLES: usize = 160;
 #[derive(Debug, Default)]
 pub struct LatencyMonitor {
     /// By event name.
-    pub events: BTreeMap<&'static str, LatencySeries>,
+    pub events: BTreeMap<String, LatencySeries>,
 }
 
 impl LatencyMonitor {
     /// Adds a spike.
-    pub fn add(&mut self, event: &'static str, time_s: i64, ms: u64) {
-        let series = self.events.entry(event).or_default();
+    pub fn add(&mut self, event: &str, time_s: i64, ms: u64) {
+        let series = self.events.entry(event.to_owned()).or_default();
         series.max_ms = series.max_ms.max(ms);
         if let Some(last) = series.samples.back_mut()
             && last.0 == time_s

@@ -9,6 +9,7 @@ use crate::acl::Categories;
 use crate::args::Args;
 use crate::errors::{self, CommandError};
 use crate::histogram::Histogram;
+use crate::keys::{LegacyRange, legacy_range, may_have_keys};
 use crate::names::NameIndex;
 use crate::spec::{CommandFlags, CommandSpec};
 
@@ -39,6 +40,8 @@ pub struct Command {
     pub flags: CommandFlags,
     /// Access control categories, explicit and implied.
     pub categories: Categories,
+    /// Where its keys stand, when that is the same in every call.
+    pub fixed_keys: Option<LegacyRange>,
     /// The container of a subcommand.
     pub parent: Option<CommandId>,
     /// Subcommands by name.
@@ -97,7 +100,8 @@ impl CommandTable {
         }
         let mut flags = CommandFlags::parse(spec.flags).map_err(invalid)?;
         crate::syntax::parse(spec.args).map_err(invalid)?;
-        if crate::keys::legacy_range(spec.keys).1 {
+        let (range, movable) = legacy_range(spec.keys);
+        if movable {
             flags |= CommandFlags::MOVABLEKEYS;
         }
         let categories = Categories::of_command(flags, spec.acl).map_err(invalid)?;
@@ -107,6 +111,8 @@ impl CommandTable {
             full_name,
             flags,
             categories,
+            fixed_keys: (!movable && range.first > 0 && range.step > 0 && may_have_keys(spec))
+                .then_some(range),
             parent,
             subcommands: Vec::new(),
             stats: CommandStats::default(),

@@ -23,6 +23,8 @@ const LARGE_BLOCK_BYTES: usize = 64 << 10;
 pub(crate) struct Heap {
     /// Bytes in live blocks.
     pub(crate) used_bytes: Cell<usize>,
+    /// Largest value of `used_bytes` since the last run began.
+    pub(crate) peak_bytes: Cell<usize>,
     /// Largest value `used_bytes` may reach while bytecode runs.
     pub(crate) limit_bytes: Cell<usize>,
     /// The largest block since the last run ended: what one instruction may have to go through.
@@ -33,6 +35,7 @@ impl Heap {
     pub(crate) fn new() -> Self {
         Heap {
             used_bytes: Cell::new(0),
+            peak_bytes: Cell::new(0),
             limit_bytes: Cell::new(usize::MAX),
             largest_block_bytes: Cell::new(0),
         }
@@ -69,7 +72,11 @@ pub(crate) unsafe extern "C" fn allocate(
         }
         handle_alloc_error(Layout::new::<[u8; ALIGN]>());
     }
-    context.heap.used_bytes.set(used.wrapping_add(new_size));
+    let used = used.wrapping_add(new_size);
+    context.heap.used_bytes.set(used);
+    if used > context.heap.peak_bytes.get() {
+        context.heap.peak_bytes.set(used);
+    }
     if new_size >= LARGE_BLOCK_BYTES {
         let largest = &context.heap.largest_block_bytes;
         largest.set(largest.get().max(new_size));

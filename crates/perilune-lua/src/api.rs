@@ -159,8 +159,22 @@ unsafe fn log(lua: State) -> Result<c_int, LuaError> {
                 line.extend_from_slice(text);
             }
         }
-        with_host(lua, |host| host.log(*level, &line))?;
+        let place = calling_line(lua);
+        with_host(lua, |host| host.log(*level, &line, place))?;
         Ok(0)
+    }
+}
+
+/// The line that the function which called this one stands at.
+unsafe fn calling_line(lua: State) -> Option<u32> {
+    // SAFETY: a C function's own frame; the record is filled before it is read.
+    unsafe {
+        let mut record: lua_Debug = std::mem::zeroed();
+        if lua_getstack(lua, 1, &mut record) == 0 {
+            return None;
+        }
+        lua_getinfo(lua, c"l".as_ptr(), &mut record);
+        u32::try_from(record.currentline).ok()
     }
 }
 

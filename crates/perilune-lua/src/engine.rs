@@ -306,6 +306,8 @@ impl ScriptEngine for LuaEngine {
             false => (Mode::Script, slot::SCRIPT_ENV),
         };
         self.switch_env(env);
+        let heap = &self.state.context().heap;
+        heap.peak_bytes.set(heap.used_bytes.get());
         let status = self.run(code, input, host, mode);
         let lua = self.state.lua();
         // SAFETY: the run is over; its result or error lies on top of the stack.
@@ -392,6 +394,10 @@ impl ScriptEngine for LuaEngine {
 
     fn memory_used(&self) -> usize {
         self.state.context().heap.used_bytes.get()
+    }
+
+    fn memory_peak(&self) -> usize {
+        self.state.context().heap.peak_bytes.get()
     }
 
     fn overhead(&self) -> usize {

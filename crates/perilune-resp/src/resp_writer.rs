@@ -124,6 +124,11 @@ impl ReplyWriter for RespWriter<'_> {
         self.protocol = protocol;
     }
 
+    #[inline]
+    fn buffered(&self) -> usize {
+        self.out.len()
+    }
+
     fn status(&mut self, text: &[u8]) {
         self.line(b'+', text);
     }

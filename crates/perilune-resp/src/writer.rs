@@ -53,6 +53,12 @@ pub trait ReplyWriter {
     /// `HELLO 3` already speaks RESP3.
     fn set_protocol(&mut self, protocol: Protocol);
 
+    /// Bytes in the buffer that this writer appends to, so that two answers tell how much was
+    /// written in between. 0 for writers of something else than bytes.
+    fn buffered(&self) -> usize {
+        0
+    }
+
     /// A status line such as `OK`. CR and LF in `text` are replaced by spaces on the wire.
     fn status(&mut self, text: &[u8]);
 

@@ -30,6 +30,19 @@ pub struct ScriptRef {
     pub flags: ScriptFlags,
 }
 
+/// A script of the cache as it is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachedScript<'a> {
+    /// Its name.
+    pub digest: Digest,
+    /// How to run it.
+    pub script: ScriptRef,
+    /// Its whole source.
+    pub source: &'a [u8],
+    /// It stays until the cache is emptied.
+    pub pinned: bool,
+}
+
 /// No slot.
 const NONE: u32 = u32::MAX;
 
@@ -100,6 +113,16 @@ impl ScriptCache {
             + self.slots.capacity() * size_of::<Option<Slot>>()
             + self.by_digest.capacity() * entry
             + self.free.capacity() * size_of::<u32>()
+    }
+
+    /// All scripts, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = CachedScript<'_>> {
+        self.slots.iter().flatten().map(|slot| CachedScript {
+            digest: slot.digest,
+            script: slot.script,
+            source: &slot.source,
+            pinned: slot.pinned,
+        })
     }
 
     /// A script, without counting as a use.
@@ -286,6 +309,9 @@ mod tests {
         assert_eq!(add(&mut cache, 1003, true), None);
         assert_eq!(cache.peek(&digest(2)), Some(script(2)));
         assert_eq!(cache.peek(&digest(1)), None);
+        let pinned: Vec<_> = cache.iter().filter(|one| one.pinned).map(|one| one.digest).collect();
+        assert!(pinned.len() == 2 && pinned.contains(&digest(2)), "{pinned:?}");
+        assert_eq!(cache.iter().count(), cache.len());
         cache.check_invariants();
     }
 

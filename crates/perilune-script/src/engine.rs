@@ -180,6 +180,12 @@ pub trait ScriptEngine: Send {
     /// Bytes the engine's heap uses.
     fn memory_used(&self) -> usize;
 
+    /// Most bytes its heap used at one time since the last run began. The default is an engine that
+    /// does not watch.
+    fn memory_peak(&self) -> usize {
+        self.memory_used()
+    }
+
     /// Approximate bytes of engine-side bookkeeping of one compiled script.
     fn overhead(&self) -> usize {
         0

@@ -62,8 +62,9 @@ pub trait ScriptHost {
     /// [`Interrupt::Kill`] even where the script would catch the error.
     fn interrupt(&mut self) -> Interrupt;
 
-    /// Writes a line to the server's log.
-    fn log(&mut self, level: LogLevel, message: &[u8]);
+    /// Writes a line to the server's log. `line` is where in the script that was asked for, if the
+    /// engine knows.
+    fn log(&mut self, level: LogLevel, message: &[u8], line: Option<u32>);
 
     /// The protocol that replies of [`call`](Self::call) are shaped in; RESP2 at the start.
     fn protocol(&self) -> Protocol;

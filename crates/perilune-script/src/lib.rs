@@ -5,6 +5,7 @@
 //!   server's builder; `#!name` on a script's first line selects one.
 //! - [`ScriptHost`] is what a running script may ask of the server: run a command, log, change
 //!   the reply protocol, and be told to stop.
+//! - [`ScriptStatistics`] counts what scripts and functions do.
 //! - [`ScriptCache`] holds scripts by [`Digest`], [`Libraries`] the functions; [`parse_script_header`]
 //!   and [`parse_library_header`] read first lines.
 //! - [`Debugger`] and [`DebugFrame`] are the two sides of a program that stands still; [`Ldb`] is
@@ -20,8 +21,9 @@ mod host;
 mod ldb;
 mod library;
 mod shebang;
+mod statistics;
 
-pub use cache::{Emptied, ScriptCache, ScriptRef, UNPINNED_MAX};
+pub use cache::{CachedScript, Emptied, ScriptCache, ScriptRef, UNPINNED_MAX};
 pub use debug::{
     DEBUG_DEPTH_MAX, DEBUG_VALUES_MAX, DebugFrame, DebugValue, Debugger, StackLevel, Verdict,
 };
@@ -36,3 +38,4 @@ pub use shebang::{
     LibraryHeader, ScriptHeader, ShebangError, is_valid_name, parse_library_header,
     parse_script_header,
 };
+pub use statistics::{RunFigures, ScriptStatistics, ScriptStats, TimeHistogram, error_class};

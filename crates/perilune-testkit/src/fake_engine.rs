@@ -106,7 +106,9 @@ impl Program {
                 }
                 Step::Try(words) => drop(call(words, input, host)),
                 Step::Resp(protocol) => host.set_protocol(*protocol),
-                Step::Log(text) => host.log(LogLevel::Notice, text.as_bytes()),
+                Step::Log(text) => {
+                    host.log(LogLevel::Notice, text.as_bytes(), u32::try_from(*line).ok())
+                }
                 Step::Error(text) => return Err(fail(text.as_bytes(), false)),
                 Step::Loop => loop {
                     if let Interrupt::Kill(text) = host.interrupt() {

@@ -120,6 +120,7 @@ fn config_resetstat(
     ctx.engine.eviction.reset_times();
     ctx.engine.replication.stats = Default::default();
     ctx.engine.commands.reset_stats();
+    ctx.engine.scripting.reset_statistics();
     ctx.engine.acl.denied = Default::default();
     out.ok();
     Ok(())

@@ -48,6 +48,7 @@ const SECTIONS: &[Section] = &[
     Section { title: "Commandstats", default: false, write: command_stats },
     Section { title: "Errorstats", default: true, write: error_stats },
     Section { title: "Latencystats", default: false, write: latency_stats },
+    Section { title: "Scriptstats", default: false, write: super::scripting::statistics::section },
     Section { title: "Cluster", default: true, write: cluster },
     Section { title: "Keyspace", default: true, write: keyspace },
     Section { title: HIDDEN, default: false, write: debug },

@@ -189,14 +189,16 @@ fn latency_doctor(
             "{name}: {count} latency spikes (average {average} ms, mean deviation {deviation} ms), \
              the worst {max_ms} ms.\n",
         ));
-        if name.ends_with("command") {
+        if name.starts_with("script ") || name.starts_with("function ") {
+            text.push_str("  What a script or function does is counted by SCRIPT STATS.\n");
+        } else if name.ends_with("command") {
             text.push_str("  Slow commands are listed by SLOWLOG GET");
             if config.slowlog_log_slower_than < 0 {
                 text.push_str(", which is switched off by slowlog-log-slower-than");
             }
             text.push_str(".\n");
         }
-        if *name == "expire-cycle" && max_ms >= LONG_SPIKE_MS {
+        if name == "expire-cycle" && max_ms >= LONG_SPIKE_MS {
             text.push_str("  Large values expire: set lazyfree-lazy-expire to free them aside.\n");
         }
     }

@@ -109,18 +109,18 @@ impl super::Scripting {
 }
 
 /// The engine, lent to a script under a debugger.
-pub(super) struct DebugHost<'e, 's, 't> {
-    host: Host<'e>,
+pub(super) struct DebugHost<'e, 'k, 's, 't> {
+    host: Host<'e, 'k>,
     session: &'s Ldb<'t>,
 }
 
-impl<'e, 's, 't> DebugHost<'e, 's, 't> {
-    pub(super) fn new(host: Host<'e>, session: &'s Ldb<'t>) -> Self {
+impl<'e, 'k, 's, 't> DebugHost<'e, 'k, 's, 't> {
+    pub(super) fn new(host: Host<'e, 'k>, session: &'s Ldb<'t>) -> Self {
         DebugHost { host, session }
     }
 }
 
-impl ScriptHost for DebugHost<'_, '_, '_> {
+impl ScriptHost for DebugHost<'_, '_, '_, '_> {
     fn call(&mut self, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
         if !self.session.shows_commands() {
             return self.host.call(argv, out);
@@ -153,8 +153,8 @@ impl ScriptHost for DebugHost<'_, '_, '_> {
         }
     }
 
-    fn log(&mut self, level: LogLevel, message: &[u8]) {
-        self.host.log(level, message);
+    fn log(&mut self, level: LogLevel, message: &[u8], line: Option<u32>) {
+        self.host.log(level, message, line);
     }
 
     fn protocol(&self) -> Protocol {

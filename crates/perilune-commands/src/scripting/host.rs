@@ -1,6 +1,7 @@
 //! The server as a running script sees it: [`Host`].
 
 use super::RunKind;
+use super::tally::Tally;
 use crate::args::Args;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
@@ -15,15 +16,21 @@ use perilune_script::{AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptFlags
 const LOAD_TIME_US_MAX: u64 = 500_000;
 
 /// The engine, lent to a script.
-pub(super) struct Host<'e> {
+pub(super) struct Host<'e, 'k> {
     engine: &'e mut Engine,
     /// The command that started the script.
     command: &'e [&'e [u8]],
+    /// What its commands do to keys.
+    tally: &'e mut Tally<'k>,
 }
 
-impl<'e> Host<'e> {
-    pub(super) fn new(engine: &'e mut Engine, command: &'e [&'e [u8]]) -> Self {
-        Host { engine, command }
+impl<'e, 'k> Host<'e, 'k> {
+    pub(super) fn new(
+        engine: &'e mut Engine,
+        command: &'e [&'e [u8]],
+        tally: &'e mut Tally<'k>,
+    ) -> Self {
+        Host { engine, command, tally }
     }
 
     /// The checks that stand between a script and a command. A command that exists and is refused
@@ -44,6 +51,7 @@ impl<'e> Host<'e> {
     /// Runs a command that was admitted.
     #[inline]
     pub(super) fn run(&mut self, id: CommandId, args: Args<'_>, out: &mut dyn ReplyWriter) {
+        self.tally.count(self.engine.commands.get(id), args);
         self.engine.call(ClientSlot::SCRIPT, id, args, out);
     }
 
@@ -145,7 +153,7 @@ impl<'e> Host<'e> {
     }
 }
 
-impl ScriptHost for Host<'_> {
+impl ScriptHost for Host<'_, '_> {
     #[inline]
     fn call(&mut self, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
         let args = Args::new(argv);
@@ -185,8 +193,12 @@ impl ScriptHost for Host<'_> {
         }
     }
 
-    fn log(&mut self, level: LogLevel, message: &[u8]) {
-        self.engine.env.log(level, &String::from_utf8_lossy(message));
+    fn log(&mut self, level: LogLevel, message: &[u8], line: Option<u32>) {
+        let run = self.engine.scripting.running();
+        let name = run.map_or_else(String::new, |run| run.name.to_string());
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        let message = String::from_utf8_lossy(message);
+        self.engine.env.log(level, &format!("{message} [{name}{line}]"));
     }
 
     fn protocol(&self) -> Protocol {

@@ -8,6 +8,7 @@
 //! - `run`: a script runs. Meanwhile its engine is taken out of its place and handed the rest of
 //!   the [`Engine`](crate::Engine) as a `host::Host`, so a script's commands take the same road
 //!   as everybody's, and the borrow checker sees that no script can reach its own engine.
+//! - `tally`: what a run came to, for the statistics.
 //!
 //! Nothing here allocates when a cached script runs and ends well.
 
@@ -16,6 +17,7 @@ mod debug;
 mod host;
 mod run;
 mod store;
+mod tally;
 
 pub use copy::EngineCopy;
 pub use debug::DebugCall;
@@ -28,9 +30,12 @@ use crate::owned_args::OwnedArgs;
 use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 use perilune_script::{
-    Digest, Libraries, ReplFlags, ScriptCache, ScriptEngine, ScriptFlags, parse_script_header,
+    Digest, Libraries, ReplFlags, ScriptCache, ScriptEngine, ScriptFlags, ScriptStatistics,
+    parse_script_header,
 };
+use std::fmt;
 use std::sync::Arc;
+use tally::EndedRun;
 
 /// How a script was called; decides error texts and who may kill it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +74,16 @@ impl RunName {
             RunName::Script(_) => RunKind::Script,
             RunName::Function(_) => RunKind::Function,
             RunName::Library => RunKind::Load,
+        }
+    }
+}
+
+impl fmt::Display for RunName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunName::Script(digest) => write!(f, "script {digest}"),
+            RunName::Function(name) => write!(f, "function {}", String::from_utf8_lossy(name)),
+            RunName::Library => f.write_str("library"),
         }
     }
 }
@@ -132,6 +147,9 @@ pub struct Scripting {
     cache: ScriptCache,
     libraries: Libraries,
     run: Option<Run>,
+    /// The run that ended last, until its time is known.
+    ended: Option<EndedRun>,
+    statistics: ScriptStatistics,
     over_memory: bool,
     /// The client of a debugger, which the next run takes.
     transport: Option<debug::Transport>,
@@ -162,6 +180,8 @@ impl Scripting {
             cache: ScriptCache::default(),
             libraries: Libraries::default(),
             run: None,
+            ended: None,
+            statistics: ScriptStatistics::default(),
             over_memory: false,
             transport: None,
         })
@@ -187,6 +207,16 @@ impl Scripting {
     /// The loaded libraries.
     pub fn libraries(&self) -> &Libraries {
         &self.libraries
+    }
+
+    /// What scripts and functions did.
+    pub fn statistics(&self) -> &ScriptStatistics {
+        &self.statistics
+    }
+
+    /// Forgets what scripts and functions did.
+    pub(crate) fn reset_statistics(&mut self) {
+        self.statistics.reset();
     }
 
     /// Figures for `INFO`.

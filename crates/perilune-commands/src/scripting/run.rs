@@ -6,6 +6,7 @@
 
 use super::debug::DebugHost;
 use super::host::Host;
+use super::tally::{EndedRun, Tally};
 use super::{Run, RunName, Scripting};
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
@@ -14,10 +15,13 @@ use crate::session::ClientSlot;
 use perilune_resp::{Protocol, ReplyWriter};
 use perilune_script::{
     CompileError, FunctionSpec, Invocation, Ldb, ReplFlags, ScriptEngine, ScriptError, ScriptFlags,
-    ScriptRef,
+    ScriptRef, error_class,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+
+/// The class, in the statistics, of runs that somebody killed.
+const KILLED: &[u8] = b"KILLED";
 
 /// What [`Engine::run_script`] is told about a run.
 pub(crate) struct RunRequest<'a> {
@@ -101,7 +105,9 @@ impl Engine {
         self.propagation.settle();
         self.note_debugger(debugger.is_some());
         let (handle, input) = (request.script.handle, request.input);
-        let mut host = Host::new(self, request.command);
+        let (heap_before, reply_before) = (engine.memory_used(), out.buffered());
+        let mut tally = Tally::new(input.keys);
+        let mut host = Host::new(self, request.command, &mut tally);
         let result = catch_unwind(AssertUnwindSafe(|| match debugger {
             None => engine.call(handle, input, &mut host, out),
             Some(session) => {
@@ -109,12 +115,25 @@ impl Engine {
                 engine.call_debugged(handle, input, &mut host, session, out)
             }
         }));
-        self.end_run();
+        let killed = self.end_run();
+        let heap_growth = engine.memory_peak().saturating_sub(heap_before);
         self.scripting.give_back(index, engine);
-        match result.unwrap_or_else(|panic| resume_unwind(panic)) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.tell_script_error(&error, request.name.as_bytes(), out)),
+        let (result, class) = match result.unwrap_or_else(|panic| resume_unwind(panic)) {
+            Ok(()) => (Ok(()), None),
+            Err(error) => {
+                let class = if killed { KILLED } else { error_class(&error.text) };
+                let told = self.tell_script_error(&error, request.name.as_bytes(), out);
+                (Err(told), Some(class.into()))
+            }
+        };
+        if debugger.is_none() {
+            let mut figures = tally.figures();
+            figures.reply_bytes = out.buffered().saturating_sub(reply_before) as u64;
+            figures.memory_bytes = heap_growth as u64;
+            figures.error = class;
+            self.scripting.ended = Some(EndedRun { script: (index, handle), figures });
         }
+        result
     }
 
     /// The rules of replication for a script's start.
@@ -175,7 +194,8 @@ impl Engine {
         };
         self.mono_us = self.clock.monotonic_us();
         self.begin_run(client, RunName::Library, ScriptFlags::NONE, true);
-        let mut host = Host::new(self, &[]);
+        let mut tally = Tally::new(&[]);
+        let mut host = Host::new(self, &[], &mut tally);
         let result = catch_unwind(AssertUnwindSafe(|| engine.load_library(code, &mut host)));
         self.end_run();
         self.scripting.give_back(index, engine);
@@ -223,12 +243,14 @@ impl Engine {
         });
     }
 
-    fn end_run(&mut self) {
-        let run = self.scripting.run.take();
-        if run.is_some_and(|run| run.slow)
+    /// Forgets the run that is over. True if somebody asked to kill it.
+    fn end_run(&mut self) -> bool {
+        let Some(run) = self.scripting.run.take() else { return false };
+        if run.slow
             && let Some(port) = &mut self.busy_port
         {
             port.script_ended();
         }
+        run.kill
     }
 }

@@ -34,6 +34,7 @@ impl Scripting {
     /// Lets engines forget scripts and functions.
     fn forget(&mut self, handles: impl Iterator<Item = (usize, Handle)>) {
         for (index, handle) in handles {
+            self.statistics.forget((index, handle));
             // A running engine is never told: what removes scripts does not run while one runs.
             if let Some(engine) = self.engines.get_mut(index).and_then(|s| s.engine.as_mut()) {
                 engine.forget(handle);

@@ -17,6 +17,8 @@ use crate::LuaEngine;
 pub(super) struct FakeHost {
     pub(super) commands: Vec<Vec<Vec<u8>>>,
     pub(super) log: Vec<(LogLevel, Vec<u8>)>,
+    /// Where the last line of the log was asked for.
+    pub(super) log_line: Option<u32>,
     pub(super) repl: ReplFlags,
     pub(super) protocol: Protocol,
     pub(super) interrupts: u32,
@@ -30,6 +32,7 @@ impl FakeHost {
         FakeHost {
             commands: Vec::new(),
             log: Vec::new(),
+            log_line: None,
             repl: ReplFlags::ALL,
             protocol: Protocol::Resp2,
             interrupts: 0,
@@ -125,8 +128,9 @@ impl ScriptHost for FakeHost {
         Interrupt::Continue
     }
 
-    fn log(&mut self, level: LogLevel, message: &[u8]) {
+    fn log(&mut self, level: LogLevel, message: &[u8], line: Option<u32>) {
         self.log.push((level, message.to_vec()));
+        self.log_line = line;
     }
 
     fn protocol(&self) -> Protocol {

@@ -231,7 +231,8 @@ fn bytecode_and_finalizers_are_refused() {
 #[test]
 fn settings_reach_the_host() {
     let mut bench = Bench::new();
-    bench.eval("redis.log(redis.LOG_WARNING, 'a', 1, {}, 'b') redis.set_repl(redis.REPL_AOF)");
+    bench.eval("\n redis.log(redis.LOG_WARNING, 'a', 1, {}, 'b') redis.set_repl(redis.REPL_AOF)");
+    assert_eq!(bench.host.log_line, Some(2));
     assert_eq!(bench.host.log, [(LogLevel::Warning, b"a 1 b".to_vec())]);
     assert_eq!(bench.host.repl, ReplFlags::AOF);
 }

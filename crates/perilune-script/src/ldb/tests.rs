@@ -81,7 +81,7 @@ impl ScriptHost for Server<'_, '_> {
         }
     }
 
-    fn log(&mut self, _: LogLevel, _: &[u8]) {}
+    fn log(&mut self, _: LogLevel, _: &[u8], _: Option<u32>) {}
 
     fn protocol(&self) -> Protocol {
         Protocol::Resp2

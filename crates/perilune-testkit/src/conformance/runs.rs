@@ -9,13 +9,15 @@ use perilune_resp::Value;
 /// When one does not hold.
 pub fn check_runs(dialect: &dyn Dialect) {
     for entry in [Entry::Eval, Entry::EvalSha, Entry::Fcall] {
-        let cases: [fn(&mut Bench<'_>); 13] = [
+        let cases: [fn(&mut Bench<'_>); 15] = [
             replies,
             commands_see_the_clients_database,
             errors_name_script_and_place,
             errors_of_commands_are_counted_once,
             refused_commands,
             the_rights_of_the_caller_bind,
+            what_a_run_does_is_counted,
+            slow_runs_are_named,
             read_only_variants_do_not_write,
             declared_flags_bind,
             memory_limit,
@@ -42,7 +44,14 @@ fn replies(bench: &mut Bench<'_>) {
     assert_eq!(bench.call(&[Step::EchoKeys]), keys);
     assert_eq!(bench.call(&[Step::EchoArgs]), Value::Array(vec![Value::bulk("a1")]));
     bench.call(&[Step::Log("seen by a test"), Step::Return(1)]);
-    assert!(bench.server.observed.log_lines().iter().any(|line| line == "seen by a test"));
+    // The line names who said it and where.
+    let is_placed = |line: &String| {
+        let place = line.strip_prefix("seen by a test [").and_then(|rest| rest.strip_suffix(']'));
+        let number = place.and_then(|place| place.rsplit_once(':'));
+        number.is_some_and(|(_, number)| number.parse::<u32>().is_ok())
+    };
+    let lines = bench.server.observed.log_lines();
+    assert!(lines.iter().any(is_placed), "{lines:?}");
 }
 
 fn commands_see_the_clients_database(bench: &mut Bench<'_>) {
@@ -109,6 +118,69 @@ fn the_rights_of_the_caller_bind(bench: &mut Bench<'_>) {
     assert_eq!((denied.key, denied.command), (1, 1));
     bench.run("acl setuser default ~*");
     assert_eq!(bench.call(&[Step::Call("get other")]), Value::bulk("1"));
+}
+
+/// The field of a map that was answered as an array.
+fn field(reply: &Value, name: &str) -> Value {
+    let Value::Array(items) = reply else { panic!("no map but {reply:?}") };
+    let mut pairs = items.chunks_exact(2);
+    let found = pairs.find(|pair| pair[0] == Value::bulk(name));
+    found.unwrap_or_else(|| panic!("no field {name} in {reply:?}"))[1].clone()
+}
+
+/// The name by which statistics know what [`Bench::call`] runs.
+fn name_of(bench: &Bench<'_>, steps: &[Step<'_>]) -> String {
+    match bench.entry {
+        Entry::Fcall => "Func".into(),
+        _ => perilune_script::Digest::of(bench.source(None, steps).as_bytes()).to_string(),
+    }
+}
+
+fn what_a_run_does_is_counted(bench: &mut Bench<'_>) {
+    let steps = [Step::Try("get $k1"), Step::Try("mget other $k1"), Step::Return(7)];
+    bench.call(&steps);
+    let command = format!("script stats {}", name_of(bench, &steps));
+    let stats = bench.run(&command);
+    let expected = [
+        ("calls", 1),
+        ("failed_calls", 0),
+        ("commands", 2),
+        ("keys_declared", 2),
+        ("keys_used", 3),
+        ("keys_undeclared", 1),
+        ("reply_bytes", 4),
+    ];
+    for (name, number) in expected {
+        assert_eq!(field(&stats, name), Value::Int(number), "{name}");
+    }
+    let info = bench.run("info scriptstats");
+    let info = String::from_utf8_lossy(info.as_bytes().unwrap_or_default()).into_owned();
+    assert!(info.contains(&format!("stat_{}:calls=1,", name_of(bench, &steps))), "{info}");
+    bench.run("config resetstat");
+    assert_eq!(field(&bench.run(&command), "calls"), Value::Int(0));
+    let fails = [Step::Error("MYCODE text")];
+    bench.call(&fails);
+    let stats = bench.run(&format!("script stats {}", name_of(bench, &fails)));
+    let errors = Value::Array(vec![Value::bulk("MYCODE"), Value::Int(1)]);
+    assert_eq!((field(&stats, "failed_calls"), field(&stats, "errors")), (Value::Int(1), errors));
+    let Value::Array(all) = bench.run("script stats") else { panic!("no array") };
+    assert_eq!(all.len(), 1);
+    bench.run("script flush");
+    bench.run("function flush");
+    assert_eq!(bench.run("script stats"), Value::Array(Vec::new()));
+    assert!(matches!(bench.run(&command), Value::Error(_)));
+}
+
+fn slow_runs_are_named(bench: &mut Bench<'_>) {
+    bench.run("config set slowlog-log-slower-than 0");
+    let steps = [Step::Return(1)];
+    bench.call(&steps);
+    let name = name_of(bench, &steps);
+    let stats = bench.run(&format!("script stats {name}"));
+    assert_eq!(field(&stats, "slow_calls"), Value::Int(1));
+    let lines = bench.server.observed.log_lines();
+    let named = |line: &&String| line.starts_with("Slow ") && line.contains(&name);
+    assert_eq!(lines.iter().filter(named).count(), 1);
 }
 
 fn read_only_variants_do_not_write(bench: &mut Bench<'_>) {

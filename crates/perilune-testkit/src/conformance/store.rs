@@ -33,6 +33,15 @@ fn cached_scripts(bench: &mut Bench<'_>, _: &dyn Dialect) {
     assert_eq!(bench.server.reply(bench.client, &["eval", &source, "0"]), Value::Int(5));
     assert_eq!(bench.run(&format!("evalsha {upper} 0")), Value::Int(5));
     assert_eq!(bench.run(&format!("script exists {digest} abc {upper}")), ints(&[1, 0, 1]));
+    assert_eq!(bench.run(&format!("script show {upper}")), Value::bulk(&source));
+    assert!(error_text(&bench.run("script show abc")).starts_with("NOSCRIPT"));
+    let Value::Array(listed) = bench.run("script list") else { panic!("no array") };
+    let Some(Value::Array(fields)) = listed.first() else { panic!("{listed:?}") };
+    assert_eq!((listed.len(), &fields[..2]), (1, &[Value::bulk("sha1"), Value::bulk(&digest)][..]));
+    let has = |pair: [Value; 2]| fields.chunks_exact(2).any(|found| found == pair);
+    assert!(has([Value::bulk("pinned"), Value::Int(0)]), "{fields:?}");
+    assert!(has([Value::bulk("size"), Value::Int(source.len() as i64)]), "{fields:?}");
+    assert!(has([Value::bulk("calls"), Value::Int(2)]), "{fields:?}");
     let figures = bench.server.engine.scripting.figures();
     assert!(figures.scripts == 1 && figures.scripts_bytes > source.len());
     assert_eq!(bench.run("script flush async"), ok());
@@ -41,7 +50,7 @@ fn cached_scripts(bench: &mut Bench<'_>, _: &dyn Dialect) {
     assert_eq!(bench.server.observed.disposed(), 1);
     assert!(error_text(&bench.run("evalsha abc x")).starts_with("NOSCRIPT"));
     assert!(error_text(&bench.run("script flush now")).contains("SYNC|ASYNC"));
-    assert!(error_text(&bench.run("script debug yes")).contains("not supported"));
+    assert!(error_text(&bench.run("script debug later")).contains("YES/SYNC/NO"));
 }
 
 fn evicted_scripts(bench: &mut Bench<'_>, _: &dyn Dialect) {
@@ -52,6 +61,8 @@ fn evicted_scripts(bench: &mut Bench<'_>, _: &dyn Dialect) {
         let reply = bench.server.reply(bench.client, &["eval", &source, "0"]);
         assert_eq!(reply, Value::Int(number));
     }
+    let Value::Array(counted) = bench.run("script stats") else { panic!("no array") };
+    assert_eq!(counted.len(), UNPINNED_MAX);
     let digest = |source: String| Digest::of(source.as_bytes()).to_string();
     let (first, last) = (
         digest(bench.source(None, &[Step::Return(0)])),

@@ -4,6 +4,7 @@ pub(crate) mod eval;
 pub(crate) mod fcall;
 pub(crate) mod function;
 pub(crate) mod script;
+pub(crate) mod statistics;
 
 use crate::args::Args;
 use crate::ctx::Ctx;

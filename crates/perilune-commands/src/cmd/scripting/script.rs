@@ -1,6 +1,6 @@
 //! `SCRIPT`: the script cache.
 
-use super::lazy_flush;
+use super::{lazy_flush, statistics};
 use crate::args::Args;
 use crate::cmd::help;
 use crate::ctx::Ctx;
@@ -86,6 +86,19 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             ..CommandSpec::EMPTY
         },
         CommandSpec {
+            name: "list",
+            arity: 2,
+            flags: "noscript allow_busy",
+            acl: "scripting",
+            since: "7.2.4",
+            group: "scripting",
+            complexity: "O(N*log(N)) with N the number of cached scripts",
+            summary: "Describes the cached scripts.",
+            tips: &["nondeterministic_output"],
+            handler: statistics::list,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
             name: "load",
             arity: 3,
             flags: "noscript stale",
@@ -97,6 +110,34 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             args: "script",
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             handler: load,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "show",
+            arity: 3,
+            flags: "noscript allow_busy",
+            acl: "scripting",
+            since: "7.2.4",
+            group: "scripting",
+            complexity: "O(N) with N the length of the source",
+            summary: "Answers the source of a cached script.",
+            args: "sha1",
+            tips: &["nondeterministic_output"],
+            handler: statistics::show,
+            ..CommandSpec::EMPTY
+        },
+        CommandSpec {
+            name: "stats",
+            arity: -2,
+            flags: "noscript allow_busy",
+            acl: "scripting",
+            since: "7.2.4",
+            group: "scripting",
+            complexity: "O(N*log(N)) with N the number of scripts and functions",
+            summary: "Tells what scripts and functions did.",
+            args: "[name]",
+            tips: &["nondeterministic_output"],
+            handler: statistics::stats,
             ..CommandSpec::EMPTY
         },
     ],
@@ -116,8 +157,15 @@ const HELP: &[&str] = &[
     "    * SYNC: free the memory before answering.",
     "KILL",
     "    Stop the running script, unless it has written.",
+    "LIST",
+    "    Describe the cached scripts: digest, size, calls, and whether they stay.",
     "LOAD <script>",
     "    Compile a script and keep it in the cache without running it.",
+    "SHOW <sha1>",
+    "    Show the source of a cached script.",
+    "STATS [<sha1>|<function>]",
+    "    Tell what a script or function did since it came; without a name, what all of them",
+    "    did, those that took most time first.",
 ];
 
 fn load(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
