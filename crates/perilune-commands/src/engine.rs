@@ -405,7 +405,9 @@ impl Engine {
         self.refresh_clock();
         self.batch_started_us = self.mono_us;
         if self.persistence.is_over {
-            return crate::Flow::Close;
+            // Its connection closes with the listening sockets: who sees it closed must not find
+            // the server again.
+            return crate::Flow::Blocked;
         }
         let Some(session) = self.sessions.get_mut(client) else { return crate::Flow::Close };
         if session.blocked.is_some() {
