@@ -202,7 +202,7 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine, String> {
         let mut scripting = Scripting::new(self.engines)?;
         scripting.limit_memory(self.config.lua_memory_limit);
-        let mut commands = CommandTable::new(crate::cmd::GROUPS)?;
+        let mut commands = CommandTable::builtin()?;
         for (old, new) in &self.config.renamed_commands {
             commands.rename(old.as_bytes(), new.as_bytes())?;
         }

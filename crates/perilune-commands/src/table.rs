@@ -71,6 +71,11 @@ pub struct CommandTable {
 const NAME_MAX: usize = 32;
 
 impl CommandTable {
+    /// The table of all commands.
+    pub fn builtin() -> Result<Self, String> {
+        CommandTable::new(crate::cmd::GROUPS)
+    }
+
     /// Builds the table from groups of rows.
     pub fn new(groups: &[&'static [CommandSpec]]) -> Result<Self, String> {
         let mut table = CommandTable { commands: Vec::new(), by_name: NameIndex::default() };

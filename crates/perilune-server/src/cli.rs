@@ -38,6 +38,17 @@ pub enum Command {
     Dap,
     /// Check a snapshot file.
     CheckRdb(PathBuf),
+    /// Look for mistakes in scripts.
+    Lint(Vec<PathBuf>),
+    /// Run tests of scripts.
+    Test {
+        /// A folder of tests, or one file.
+        path: PathBuf,
+        /// Tell which lines were run.
+        coverage: bool,
+        /// Write the results there, as JUnit does.
+        junit: Option<PathBuf>,
+    },
     /// Check an append-only file.
     CheckAof {
         /// Its manifest, or a single file.
@@ -71,6 +82,8 @@ impl std::error::Error for UsageError {}
                       perilune eval SCRIPT [KEY... [, ARG...]]\n       \
                       perilune dap\n       \
                       perilune check-rdb FILE\n       \
+                      perilune lint FILE...\n       \
+                      perilune test DIR [--coverage] [--junit FILE]\n       \
                       perilune check-aof [--fix | --truncate-to-timestamp SECONDS] FILE\n       \
                       perilune --version | --help",
     after_help = "FILE is a redis.conf. Every --DIRECTIVE is a line of such a file and overrides it. \
@@ -115,6 +128,24 @@ enum Action {
         /// The file
         file: PathBuf,
     },
+    /// Look for mistakes in scripts and libraries without running them
+    Lint {
+        /// The files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Run the tests of scripts: all files of a folder that end with _test.lua
+    Test {
+        /// The folder, or one file
+        #[arg(value_name = "DIR")]
+        path: PathBuf,
+        /// Tell which lines of the scripts were run
+        #[arg(long)]
+        coverage: bool,
+        /// Write the results to a file, as JUnit does
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+    },
 }
 
 /// The words behind the program's name; a program called `redis-check-rdb` or `redis-check-aof` is
@@ -133,7 +164,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     match args.first().map(|first| first.as_bytes()) {
         Some(b"-v" | b"--version") => Ok(Command::Version),
         Some(b"-h" | b"--help") => Ok(Command::Help(Cli::command().render_help().to_string())),
-        Some(b"eval" | b"check-aof" | b"check-rdb" | b"dap") => parse_subcommand(args),
+        Some(b"eval" | b"check-aof" | b"check-rdb" | b"dap" | b"lint" | b"test") => {
+            parse_subcommand(args)
+        }
         _ => Ok(Command::Serve(parse_serve(&args))),
     }
 }
@@ -149,6 +182,10 @@ fn parse_subcommand(args: Vec<OsString>) -> Result<Command, UsageError> {
         Some(Action::Eval { script, words }) => (script, words),
         Some(Action::Dap) => return Ok(Command::Dap),
         Some(Action::CheckRdb { file }) => return Ok(Command::CheckRdb(file)),
+        Some(Action::Lint { files }) => return Ok(Command::Lint(files)),
+        Some(Action::Test { path, coverage, junit }) => {
+            return Ok(Command::Test { path, coverage, junit });
+        }
         Some(Action::CheckAof { fix, truncate_to_timestamp, file }) => {
             let options = CheckOptions { fix, until_s: truncate_to_timestamp };
             return Ok(Command::CheckAof { path: file, options });
@@ -335,6 +372,16 @@ mod tests {
         assert_eq!(parse(arguments(words)).expect("a valid command line"), expected);
         assert!(parse(["check-rdb".into()]).is_err());
         assert_eq!(arguments(["perilune", "x"].map(OsString::from)), ["x"]);
+    }
+
+    #[test]
+    fn lint_and_test_take_paths() {
+        let files = vec![PathBuf::from("a.lua"), PathBuf::from("b.lua")];
+        assert_eq!(parsed(&["lint", "a.lua", "b.lua"]), Command::Lint(files));
+        assert!(parse(["lint".into()]).is_err());
+        let (path, junit) = (PathBuf::from("dir"), Some(PathBuf::from("out.xml")));
+        let expected = Command::Test { path, coverage: true, junit };
+        assert_eq!(parsed(&["test", "dir", "--coverage", "--junit", "out.xml"]), expected);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod eval;
 pub mod files;
 mod gate;
 mod input;
+pub mod lint;
 mod listen;
 pub mod log;
 mod master;
@@ -24,6 +25,7 @@ mod memory;
 mod oom;
 mod peer_link;
 pub mod process;
+pub mod script_test;
 pub mod server;
 mod socket;
 

@@ -1,6 +1,7 @@
 //! The `perilune` binary: reads the command line, builds what it asks for, and runs it.
 
 use perilune_commands::config::Config;
+use perilune_lua::LuaEngine;
 use perilune_persist::FileStorage;
 use perilune_persist::aof::CheckOptions;
 use perilune_resp::{Value, format_cli};
@@ -12,10 +13,11 @@ use perilune_server::daemon;
 use perilune_server::files;
 use perilune_server::log;
 use perilune_server::process;
+use perilune_server::script_test;
 use perilune_server::server::{Server, log_threshold};
 use std::ffi::OsStr;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
             }
         }
         Command::CheckRdb(file) => return check_rdb(&file),
+        Command::Lint(files) => return lint(&files),
+        Command::Test { path, coverage, junit } => return test(&path, coverage, junit.as_deref()),
         _ => return fail("this form of the command line is not supported by this build"),
     }
     ExitCode::SUCCESS
@@ -77,6 +81,34 @@ fn check_aof(path: &Path, options: CheckOptions) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => fail(&format!("Cannot check {}: {error}", path.display())),
+    }
+}
+
+/// Looks for mistakes in scripts; a file with one is a failure.
+fn lint(files: &[PathBuf]) -> ExitCode {
+    match perilune_server::lint::lint_files(files, &mut std::io::stdout().lock()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// Runs tests of scripts; one that fails is a failure, and so is it when there are none.
+fn test(path: &Path, coverage: bool, junit: Option<&Path>) -> ExitCode {
+    let run = || -> std::io::Result<bool> {
+        let report = script_test::run(path, coverage, || Box::new(LuaEngine::new()))?;
+        script_test::write_text(&report, &mut std::io::stdout().lock())?;
+        if let Some(junit) = junit {
+            let mut text = Vec::new();
+            script_test::write_junit(&report, &mut text)?;
+            std::fs::write(junit, text)?;
+        }
+        Ok(report.is_success())
+    };
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error.to_string()),
     }
 }
 
@@ -140,7 +172,7 @@ fn serve(sources: &ConfigSources) -> Result<(), String> {
 }
 
 fn script_engines() -> Vec<Box<dyn perilune_script::ScriptEngine>> {
-    vec![Box::new(perilune_lua::LuaEngine::new())]
+    vec![Box::new(LuaEngine::new())]
 }
 
 fn write_pid_file(config: &Config) {

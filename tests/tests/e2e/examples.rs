@@ -2,8 +2,9 @@
 
 use perilune_resp::{Value, format_cli, split_args};
 use perilune_testkit::Connection;
-use perilune_tests::{Server, array, bulks, eventually, int, ok, repository};
+use perilune_tests::{Server, array, bulks, eventually, int, ok, repository, server_binary};
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 fn text_of(file: &str) -> String {
     let path = repository().join("docs/examples").join(file);
@@ -114,6 +115,39 @@ fn random_push() {
         let number: f64 = text.parse().expect("a number");
         assert!((number - shown).abs() < 1e-13, "{number} {shown}");
     }
+}
+
+/// Runs a subcommand of the program; its output, and whether it succeeded.
+fn tool(words: &[&str]) -> (String, bool) {
+    let output = Command::new(server_binary()).args(words).current_dir(repository()).output();
+    let output = output.expect("the program runs");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
+}
+
+#[test]
+fn tests_of_the_examples_pass() {
+    let junit = std::env::temp_dir().join(format!("perilune-junit-{}.xml", std::process::id()));
+    let file = junit.to_string_lossy();
+    let (text, success) = tool(&["test", "docs/examples", "--coverage", "--junit", &*file]);
+    assert!(success && text.ends_with(" passed, 0 failed\n"), "{text}");
+    assert!(text.contains("100.0%  docs/examples/rate_limiter.lua: 8 of 8 lines\n"), "{text}");
+    let written = std::fs::read_to_string(&junit).expect("the results");
+    std::fs::remove_file(&junit).expect("removed");
+    assert!(
+        written.contains("<testcase classname=\"docs/examples/examples_test.lua\""),
+        "{written}"
+    );
+}
+
+#[test]
+fn nothing_is_wrong_with_the_examples() {
+    let names = ["conditional_delete", "counter", "mylib", "push_if_exists", "random_push"];
+    let files = names.map(|name| format!("docs/examples/{name}.lua"));
+    let words: Vec<&str> =
+        std::iter::once("lint").chain(files.iter().map(String::as_str)).collect();
+    assert_eq!(tool(&words), (String::new(), true));
+    let (text, success) = tool(&["lint", "docs/examples/README.md"]);
+    assert!(!success && text.starts_with("docs/examples/README.md:1:1: "), "{text}");
 }
 
 fn with_library() -> (Server, Connection) {

@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "perilune-script",
         ],
     ),
+    ("perilune-lint", &["perilune-script", "perilune-commands"]),
     (
         "perilune-server",
         &[
@@ -39,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "perilune-lua",
             "perilune-commands",
             "perilune-persist",
+            "perilune-lint",
         ],
     ),
 ];

@@ -1,0 +1,554 @@
+//! Tokens to a syntax tree, by recursive descent.
+//!
+//! The parser recurses where the source nests, and no deeper than [`LEVELS_MAX`], which is Lua's own
+//! limit: so neither it nor whatever walks the tree can run out of stack. It stops at the first
+//! mistake, as Lua does, with the same message.
+
+use crate::lexer::{Lexer, Token};
+use crate::syntax::{
+    Action, Block, Expression, Field, Function, Key, Kind, Name, Statement, Suffix,
+};
+use crate::{Finding, Position};
+
+/// Deepest nesting of a source.
+const LEVELS_MAX: usize = 200;
+
+/// Symbols that join two operands.
+const BINARY: [&str; 15] =
+    ["+", "-", "*", "/", "%", "^", "..", "==", "~=", "<", "<=", ">", ">=", "and", "or"];
+
+type Result<T> = std::result::Result<T, Finding>;
+
+/// Reads a whole source.
+pub(crate) fn parse(source: &[u8]) -> Result<Block> {
+    let mut lexer = Lexer::new(source);
+    let (at, token) = lexer.next()?;
+    let mut parser = Parser { lexer, at, token, level: 0, loops: 0, varargs: true };
+    let block = parser.block()?;
+    match parser.token {
+        Token::End => Ok(block),
+        _ => Err(parser.expected("<eof>")),
+    }
+}
+
+struct Parser<'s> {
+    lexer: Lexer<'s>,
+    /// Where the next token stands.
+    at: Position,
+    /// The next token.
+    token: Token,
+    level: usize,
+    /// Loops around the next token, within its function.
+    loops: usize,
+    /// Whether the function around the next token has `...`.
+    varargs: bool,
+}
+
+impl Parser<'_> {
+    /// Takes the next token.
+    fn take(&mut self) -> Result<Token> {
+        let (at, token) = self.lexer.next()?;
+        self.at = at;
+        Ok(std::mem::replace(&mut self.token, token))
+    }
+
+    fn is(&self, symbol: &str) -> bool {
+        matches!(self.token, Token::Symbol(found) if found == symbol)
+    }
+
+    /// Takes the symbol if it comes next.
+    fn accept(&mut self, symbol: &str) -> Result<bool> {
+        let found = self.is(symbol);
+        if found {
+            self.take()?;
+        }
+        Ok(found)
+    }
+
+    fn expect(&mut self, symbol: &str) -> Result<()> {
+        if self.accept(symbol)? { Ok(()) } else { Err(self.expected(symbol)) }
+    }
+
+    /// As [`expect`](Self::expect), for what closes something that was opened at `from`.
+    fn close(&mut self, symbol: &str, opener: &str, from: Position) -> Result<()> {
+        if self.accept(symbol)? {
+            return Ok(());
+        }
+        if from.line == self.at.line {
+            return Err(self.expected(symbol));
+        }
+        let line = from.line;
+        Err(self.near(&format!("'{symbol}' expected (to close '{opener}' at line {line})")))
+    }
+
+    fn expected(&self, what: &str) -> Finding {
+        self.near(&format!("'{what}' expected"))
+    }
+
+    fn near(&self, message: &str) -> Finding {
+        let token = match &self.token {
+            Token::Name(text) | Token::Number(text) => text.clone(),
+            Token::Text(text) => text.escape_ascii().to_string(),
+            Token::Symbol(symbol) => (*symbol).to_owned(),
+            Token::End => "<eof>".to_owned(),
+        };
+        self.at.says(format!("{message} near '{token}'"))
+    }
+
+    /// Runs `inner` one level deeper.
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.level >= LEVELS_MAX {
+            return Err(self.at.says("chunk has too many syntax levels"));
+        }
+        self.level += 1;
+        let result = inner(self);
+        self.level -= 1;
+        result
+    }
+
+    fn name(&mut self) -> Result<Name> {
+        let at = self.at;
+        match &self.token {
+            Token::Name(text) => {
+                let text = text.clone();
+                self.take()?;
+                Ok(Name { at, text })
+            }
+            _ => Err(self.near("<name> expected")),
+        }
+    }
+
+    fn names(&mut self) -> Result<Vec<Name>> {
+        let mut names = vec![self.name()?];
+        while self.accept(",")? {
+            names.push(self.name()?);
+        }
+        Ok(names)
+    }
+
+    // ---- statements ------------------------------------------------------------------------
+
+    fn block(&mut self) -> Result<Block> {
+        self.nested(|parser| {
+            let mut block = Vec::new();
+            while !parser.block_ends() {
+                let at = parser.at;
+                let action = parser.statement()?;
+                let is_last = matches!(action, Action::Return(_) | Action::Break);
+                block.push(Statement { at, action });
+                parser.accept(";")?;
+                if is_last {
+                    break;
+                }
+            }
+            Ok(block)
+        })
+    }
+
+    fn block_ends(&self) -> bool {
+        self.token == Token::End
+            || ["else", "elseif", "end", "until"].iter().any(|word| self.is(word))
+    }
+
+    fn loop_body(&mut self) -> Result<Block> {
+        self.loops += 1;
+        let body = self.block();
+        self.loops -= 1;
+        body
+    }
+
+    fn statement(&mut self) -> Result<Action> {
+        let at = self.at;
+        let Token::Symbol(word) = self.token else { return self.expression_statement() };
+        match word {
+            "if" => self.if_statement(),
+            "while" => {
+                self.take()?;
+                let condition = self.expression()?;
+                self.expect("do")?;
+                let body = self.loop_body()?;
+                self.close("end", "while", at)?;
+                Ok(Action::While { condition, body })
+            }
+            "do" => {
+                self.take()?;
+                let body = self.block()?;
+                self.close("end", "do", at)?;
+                Ok(Action::Do(body))
+            }
+            "for" => self.for_statement(),
+            "repeat" => {
+                self.take()?;
+                let body = self.loop_body()?;
+                self.close("until", "repeat", at)?;
+                Ok(Action::Repeat { body, condition: self.expression()? })
+            }
+            "function" => self.function_statement(),
+            "local" => self.local_statement(),
+            "return" => {
+                self.take()?;
+                let empty = self.block_ends() || self.is(";");
+                Ok(Action::Return(if empty { Vec::new() } else { self.expressions()? }))
+            }
+            "break" => {
+                self.take()?;
+                if self.loops == 0 { Err(self.near("no loop to break")) } else { Ok(Action::Break) }
+            }
+            _ => self.expression_statement(),
+        }
+    }
+
+    fn if_statement(&mut self) -> Result<Action> {
+        let at = self.at;
+        let (mut arms, mut otherwise) = (Vec::new(), Vec::new());
+        loop {
+            self.take()?;
+            let condition = self.expression()?;
+            self.expect("then")?;
+            arms.push((condition, self.block()?));
+            if !self.is("elseif") {
+                break;
+            }
+        }
+        if self.accept("else")? {
+            otherwise = self.block()?;
+        }
+        self.close("end", "if", at)?;
+        Ok(Action::If { arms, otherwise })
+    }
+
+    fn for_statement(&mut self) -> Result<Action> {
+        let at = self.at;
+        self.take()?;
+        let names = self.names()?;
+        let values = if names.len() == 1 && self.accept("=")? {
+            let mut values = vec![self.expression()?];
+            self.expect(",")?;
+            values.push(self.expression()?);
+            if self.accept(",")? {
+                values.push(self.expression()?);
+            }
+            values
+        } else {
+            if !self.is("in") {
+                return Err(self.near("'=' or 'in' expected"));
+            }
+            self.take()?;
+            self.expressions()?
+        };
+        self.expect("do")?;
+        let body = self.loop_body()?;
+        self.close("end", "for", at)?;
+        Ok(Action::For { names, values, body })
+    }
+
+    fn function_statement(&mut self) -> Result<Action> {
+        let at = self.at;
+        self.take()?;
+        let name = self.name()?;
+        let mut is_field = false;
+        while self.accept(".")? {
+            self.name()?;
+            is_field = true;
+        }
+        let is_method = self.accept(":")?;
+        if is_method {
+            self.name()?;
+        }
+        let mut function = self.function_body(at)?;
+        if is_method {
+            function.parameters.push(Name { at, text: "self".into() });
+        }
+        Ok(Action::Function { name, is_field: is_field || is_method, function })
+    }
+
+    fn local_statement(&mut self) -> Result<Action> {
+        self.take()?;
+        let at = self.at;
+        if self.accept("function")? {
+            let name = self.name()?;
+            return Ok(Action::LocalFunction { name, function: self.function_body(at)? });
+        }
+        let names = self.names()?;
+        let values = if self.accept("=")? { self.expressions()? } else { Vec::new() };
+        Ok(Action::Local { names, values })
+    }
+
+    fn expression_statement(&mut self) -> Result<Action> {
+        let first = self.suffixed()?;
+        if first.is_open() && !self.is("=") && !self.is(",") {
+            return Ok(Action::Call(first));
+        }
+        let mut targets = vec![first];
+        while self.accept(",")? {
+            targets.push(self.suffixed()?);
+        }
+        let assignable = |target: &Expression| match &target.kind {
+            Kind::Name(_) => true,
+            Kind::Suffixed(_, suffixes) => {
+                matches!(suffixes.last(), Some(Suffix::Field(_) | Suffix::Index(_)))
+            }
+            _ => false,
+        };
+        if !targets.iter().all(assignable) {
+            return Err(self.near("syntax error"));
+        }
+        self.expect("=")?;
+        Ok(Action::Assign { targets, values: self.expressions()? })
+    }
+
+    // ---- expressions -----------------------------------------------------------------------
+
+    fn expressions(&mut self) -> Result<Vec<Expression>> {
+        let mut values = vec![self.expression()?];
+        while self.accept(",")? {
+            values.push(self.expression()?);
+        }
+        Ok(values)
+    }
+
+    fn expression(&mut self) -> Result<Expression> {
+        self.nested(|parser| {
+            let first = parser.operand()?;
+            let at = first.at;
+            let (mut operands, mut concatenates) = (vec![first], true);
+            while let Token::Symbol(symbol) = parser.token
+                && BINARY.contains(&symbol)
+            {
+                concatenates &= symbol == "..";
+                parser.take()?;
+                operands.push(parser.operand()?);
+            }
+            match (operands.len(), operands.pop()) {
+                (1, Some(only)) => Ok(only),
+                (_, last) => {
+                    operands.extend(last);
+                    Ok(Expression { at, kind: Kind::Chain { operands, concatenates } })
+                }
+            }
+        })
+    }
+
+    /// What stands between two binary operators, with its unary operators.
+    fn operand(&mut self) -> Result<Expression> {
+        let at = self.at;
+        let mut is_wrapped = false;
+        while self.is("not") || self.is("-") || self.is("#") {
+            self.take()?;
+            is_wrapped = true;
+        }
+        let inner = self.simple()?;
+        if !is_wrapped {
+            return Ok(inner);
+        }
+        Ok(Expression { at, kind: Kind::Wrapped(Box::new(inner)) })
+    }
+
+    fn simple(&mut self) -> Result<Expression> {
+        let at = self.at;
+        let kind = match &self.token {
+            Token::Number(text) => Kind::Number(text.clone()),
+            Token::Text(text) => Kind::Text(text.clone()),
+            Token::Symbol("nil" | "true" | "false") => Kind::Word,
+            Token::Symbol("...") => {
+                if !self.varargs {
+                    return Err(self.near("cannot use '...' outside a vararg function"));
+                }
+                Kind::Vararg
+            }
+            Token::Symbol("{") => return self.table(),
+            Token::Symbol("function") => {
+                self.take()?;
+                return Ok(Expression { at, kind: Kind::Function(self.function_body(at)?) });
+            }
+            _ => return self.suffixed(),
+        };
+        self.take()?;
+        Ok(Expression { at, kind })
+    }
+
+    /// A name or something in parentheses, with everything that is indexed and called behind it.
+    fn suffixed(&mut self) -> Result<Expression> {
+        let at = self.at;
+        let base = match &self.token {
+            Token::Name(_) => Expression { at, kind: Kind::Name(self.name()?.text) },
+            Token::Symbol("(") => {
+                self.take()?;
+                let inner = self.expression()?;
+                self.close(")", "(", at)?;
+                Expression { at, kind: Kind::Wrapped(Box::new(inner)) }
+            }
+            _ => return Err(self.near("unexpected symbol")),
+        };
+        let mut suffixes = Vec::new();
+        while let Some(suffix) = self.suffix()? {
+            suffixes.push(suffix);
+        }
+        if suffixes.is_empty() {
+            return Ok(base);
+        }
+        Ok(Expression { at, kind: Kind::Suffixed(Box::new(base), suffixes) })
+    }
+
+    fn suffix(&mut self) -> Result<Option<Suffix>> {
+        Ok(Some(match &self.token {
+            Token::Symbol(".") => {
+                self.take()?;
+                Suffix::Field(self.name()?)
+            }
+            Token::Symbol("[") => {
+                self.take()?;
+                let index = self.expression()?;
+                self.expect("]")?;
+                Suffix::Index(index)
+            }
+            Token::Symbol(":") => {
+                self.take()?;
+                self.name()?;
+                Suffix::Method(self.arguments()?)
+            }
+            Token::Symbol("(" | "{") | Token::Text(_) => Suffix::Call(self.arguments()?),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn arguments(&mut self) -> Result<Vec<Expression>> {
+        let at = self.at;
+        match &self.token {
+            Token::Text(text) => {
+                let kind = Kind::Text(text.clone());
+                self.take()?;
+                Ok(vec![Expression { at, kind }])
+            }
+            Token::Symbol("{") => Ok(vec![self.table()?]),
+            Token::Symbol("(") => {
+                self.take()?;
+                if self.accept(")")? {
+                    return Ok(Vec::new());
+                }
+                let arguments = self.expressions()?;
+                self.close(")", "(", at)?;
+                Ok(arguments)
+            }
+            _ => Err(self.near("function arguments expected")),
+        }
+    }
+
+    fn table(&mut self) -> Result<Expression> {
+        let at = self.at;
+        self.take()?;
+        let mut fields = Vec::new();
+        while !self.is("}") {
+            fields.push(self.field()?);
+            if !(self.accept(",")? || self.accept(";")?) {
+                break;
+            }
+        }
+        self.close("}", "{", at)?;
+        Ok(Expression { at, kind: Kind::Table(fields) })
+    }
+
+    fn field(&mut self) -> Result<Field> {
+        if self.accept("[")? {
+            let key = Key::Expression(self.expression()?);
+            self.expect("]")?;
+            self.expect("=")?;
+            return Ok(Field { key, value: self.expression()? });
+        }
+        let value = self.expression()?;
+        match value.kind {
+            Kind::Name(name) if self.is("=") => {
+                self.take()?;
+                Ok(Field { key: Key::Name(name), value: self.expression()? })
+            }
+            kind => Ok(Field { key: Key::None, value: Expression { at: value.at, kind } }),
+        }
+    }
+
+    /// Parameters and body of a function that began at `from`.
+    fn function_body(&mut self, from: Position) -> Result<Function> {
+        self.expect("(")?;
+        let (mut parameters, mut varargs) = (Vec::new(), false);
+        while !self.is(")") {
+            if self.accept("...")? {
+                varargs = true;
+                break;
+            }
+            parameters.push(self.name()?);
+            if !self.accept(",")? {
+                break;
+            }
+            if self.is(")") {
+                return Err(self.near("<name> expected"));
+            }
+        }
+        self.expect(")")?;
+        let outer = (self.loops, self.varargs);
+        (self.loops, self.varargs) = (0, varargs);
+        let body = self.block()?;
+        (self.loops, self.varargs) = outer;
+        self.close("end", "function", from)?;
+        Ok(Function { parameters, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(source: &str) -> String {
+        parse(source.as_bytes()).expect_err("a mistake").to_string()
+    }
+
+    #[test]
+    fn takes_every_statement() {
+        let source = "local a, b = 1, ... local function f(x, ...) return x, ... end
+            function m.n:o() self.p = 1 end a.b['c'], d = {1, x = 2, [3] = 4; f{}, f''}, -#a .. 'x'
+            for i = 1, 2, 3 do if i then break elseif not a then else end end
+            for k, v in pairs(a) do while true do break end end
+            repeat local z = (a or b) ^ 2 until z do f(1)(2):g'3' end return";
+        assert_eq!(parse(source.as_bytes()).expect("valid").len(), 9);
+        assert!(parse(b"").expect("valid").is_empty());
+    }
+
+    #[test]
+    fn mistakes_are_told_as_lua_tells_them() {
+        for (source, message) in [
+            ("x 1", "1:3: '=' expected near '1'"),
+            ("if x\nthen", "2:5: 'end' expected (to close 'if' at line 1) near '<eof>'"),
+            ("x = ", "1:5: unexpected symbol near '<eof>'"),
+            ("return 1 x = 2", "1:10: '<eof>' expected near 'x'"),
+            ("break", "1:6: no loop to break near '<eof>'"),
+            (
+                "function f() return ... end",
+                "1:21: cannot use '...' outside a vararg function near '...'",
+            ),
+            ("f() = 1", "1:5: syntax error near '='"),
+            ("for a, b = 1, 2 do end", "1:10: '=' or 'in' expected near '='"),
+            ("goto x", "1:6: '=' expected near 'x'"),
+        ] {
+            assert_eq!(mistake(source), message, "{source}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_and_length_is_not() {
+        let deep = |open: &str, middle: &str, close: &str, count: usize| {
+            format!("x = {}{middle}{}", open.repeat(count), close.repeat(count))
+        };
+        for (open, middle, close) in
+            [("(", "1", ")"), ("{", "", "}"), ("f(", "", ")"), ("a[", "1", "]")]
+        {
+            let message = mistake(&deep(open, middle, close, 100_000));
+            assert!(message.ends_with("too many syntax levels"), "{message}");
+            assert!(parse(deep(open, middle, close, 50).as_bytes()).is_ok());
+        }
+        for long in
+            [format!("x = {}1", "1 + ".repeat(100_000)), format!("f{}", "()".repeat(100_000))]
+        {
+            assert!(parse(long.as_bytes()).is_ok());
+        }
+        assert!(mistake(&"do ".repeat(100_000)).ends_with("too many syntax levels"));
+        assert!(parse(format!("x = {}1", "not ".repeat(100_000)).as_bytes()).is_ok());
+    }
+}

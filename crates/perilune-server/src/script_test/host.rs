@@ -1,0 +1,175 @@
+//! What a test file's script may ask of its surroundings: [`FileHost`].
+//!
+//! Commands go to the server of the test, but for a few that the prelude needs: `TEST.BEGIN` and
+//! `TEST.END` around a test, `TEST.FILE` to read a file that is named relative to the test file, and
+//! `TEST.ADVANCE` to move the clock.
+
+use super::MakeEngine;
+use super::bench::{Bench, TEST_TIME_MAX};
+use super::coverage::Coverage;
+use super::report::TestResult;
+use perilune_resp::{Protocol, ReplyWriter};
+use perilune_script::{AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptHost};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The name of the part of a file that is outside of its tests.
+const OUTSIDE: &str = "(outside of tests)";
+/// Ends a test file that does not end.
+const TOO_LONG: &str = "ERR the test takes too long";
+
+/// Runs a file's commands and collects its results.
+pub(super) struct FileHost {
+    file: PathBuf,
+    make_engine: MakeEngine,
+    coverage: Option<Arc<Coverage>>,
+    bench: Option<Bench>,
+    protocol: Protocol,
+    /// The test that runs.
+    current: Option<String>,
+    begun: Instant,
+    results: Vec<TestResult>,
+}
+
+impl FileHost {
+    pub(super) fn new(
+        file: &Path,
+        make_engine: MakeEngine,
+        coverage: Option<Arc<Coverage>>,
+    ) -> Self {
+        FileHost {
+            file: file.to_owned(),
+            make_engine,
+            coverage,
+            bench: None,
+            protocol: Protocol::Resp2,
+            current: None,
+            begun: Instant::now(),
+            results: Vec::new(),
+        }
+    }
+
+    /// Ends the test that runs, or the file, with a problem.
+    pub(super) fn fail(&mut self, problem: &str) {
+        self.finish(Some(problem));
+    }
+
+    /// The results; a file without any is one that failed.
+    pub(super) fn into_results(mut self) -> Vec<TestResult> {
+        if self.results.is_empty() {
+            self.finish(Some("the file has no tests"));
+        }
+        self.results
+    }
+
+    fn finish(&mut self, problem: Option<&str>) {
+        let file = self.file.display().to_string();
+        // Lua knows the chunk by the name of every script.
+        let told = |problem: &str| match problem.strip_prefix("user_script:") {
+            Some(rest) => format!("{file}:{rest}"),
+            None => problem.to_owned(),
+        };
+        self.results.push(TestResult {
+            name: self.current.take().unwrap_or_else(|| OUTSIDE.to_owned()),
+            problem: problem.map(told),
+            took: self.begun.elapsed(),
+            file,
+        });
+    }
+
+    fn bench(&mut self) -> Result<&mut Bench, String> {
+        let bench = match self.bench.take() {
+            Some(bench) => bench,
+            None => Bench::new(self.make_engine, self.coverage.clone())?,
+        };
+        Ok(self.bench.insert(bench))
+    }
+
+    /// Runs a command of the prelude. `None` is a command for the server.
+    fn own_command(
+        &mut self,
+        argv: &[&[u8]],
+        out: &mut dyn ReplyWriter,
+    ) -> Option<Result<(), String>> {
+        let (name, argument) = (argv.first()?, argv.get(1).copied());
+        let text = argument.map(String::from_utf8_lossy);
+        Some(match *name {
+            b"TEST.BEGIN" => {
+                self.bench = None;
+                self.protocol = Protocol::Resp2;
+                self.current = Some(text.unwrap_or_default().into_owned());
+                self.begun = Instant::now();
+                out.ok();
+                Ok(())
+            }
+            b"TEST.END" => {
+                self.finish(text.as_deref());
+                out.ok();
+                Ok(())
+            }
+            b"TEST.FILE" => self.read_file(&text.unwrap_or_default(), out),
+            b"TEST.ADVANCE" => self.advance(argument.unwrap_or_default(), out),
+            _ => return None,
+        })
+    }
+
+    fn read_file(&mut self, name: &str, out: &mut dyn ReplyWriter) -> Result<(), String> {
+        let path = self.file.parent().unwrap_or(Path::new("")).join(name);
+        let content =
+            std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if let Some(coverage) = &self.coverage {
+            coverage.expect(&path, &content);
+        }
+        out.bulk(&content);
+        Ok(())
+    }
+
+    fn advance(&mut self, ms: &[u8], out: &mut dyn ReplyWriter) -> Result<(), String> {
+        let ms = std::str::from_utf8(ms).ok().and_then(|ms| ms.parse::<f64>().ok());
+        // A fraction of a millisecond is dropped, as is what does not fit.
+        let ms = ms.filter(|ms| *ms >= 0.0).ok_or("advance takes a number of milliseconds")?;
+        self.bench()?.advance_ms(ms as u64);
+        out.ok();
+        Ok(())
+    }
+}
+
+impl ScriptHost for FileHost {
+    fn call(&mut self, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
+        let done = match self.own_command(argv, out) {
+            Some(done) => done,
+            None => self.bench().map(|bench| bench.run(argv, out)),
+        };
+        if let Err(problem) = done {
+            out.error(format!("ERR {problem}").as_bytes());
+        }
+    }
+
+    fn interrupt(&mut self) -> Interrupt {
+        match self.begun.elapsed() > 2 * TEST_TIME_MAX {
+            true => Interrupt::Kill(TOO_LONG),
+            false => Interrupt::Continue,
+        }
+    }
+
+    fn log(&mut self, _: LogLevel, message: &[u8], line: Option<u32>) {
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        eprintln!("{}{line}: {}", self.file.display(), String::from_utf8_lossy(message));
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    // A test file is a client: what it does is not replicated apart.
+    fn set_repl(&mut self, _: ReplFlags) {}
+
+    fn acl_check(&mut self, _: &[&[u8]]) -> Result<bool, AclCheckError> {
+        Ok(true)
+    }
+}
