@@ -1,10 +1,14 @@
-//! Starting servers for the end-to-end tests, which are in `tests/e2e`.
+//! Starting servers for the end-to-end tests, which are in `tests/e2e`; the differential test
+//! ([`differential`]); the fuzz targets ([`fuzz`]).
 //!
 //! A test gets a process of its own ([`Server`]) with a folder of its own, both gone when it ends.
 //! Nothing here sleeps for a time that is hoped to suffice: [`eventually`] asks until the answer
 //! is right, and gives up after a time that no healthy machine needs.
 
+pub mod differential;
+pub mod fuzz;
 mod process;
+pub mod random;
 mod words;
 
 pub use process::{Server, ServerBuilder, redis_server, repository, server_binary};

@@ -41,9 +41,10 @@ pub fn server_binary() -> &'static Path {
 }
 
 fn build_server() -> PathBuf {
-    // target/PROFILE/deps/TEST
-    let test = std::env::current_exe().expect("a test knows its own path");
-    let folder = test.ancestors().nth(2).expect("tests are two folders below their profile");
+    // target/PROFILE/deps/TEST, or target/PROFILE/BINARY
+    let program = std::env::current_exe().expect("a program knows its own path");
+    let folder = program.parent().expect("a program is in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,

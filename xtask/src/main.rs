@@ -5,6 +5,8 @@
 
 mod bench;
 mod ci;
+mod differential;
+mod fuzz;
 mod tidy;
 mod upstream;
 mod workspace;
@@ -28,6 +30,10 @@ enum Task {
     Tidy,
     /// Load-test a server side by side with other Redis-compatible servers.
     Bench(bench::Options),
+    /// Run generated commands against our server and a real Redis, comparing replies.
+    Differential(differential::Options),
+    /// Feed broken inputs to one of the readers of the product.
+    Fuzz(fuzz::Options),
     /// Run Redis' own Tcl test suite against a release build of the server.
     UpstreamSuite(upstream::Options),
 }
@@ -37,6 +43,8 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Bench(options) => bench::run(&options),
+        Task::Differential(options) => differential::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::UpstreamSuite(options) => upstream::run(&options),
     };
     match outcome {

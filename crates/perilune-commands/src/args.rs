@@ -72,10 +72,14 @@ impl<'a> Args<'a> {
     /// The timeout at `index` of a blocking command: seconds, possibly with a fraction. In
     /// milliseconds, rounded up; zero means no end. `now_ms` is what it will be added to.
     pub fn timeout_ms(self, index: usize, now_ms: i64) -> Result<i64, CommandError> {
-        let seconds = self
-            .get(index)
-            .and_then(perilune_resp::parse_double)
-            .ok_or(errors::TIMEOUT_NOT_A_FLOAT)?;
+        let text = self.get(index).ok_or(errors::TIMEOUT_NOT_A_FLOAT)?;
+        // A number that only a wider format can hold is out of range in one of two ways.
+        let wide = || match text.first() {
+            _ if !crate::long_double::is_number(text) => Err(errors::TIMEOUT_NOT_A_FLOAT),
+            Some(b'-') => Err(errors::TIMEOUT_NEGATIVE),
+            _ => Err(errors::TIMEOUT_OUT_OF_RANGE),
+        };
+        let seconds = perilune_resp::parse_double(text).map_or_else(wide, Ok)?;
         // The cast saturates, so what is too large for an integer fails the addition below.
         let timeout_ms = (seconds * 1000.0).ceil() as i64;
         if timeout_ms < 0 {

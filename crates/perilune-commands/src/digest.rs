@@ -5,7 +5,7 @@
 //! keeps it. Elements of unordered types are mixed on their own and then xored.
 
 use perilune_keyspace::{KeyEntry, Keyspace, Value};
-use perilune_resp::format_double;
+use perilune_resp::format_double_digits;
 use sha1::{Digest as _, Sha1};
 use std::ops::ControlFlow;
 
@@ -60,7 +60,7 @@ impl Digest {
             Value::ZSet(zset) => {
                 for scored in zset.iter() {
                     let mut score = Vec::new();
-                    format_double(scored.score, &mut score);
+                    format_double_digits(scored.score, &mut score);
                     let mut element = Digest::default();
                     element.mix(&scored.member.to_vec());
                     element.mix(&score);

@@ -134,7 +134,7 @@ impl Engine {
             Err(error) => error,
         };
         self.stats.count_error(error.text().as_bytes());
-        out.error(error.text().as_bytes());
+        out.error(&error.bytes());
     }
 
     fn process(&mut self, client: ClientSlot, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
@@ -165,7 +165,7 @@ impl Engine {
             Ok(Admission::Debug) => self.park_debug_call(client, args),
             Err(error) => {
                 self.stats.count_error(error.text().as_bytes());
-                out.error(error.text().as_bytes());
+                out.error(&error.bytes());
             }
         }
     }
@@ -188,12 +188,13 @@ impl Engine {
             command.stats.rejected += 1;
             is_exec = command.full_name == "exec";
         }
-        let Some(session) = self.sessions.get_mut(client) else { return error };
-        let Some(transaction) = &mut session.transaction else { return error };
-        transaction.aborted = true;
         if is_exec {
             self.discard_transaction(client);
             return errors::exec_abort(&error);
+        }
+        let session = self.sessions.get_mut(client);
+        if let Some(transaction) = session.and_then(|session| session.transaction.as_mut()) {
+            transaction.aborted = true;
         }
         error
     }
@@ -441,7 +442,7 @@ impl Engine {
             && !error.is_replied()
         {
             self.stats.count_error(error.text().as_bytes());
-            out.error(error.text().as_bytes());
+            out.error(&error.bytes());
         }
         self.remember_reads(id, args);
         let mono_us = self.clock.monotonic_us();
@@ -637,7 +638,7 @@ impl Engine {
             Ok(Admission::Debug) => self.park_debug_call(client, args),
             Err(error) => {
                 self.stats.count_error(error.text().as_bytes());
-                out.error(error.text().as_bytes());
+                out.error(&error.bytes());
             }
         }
         if let Some(session) = self.sessions.get_mut(client)
@@ -727,7 +728,7 @@ impl Engine {
             return;
         }
         self.stats.count_error(error.text().as_bytes());
-        self.push(client, |out| out.error(error.text().as_bytes()));
+        self.push(client, |out| out.error(&error.bytes()));
         if let Some(session) = self.sessions.get(client) {
             session.wake();
         }

@@ -34,6 +34,11 @@ impl CommandError {
         &self.0
     }
 
+    /// The text as it goes to the client.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        quoted::bytes(&self.0)
+    }
+
     /// The code: the text up to its first space.
     pub fn code(&self) -> &str {
         self.0.split(' ').next().unwrap_or_default()
@@ -55,8 +60,10 @@ macro_rules! texts {
 }
 
 mod access;
+mod quoted;
 
 pub use access::*;
+use quoted::shown;
 
 // Several groups.
 texts! {
@@ -140,28 +147,31 @@ texts! {
 
 /// The number of arguments does not fit the command. `name` as in the table (`config|get`).
 pub fn wrong_arity(name: &[u8]) -> CommandError {
-    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    let name = shown(name).to_ascii_lowercase();
     CommandError::owned(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
 /// `EXEC` itself was refused.
 pub fn exec_abort(reason: &CommandError) -> CommandError {
-    CommandError::owned(format!("EXECABORT Transaction discarded because of: {}", reason.text()))
+    // A number of arguments is told without the code.
+    let reason = match reason.text().strip_prefix("ERR ") {
+        Some(text) if text.starts_with("wrong number") => text,
+        _ => reason.text(),
+    };
+    CommandError::owned(format!("EXECABORT Transaction discarded because of: {reason}"))
 }
 
 /// A subcommand got more or fewer arguments than it takes, beyond what its arity says.
 pub fn wrong_subcommand_arity(container: &str, subcommand: &[u8]) -> CommandError {
     CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try {container} HELP.",
-        String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)])
+        shown(&subcommand[..subcommand.len().min(128)])
     ))
 }
 
 /// No such command.
 pub fn unknown_command(args: crate::args::Args<'_>) -> CommandError {
-    let clip = |text: &[u8], max: usize| {
-        String::from_utf8_lossy(&text[..text.len().min(max)]).into_owned()
-    };
+    let clip = |text: &[u8], max: usize| shown(&text[..text.len().min(max)]).into_owned();
     let mut listed = String::new();
     for arg in args.iter().skip(1) {
         if listed.len() >= 128 {
@@ -179,14 +189,14 @@ pub fn unknown_subcommand(container: &str, subcommand: &[u8]) -> CommandError {
     let clipped = &subcommand[..subcommand.len().min(128)];
     CommandError::owned(format!(
         "ERR unknown subcommand '{}'. Try {} HELP.",
-        String::from_utf8_lossy(clipped),
+        shown(clipped),
         container.to_ascii_uppercase()
     ))
 }
 
 /// `EXPIRE` and the like with a time that cannot be represented.
 pub fn invalid_expire_time(command: &[u8]) -> CommandError {
-    let name = String::from_utf8_lossy(command).to_ascii_lowercase();
+    let name = shown(command).to_ascii_lowercase();
     CommandError::owned(format!("ERR invalid expire time in '{name}' command"))
 }
 
@@ -273,7 +283,7 @@ pub fn aof_write_failed(reason: &str) -> CommandError {
 
 /// `EXPIRE` with an option it does not have.
 pub fn unsupported_option(option: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR Unsupported option {}", String::from_utf8_lossy(option)))
+    CommandError::owned(format!("ERR Unsupported option {}", shown(option)))
 }
 
 // Clients.
@@ -410,7 +420,7 @@ texts! {
 
 /// A union, intersection or difference of nothing.
 pub fn no_input_key(command: &[u8]) -> CommandError {
-    let name = String::from_utf8_lossy(command).to_ascii_lowercase();
+    let name = shown(command).to_ascii_lowercase();
     CommandError::owned(format!("ERR at least 1 input key is needed for '{name}' command"))
 }
 
@@ -436,13 +446,13 @@ pub fn script_compilation(error: perilune_script::CompileError) -> CommandError 
 
 /// `FUNCTION LOAD` with an option it does not have.
 pub fn unknown_load_option(option: &[u8]) -> CommandError {
-    let option = String::from_utf8_lossy(option);
+    let option = shown(option);
     CommandError::owned(format!("ERR Unknown option given: {option}"))
 }
 
 /// `FUNCTION LIST` with an argument it does not have.
 pub fn unknown_list_argument(argument: &[u8]) -> CommandError {
-    let argument = String::from_utf8_lossy(argument);
+    let argument = shown(argument);
     CommandError::owned(format!("ERR Unknown argument {argument}"))
 }
 
@@ -451,8 +461,8 @@ pub fn subcommand_syntax(args: crate::args::Args<'_>) -> CommandError {
     let subcommand = args.get(1).unwrap_or_default();
     CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
-        String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)]),
-        String::from_utf8_lossy(args.name()).to_ascii_uppercase(),
+        shown(&subcommand[..subcommand.len().min(128)]),
+        shown(args.name()).to_ascii_uppercase(),
     ))
 }
 
@@ -488,7 +498,7 @@ texts! {
 
 /// `HELLO` with an option it does not have.
 pub fn hello_option(option: &[u8]) -> CommandError {
-    let option = String::from_utf8_lossy(option);
+    let option = shown(option);
     CommandError::owned(format!("ERR Syntax error in HELLO option '{option}'"))
 }
 
@@ -518,7 +528,7 @@ texts! {
 
 /// Prefixes of one client of which one begins with the other; `present` when it has the other one.
 pub fn tracking_prefixes_overlap(prefix: &[u8], other: &[u8], present: bool) -> CommandError {
-    let (prefix, other) = (String::from_utf8_lossy(prefix), String::from_utf8_lossy(other));
+    let (prefix, other) = (shown(prefix), shown(other));
     let which = if present { "an existing" } else { "another provided" };
     CommandError::owned(format!(
         "ERR Prefix '{prefix}' overlaps with {which} prefix '{other}'. Prefixes for a single client \
@@ -528,24 +538,24 @@ pub fn tracking_prefixes_overlap(prefix: &[u8], other: &[u8], present: bool) -> 
 
 /// A client class that does not exist.
 pub fn unknown_client_type(name: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)))
+    CommandError::owned(format!("ERR Unknown client type '{}'", shown(name)))
 }
 
 /// A user that does not exist.
 pub fn no_such_user(name: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR No such user '{}'", String::from_utf8_lossy(name)))
+    CommandError::owned(format!("ERR No such user '{}'", shown(name)))
 }
 
 /// `CLIENT SETINFO` with an attribute it does not have.
 pub fn unknown_client_attribute(name: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(name)))
+    CommandError::owned(format!("ERR Unrecognized option '{}'", shown(name)))
 }
 
 /// `CLIENT SETINFO` with a value that has spaces or the like.
 pub fn client_attribute_value(name: &[u8]) -> CommandError {
     CommandError::owned(format!(
         "ERR {} cannot contain spaces, newlines or special characters.",
-        String::from_utf8_lossy(name)
+        shown(name)
     ))
 }
 
@@ -600,7 +610,7 @@ texts! {
 
 /// `LATENCY GRAPH` of an event without samples.
 pub fn no_latency_samples(event: &[u8]) -> CommandError {
-    let event = String::from_utf8_lossy(event);
+    let event = shown(event);
     CommandError::owned(format!("ERR No samples available for event '{event}'"))
 }
 
@@ -618,7 +628,7 @@ texts! {
 
 /// The other server answered with an error.
 pub fn migrate_refused(error: &[u8]) -> CommandError {
-    let error = String::from_utf8_lossy(error);
+    let error = shown(error);
     CommandError::owned(format!("ERR Target instance replied with error: {error}"))
 }
 
@@ -655,7 +665,7 @@ pub fn invalid_position(lon: f64, lat: f64) -> CommandError {
 
 /// A search without one of two options. `command` as it was sent.
 pub fn geo_one_of(options: &str, command: &[u8]) -> CommandError {
-    let command = String::from_utf8_lossy(command);
+    let command = shown(command);
     CommandError::owned(format!("ERR exactly one of {options} can be specified for {command}"))
 }
 
@@ -673,7 +683,7 @@ texts! {
 
 /// `PFDEBUG` with another word.
 pub fn unknown_pfdebug_subcommand(word: &[u8]) -> CommandError {
-    let word = String::from_utf8_lossy(word);
+    let word = shown(word);
     CommandError::owned(format!("ERR Unknown PFDEBUG subcommand '{word}'"))
 }
 
@@ -713,13 +723,13 @@ pub fn snapshot_failed(reason: &std::io::Error) -> CommandError {
 
 /// An option `REPLCONF` does not know.
 pub fn unknown_replconf_option(name: &[u8]) -> CommandError {
-    let name = String::from_utf8_lossy(name);
+    let name = shown(name);
     CommandError::owned(format!("ERR Unrecognized REPLCONF option: {name}"))
 }
 
 /// A part of a snapshot that cannot be asked for.
 pub fn unsupported_snapshot_part(name: &[u8]) -> CommandError {
-    let name = String::from_utf8_lossy(name);
+    let name = shown(name);
     CommandError::owned(format!("ERR Unsupported rdb-filter-only option: {name}"))
 }
 
@@ -842,13 +852,13 @@ texts! {
 
 /// A consumer group, or the key it should be at, does not exist.
 pub fn no_key_or_group(key: &[u8], group: &[u8], context: &str) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    let (key, group) = (shown(key), shown(group));
     CommandError::owned(format!("NOGROUP No such key '{key}' or consumer group '{group}'{context}"))
 }
 
 /// A stream has no such consumer group.
 pub fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    let (key, group) = (shown(key), shown(group));
     CommandError::owned(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
 }
 
@@ -862,7 +872,7 @@ pub fn unbalanced_streams(command: &str, placeholder: char) -> CommandError {
 
 /// A script called a command in a way that would wait.
 pub fn block_in_script(command: &[u8]) -> CommandError {
-    let command = String::from_utf8_lossy(command);
+    let command = shown(command);
     CommandError::owned(format!(
         "ERR {command} command is not allowed with BLOCK option from scripts"
     ))
@@ -870,6 +880,6 @@ pub fn block_in_script(command: &[u8]) -> CommandError {
 
 /// `XCLAIM` with an option it does not have.
 pub fn unknown_xclaim_option(option: &[u8]) -> CommandError {
-    let option = String::from_utf8_lossy(option);
+    let option = shown(option);
     CommandError::owned(format!("ERR Unrecognized XCLAIM option '{option}'"))
 }

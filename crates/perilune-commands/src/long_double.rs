@@ -78,6 +78,11 @@ struct Extended {
     exponent: i64,
 }
 
+/// Whether Redis would read this text as a number of this format.
+pub(crate) fn is_number(text: &[u8]) -> bool {
+    Number::parse(text).is_some()
+}
+
 /// A number that may be too large for the format. The sign of infinity does not matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {

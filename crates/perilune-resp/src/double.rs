@@ -27,8 +27,20 @@ pub fn format_double(value: f64, out: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();
         return out.extend_from_slice(digits.format(value as i64).as_bytes());
     }
-    if value < 0.0 {
+    format_double_digits(value, out);
+}
+
+/// Appends `value` by its shortest digits, also where it is a large whole number: 100000000 is
+/// `100000000`, but 10 to the 17th is `1e+17`.
+pub fn format_double_digits(value: f64, out: &mut Vec<u8>) {
+    if value.is_nan() {
+        return out.extend_from_slice(b"nan");
+    }
+    if value.is_sign_negative() {
         out.push(b'-');
+    }
+    if value == 0.0 {
+        return out.push(b'0');
     }
     if value.is_infinite() {
         return out.extend_from_slice(b"inf");

@@ -44,7 +44,7 @@ mod writer;
 
 pub use cli::format_cli;
 pub use decoder::{ArgRange, Decoder, DecoderLimits};
-pub use double::format_double;
+pub use double::{format_double, format_double_digits};
 pub use error::ProtocolError;
 pub use number::{parse_double, parse_int};
 pub use quote::append_quoted;

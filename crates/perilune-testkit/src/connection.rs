@@ -96,12 +96,26 @@ impl Connection {
 
     /// The next reply or push.
     pub fn receive(&mut self) -> io::Result<Value> {
+        let (value, length) = self.next_reply()?;
+        self.taken += length;
+        Ok(value)
+    }
+
+    /// The next reply or push, and its bytes.
+    pub fn receive_raw(&mut self) -> io::Result<(Value, Vec<u8>)> {
+        let (value, length) = self.next_reply()?;
+        let bytes = self.received[self.taken..self.taken + length].to_vec();
+        self.taken += length;
+        Ok((value, bytes))
+    }
+
+    /// The next reply, not yet taken, and its length in bytes.
+    fn next_reply(&mut self) -> io::Result<(Value, usize)> {
         loop {
             let parsed = parse_reply(&self.received[self.taken..])
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-            if let Some((value, length)) = parsed {
-                self.taken += length;
-                return Ok(value);
+            if let Some(found) = parsed {
+                return Ok(found);
             }
             if self.fill()? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

@@ -7,6 +7,7 @@ mod dap;
 mod debugger;
 mod differential;
 mod examples;
+mod generated;
 mod kill;
 mod lifecycle;
 mod migrate;

@@ -205,7 +205,8 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
 
 /// A name must be printable and without spaces, or `CLIENT LIST` could not be read any more.
 pub(crate) fn check_client_name(name: &[u8]) -> Result<(), CommandError> {
-    match name.iter().all(u8::is_ascii_graphic) {
+    // As in Redis a NUL byte hides the rest from this check.
+    match name.iter().take_while(|byte| **byte != 0).all(u8::is_ascii_graphic) {
         true => Ok(()),
         false => Err(errors::CLIENT_NAME),
     }

@@ -371,7 +371,7 @@ fn listener_counts(
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     let names = args.from(2);
-    out.map(names.len());
+    out.array(names.len() * 2);
     for name in names {
         out.bulk(name);
         out.int(ctx.engine.pubsub.listeners(kind, name) as i64);

@@ -128,7 +128,7 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(),
             }
             Err(error) => {
                 ctx.engine.stats.count_error(error.text().as_bytes());
-                out.error(error.text().as_bytes());
+                out.error(&error.bytes());
             }
         }
     }

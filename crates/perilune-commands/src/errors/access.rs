@@ -1,6 +1,6 @@
 //! Error texts of access control.
 
-use super::CommandError;
+use super::{CommandError, shown};
 use crate::acl::{Reason, RuleError, WrongRule};
 
 texts! {
@@ -57,11 +57,11 @@ pub fn acl_rule_reason(error: RuleError) -> &'static str {
 pub fn acl_wrong_rule(wrong: &WrongRule) -> CommandError {
     let text = match wrong {
         WrongRule::Unmatched(word) => {
-            let word = String::from_utf8_lossy(word);
+            let word = shown(word);
             format!("ERR Unmatched parenthesis in acl selector starting at '{word}'.")
         }
         WrongRule::Refused(rule, error) => {
-            let (rule, reason) = (String::from_utf8_lossy(rule), acl_rule_reason(*error));
+            let (rule, reason) = (shown(rule), acl_rule_reason(*error));
             format!("ERR Error in ACL SETUSER modifier '{rule}': {reason}")
         }
     };
@@ -74,7 +74,7 @@ pub fn acl_denial(reason: Reason, user: &[u8], command: &str) -> String {
         Reason::Key => "No permissions to access a key".into(),
         Reason::Channel => "No permissions to access a channel".into(),
         Reason::Command | Reason::Auth => {
-            let user = String::from_utf8_lossy(user);
+            let user = shown(user);
             format!("User {user} has no permissions to run the '{command}' command")
         }
     }
@@ -107,15 +107,15 @@ pub fn queued_no_permission(reason: Reason) -> CommandError {
 /// `ACL CAT` of a category that does not exist.
 pub fn acl_unknown_category(name: &[u8]) -> CommandError {
     let clipped = &name[..name.len().min(128)];
-    CommandError::owned(format!("ERR Unknown category '{}'", String::from_utf8_lossy(clipped)))
+    CommandError::owned(format!("ERR Unknown category '{}'", shown(clipped)))
 }
 
 /// `ACL DRYRUN` of a user that does not exist.
 pub fn acl_user_not_found(name: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR User '{}' not found", String::from_utf8_lossy(name)))
+    CommandError::owned(format!("ERR User '{}' not found", shown(name)))
 }
 
 /// `ACL DRYRUN` of a command that does not exist.
 pub fn acl_command_not_found(name: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR Command '{}' not found", String::from_utf8_lossy(name)))
+    CommandError::owned(format!("ERR Command '{}' not found", shown(name)))
 }

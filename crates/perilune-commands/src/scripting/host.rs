@@ -58,7 +58,7 @@ impl<'e, 'k> Host<'e, 'k> {
     /// Replies to a command that was not admitted.
     pub(super) fn refuse(&mut self, error: &CommandError, out: &mut dyn ReplyWriter) {
         self.engine.stats.count_error(error.text().as_bytes());
-        out.error(error.text().as_bytes());
+        out.error(&error.bytes());
     }
 
     /// Whether the connection of the client that called the script is to be closed.

@@ -1,0 +1,43 @@
+//! The same generated commands against our server and a real Redis 7.2, for as long as one likes.
+//!
+//! The generator and the comparison are in the `tests` package; this builds the server and hands
+//! over the options.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::workspace;
+
+/// Options of `cargo xtask differential`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Commands to run.
+    #[arg(long, default_value_t = 100_000)]
+    commands: u64,
+    /// Seed of the first sequence [default: another one each time].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The binary of a Redis 7.2 [default: PERILUNE_REDIS or redis-server on the search path].
+    #[arg(long, value_name = "BIN")]
+    against: Option<PathBuf>,
+    /// Print all differences as they are instead of making the first one short.
+    #[arg(long, requires = "seed")]
+    survey: bool,
+}
+
+/// Builds the server and runs the comparison.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    workspace::run(workspace::cargo().args(["build", "--package", "perilune-server"]))?;
+    let mut command = workspace::cargo();
+    command.args(["run", "--quiet", "--package", "perilune-tests", "--bin", "differential", "--"]);
+    command.arg(options.commands.to_string());
+    command.args(options.seed.map(|seed| seed.to_string()));
+    command.args(options.survey.then_some("survey"));
+    let server = workspace::root().join("target/debug/perilune");
+    command.env("PERILUNE_TEST_SERVER", server);
+    if let Some(binary) = &options.against {
+        command.env("PERILUNE_REDIS", binary);
+    }
+    workspace::run(&mut command)
+}
