@@ -10,7 +10,8 @@
 //! allocate.
 
 use crate::engine::Handle;
-use ahash::AHashMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Slots for each doubling of a time; a slot is never wider than an eighth of its times.
 const SLOTS_PER_DOUBLING: usize = 8;
@@ -187,16 +188,51 @@ pub fn error_class(text: &[u8]) -> &[u8] {
     text.split(|byte| *byte == b' ').next().unwrap_or_default()
 }
 
+/// Hashes names of scripts. Engines choose them, and no client can, so this need not be hard to
+/// guess; it is computed in every run.
+#[derive(Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        // The multiplier of Fibonacci hashing: 2^64 divided by the golden ratio.
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    #[inline]
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The counters of all scripts and functions that ran.
 #[derive(Debug, Default)]
 pub struct ScriptStatistics {
-    entries: AHashMap<(usize, Handle), Box<ScriptStats>>,
+    entries: HashMap<(usize, Handle), Box<ScriptStats>, BuildHasherDefault<NameHasher>>,
 }
 
 impl ScriptStatistics {
     /// Counts a run of a script: the index of its engine and its handle there.
     #[inline]
     pub fn record(&mut self, script: (usize, Handle), run: &RunFigures) {
+        match self.entries.get_mut(&script) {
+            Some(stats) => stats.record(run),
+            None => self.record_first(script, run),
+        }
+    }
+
+    #[cold]
+    fn record_first(&mut self, script: (usize, Handle), run: &RunFigures) {
         self.entries.entry(script).or_default().record(run);
     }
 

@@ -117,16 +117,16 @@ impl super::Scripting {
 impl Engine {
     /// Enters the run that ended last into the statistics, now that its command took `took_us`.
     pub(crate) fn note_script_run(&mut self, took_us: u64) {
-        let Some(ended) = self.scripting.ended.take() else { return };
+        let Some(EndedRun { script, mut figures }) = self.scripting.ended.take() else { return };
         let slower_than = self.config.slowlog_log_slower_than;
         let slow = slower_than >= 0 && took_us >= slower_than as u64;
         let threshold_ms = self.config.latency_monitor_threshold;
         let spike = threshold_ms > 0 && took_us / 1000 >= threshold_ms;
         if slow || spike {
-            self.note_slow_script(ended.script, took_us, slow, spike);
+            self.note_slow_script(script, took_us, slow, spike);
         }
-        let figures = RunFigures { took_us, slow, ended_us: self.now_us, ..ended.figures };
-        self.scripting.statistics.record(ended.script, &figures);
+        (figures.took_us, figures.slow, figures.ended_us) = (took_us, slow, self.now_us);
+        self.scripting.statistics.record(script, &figures);
     }
 
     /// Names a slow script where the slow log cannot, and in the latency monitor.
