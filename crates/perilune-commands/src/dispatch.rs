@@ -315,7 +315,7 @@ impl Engine {
     /// Refuses writes while they cannot be kept, and `PING`, so that monitoring notices.
     #[inline]
     fn check_disk(
-        &self,
+        &mut self,
         client: ClientSlot,
         flags: CommandFlags,
         name: &str,
@@ -324,9 +324,14 @@ impl Engine {
         let writes = flags.contains(CommandFlags::WRITE)
             || name == "ping"
             || (name == "exec" && self.queue_contains(client, CommandFlags::WRITE));
-        // What the master did is done.
-        let obeys = || self.sessions.get(client).is_some_and(|session| session.is_master);
-        if writes && !obeys() { Err(error) } else { Ok(()) }
+        if !writes {
+            return Ok(());
+        }
+        if !self.sessions.get(client).is_some_and(|session| session.is_master) {
+            return Err(error);
+        }
+        self.obey_without_disk(name);
+        Ok(())
     }
 
     /// Why writes are refused because they cannot be kept, if they are.

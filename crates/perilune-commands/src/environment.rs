@@ -93,6 +93,10 @@ pub trait Environment: Send {
     /// process the engine just acknowledges nothing any more.
     fn abort(&mut self) {}
 
+    /// Ends the process in the way a crash does, with a report in the log: for tests of what watches
+    /// the server. Where there is no process nothing happens.
+    fn crash(&mut self, _why: &str) {}
+
     /// Makes changed parameters take effect outside of the engine (listeners, limits, log). An
     /// error text undoes the change.
     fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String>;

@@ -60,9 +60,11 @@ macro_rules! texts {
 }
 
 mod access;
+mod failover;
 mod quoted;
 
 pub use access::*;
+pub use failover::*;
 use quoted::shown;
 
 // Several groups.
@@ -606,6 +608,10 @@ texts! {
     DEBUG_THRESHOLD = "ERR argument must be a memory value up to 4gb";
     /// `DEBUG LISTPACK` of a value in another encoding.
     NOT_A_LISTPACK = "ERR Not a listpack encoded object.";
+    /// `DEBUG HTSTATS-KEY` of a value in another encoding.
+    NOT_A_TABLE = "ERR The value stored at the specified key is not represented using an hash table";
+    /// A crash that was asked for, where there is no process of its own.
+    NO_CRASH = "ERR there is no process to crash";
 }
 
 /// `LATENCY GRAPH` of an event without samples.
@@ -776,8 +782,6 @@ texts! {
     SCRIPT_MASTERDOWN = "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on the script.";
     /// A command in a script that does not allow stale data.
     SCRIPT_STALE_COMMAND = "ERR Can not execute the command on a stale replica";
-    /// `FAILOVER`.
-    FAILOVER_UNSUPPORTED = "ERR FAILOVER is not supported by this build: use REPLICAOF on both servers";
 }
 
 // Streams.

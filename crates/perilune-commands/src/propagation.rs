@@ -103,6 +103,16 @@ impl Propagation {
         }
     }
 
+    /// Whether a unit of effects is being gathered.
+    pub(crate) fn has_ops(&self) -> bool {
+        !self.ops.is_empty()
+    }
+
+    /// Database that the stream has selected, as far as every replica knows.
+    pub(crate) fn selected(&self) -> Option<usize> {
+        self.selected
+    }
+
     /// Names the database of the next effect even if it is that of the last.
     pub(crate) fn forget_selection(&mut self) {
         self.selected = None;

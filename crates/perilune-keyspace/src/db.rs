@@ -16,7 +16,7 @@
 //! Databases never look at a clock and never remove an expired key by themselves: the caller
 //! decides what "now" is.
 
-use crate::hashtable::{Entry, HashTable, hash_bytes};
+use crate::hashtable::{ArrayStatistics, Entry, HashTable, hash_bytes};
 use crate::preserve::{Preserving, SharedSink};
 use crate::rng::Rng;
 use crate::{Bytes, Value};
@@ -394,9 +394,10 @@ impl Db {
         self.table.rehash_step(buckets)
     }
 
-    /// Number of buckets of the table.
-    pub fn bucket_count(&self) -> usize {
-        self.table.bucket_count()
+    /// How the entries are spread over the buckets of the table, and of the one that it is being
+    /// resized to.
+    pub fn table_statistics(&self) -> (ArrayStatistics, Option<ArrayStatistics>) {
+        self.table.statistics()
     }
 
     /// Bytes of the table and the deadline tree, without the entries.

@@ -16,8 +16,8 @@
 use std::fmt;
 
 use crate::{
-    Bytes, EncodingLimits, Entry, HashTable, Listpack, LpPos, LpValue, Rng, hashtable, listpack,
-    pick,
+    ArrayStatistics, Bytes, EncodingLimits, Entry, HashTable, Listpack, LpPos, LpValue, Rng,
+    hashtable, listpack, pick,
 };
 
 /// A map from byte strings to byte strings.
@@ -304,6 +304,14 @@ impl Hash {
         match &self.0 {
             Repr::Listpack(words) => Some(words),
             Repr::Table(_) => None,
+        }
+    }
+
+    /// How the fields are spread over the buckets of the table, if this is one.
+    pub fn table_statistics(&self) -> Option<(ArrayStatistics, Option<ArrayStatistics>)> {
+        match &self.0 {
+            Repr::Listpack(_) => None,
+            Repr::Table(table) => Some(table.table.statistics()),
         }
     }
 

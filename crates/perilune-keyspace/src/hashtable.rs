@@ -30,6 +30,7 @@
 
 mod bucket;
 mod directory;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,8 @@ use std::vec;
 use ahash::RandomState;
 
 use crate::{Bytes, Rng};
+pub use statistics::ArrayStatistics;
+
 use bucket::{Bucket, Place, SLOTS};
 use directory::{Directory, SEGMENT_BUCKETS, Segment};
 

@@ -25,7 +25,7 @@ pub mod zset;
 pub use bytes::{Bytes, INLINE_MAX};
 pub use db::{Db, KeyEntry};
 pub use hash::{Hash, HashIter};
-pub use hashtable::{Entry, HashTable, hash_bytes};
+pub use hashtable::{ArrayStatistics, Entry, HashTable, hash_bytes};
 pub use intset::{Intset, IntsetError};
 pub use keyspace::{Keyspace, Step};
 pub use limits::EncodingLimits;

@@ -19,7 +19,8 @@ use std::{fmt, mem};
 
 use crate::listpack::parse_int;
 use crate::{
-    Bytes, EncodingLimits, HashTable, Intset, Listpack, LpValue, Rng, hashtable, listpack, pick,
+    ArrayStatistics, Bytes, EncodingLimits, HashTable, Intset, Listpack, LpValue, Rng, hashtable,
+    listpack, pick,
 };
 
 /// No setting allows an intset of more members.
@@ -398,6 +399,14 @@ impl Set {
     pub fn as_listpack(&self) -> Option<&Listpack> {
         match &self.0 {
             Repr::Listpack(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// How the members are spread over the buckets of the table, if this is one.
+    pub fn table_statistics(&self) -> Option<(ArrayStatistics, Option<ArrayStatistics>)> {
+        match &self.0 {
+            Repr::Table(table) => Some(table.table.statistics()),
             _ => None,
         }
     }

@@ -28,7 +28,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::hashtable::{HashTable, hash_bytes};
+use crate::hashtable::{ArrayStatistics, HashTable, hash_bytes};
 use crate::listpack::{Listpack, LpPos, LpValue};
 use crate::{Bytes, EncodingLimits, Rng, pick};
 pub use range::{LexBound, LexRange, ScoreRange};
@@ -121,6 +121,14 @@ impl ZSet {
         match &self.0 {
             Repr::Listpack(lp) => Some(lp),
             Repr::Indexed(_) => None,
+        }
+    }
+
+    /// How the members are spread over the buckets of the table, if there is one.
+    pub fn table_statistics(&self) -> Option<(ArrayStatistics, Option<ArrayStatistics>)> {
+        match &self.0 {
+            Repr::Listpack(_) => None,
+            Repr::Indexed(indexed) => Some(indexed.table.statistics()),
         }
     }
 

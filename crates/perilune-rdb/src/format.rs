@@ -23,6 +23,10 @@ pub(crate) const VALKEY_MAGIC: &[u8; 6] = b"VALKEY";
 
 /// Name of the fact that tells the database which the replication stream has selected.
 pub(crate) const STREAM_DB: &[u8] = b"repl-stream-db";
+/// Name of the fact that tells the id of the replication stream.
+pub(crate) const STREAM_ID: &[u8] = b"repl-id";
+/// Name of the fact that tells how much of the replication stream there was.
+pub(crate) const STREAM_OFFSET: &[u8] = b"repl-offset";
 
 /// What follows is not a key but something about the snapshot or the next key.
 pub(crate) mod opcode {

@@ -45,5 +45,5 @@ pub use error::ReadError;
 pub use format::{REDIS_VERSION, VERSION, structure_name};
 pub use functions::{FunctionsError, dump_functions, restore_functions};
 pub use payload::{dump_payload, restore_payload, restore_unsigned_payload};
-pub use read::{Loaded, ReadOptions, SnapshotReader, Version, Writer, read_snapshot};
-pub use snapshot::{AccessFacts, Meta, SnapshotEncoder, WriteOptions, write_snapshot};
+pub use read::{ExpiredKey, Loaded, ReadOptions, SnapshotReader, Version, Writer, read_snapshot};
+pub use snapshot::{AccessFacts, Meta, SnapshotEncoder, StreamPoint, WriteOptions, write_snapshot};

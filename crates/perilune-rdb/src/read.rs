@@ -3,8 +3,11 @@
 use crate::crc64::Crc64;
 use crate::decode::{read_array, read_byte, read_length, read_string};
 use crate::error::ReadError;
-use crate::format::{self, MAGIC, STREAM_DB, VALKEY_MAGIC, VERSION_WITH_CHECKSUM, opcode};
+use crate::format::{
+    self, MAGIC, STREAM_DB, STREAM_ID, STREAM_OFFSET, VALKEY_MAGIC, VERSION_WITH_CHECKSUM, opcode,
+};
 use crate::read_value::read_value;
+use crate::snapshot::StreamPoint;
 use perilune_keyspace::{EncodingLimits, Keyspace};
 use std::io::{self, Read};
 
@@ -20,6 +23,8 @@ pub struct ReadOptions {
     pub now_s: u32,
     /// Keys whose time was up at this Unix time in milliseconds are left out.
     pub expired_at_ms: Option<i64>,
+    /// The names of these keys are kept for [`SnapshotReader::take_expired`].
+    pub names_expired: bool,
     /// Keys that are there already are replaced; otherwise they are an error.
     pub merge: bool,
     /// Makes of an access counter what an entry holds. Without it counters are passed over.
@@ -35,6 +40,10 @@ pub struct Loaded {
     pub libraries: Vec<Vec<u8>>,
     /// Database that the replication stream behind the snapshot has selected.
     pub stream_db: Option<usize>,
+    /// The id of that stream, if it is one.
+    pub stream_id: Option<[u8; 40]>,
+    /// Bytes of that stream that the snapshot contains.
+    pub stream_offset: Option<u64>,
     /// Number of keys taken over.
     pub keys: usize,
     /// Number of keys left out because their time was up.
@@ -91,8 +100,13 @@ pub struct SnapshotReader<R> {
     /// The key whose record is being read, for messages.
     key: Option<(u8, Vec<u8>)>,
     loaded: Loaded,
+    /// Keys left out because their time was up, if somebody wants to know them.
+    expired: Option<Vec<ExpiredKey>>,
     is_over: bool,
 }
+
+/// A key that was left out because its time was up: its database and its name.
+pub type ExpiredKey = (usize, Vec<u8>);
 
 /// Version of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +138,7 @@ impl<R: Read> SnapshotReader<R> {
             index: 0,
             key: None,
             loaded: Loaded::default(),
+            expired: options.names_expired.then(Vec::new),
             is_over: false,
         })
     }
@@ -152,6 +167,11 @@ impl<R: Read> SnapshotReader<R> {
     /// What was found so far.
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
+    }
+
+    /// The keys left out since the last call because their time was up.
+    pub fn take_expired(&mut self) -> Vec<ExpiredKey> {
+        self.expired.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Number of bytes read so far.
@@ -196,6 +216,7 @@ impl<R: Read> SnapshotReader<R> {
                         let db = std::str::from_utf8(&value).ok().and_then(|db| db.parse().ok());
                         self.loaded.stream_db = db.filter(|db| *db < databases);
                     }
+                    self.loaded.note_stream(&name, &value);
                     self.loaded.writer.note(&name, &value);
                 }
                 opcode::FUNCTION2 => self.loaded.libraries.push(read_string(input)?),
@@ -251,6 +272,9 @@ impl<R: Read> SnapshotReader<R> {
             && at < now
         {
             self.loaded.expired += 1;
+            if let Some(expired) = &mut self.expired {
+                expired.push((self.index, name.to_vec()));
+            }
             return Ok(());
         }
         let idle_s = u32::try_from(header.idle_s).unwrap_or(u32::MAX);
@@ -269,6 +293,26 @@ impl<R: Read> SnapshotReader<R> {
         }
         self.loaded.keys += 1;
         Ok(())
+    }
+}
+
+impl Loaded {
+    /// The moment of the replication stream that the data are of, if the writer told it.
+    pub fn stream(&self) -> Option<StreamPoint> {
+        Some(StreamPoint { id: self.stream_id?, offset: self.stream_offset? })
+    }
+
+    /// Takes a fact about the replication stream.
+    fn note_stream(&mut self, name: &[u8], value: &[u8]) {
+        if name == STREAM_ID {
+            let id: Option<[u8; 40]> = value.try_into().ok();
+            self.stream_id = id.filter(|id| id.iter().all(u8::is_ascii_alphanumeric));
+        } else if name == STREAM_OFFSET {
+            let text = std::str::from_utf8(value).ok();
+            // Redis says -1 for none, and counts with a sign.
+            let offset = text.and_then(|text| text.parse::<i64>().ok());
+            self.stream_offset = offset.and_then(|offset| u64::try_from(offset).ok());
+        }
     }
 }
 

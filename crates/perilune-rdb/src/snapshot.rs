@@ -2,7 +2,7 @@
 
 use crate::crc64::Crc64;
 use crate::encode::{Output, Target, write_length, write_string};
-use crate::format::{MAGIC, REDIS_VERSION, STREAM_DB, VERSION, opcode};
+use crate::format::{MAGIC, REDIS_VERSION, STREAM_DB, STREAM_ID, STREAM_OFFSET, VERSION, opcode};
 use crate::value::{type_of, write_value};
 use perilune_keyspace::{KeyEntry, Keyspace};
 use std::fmt;
@@ -20,6 +20,25 @@ pub struct Meta {
     /// Database that the replication stream behind the snapshot has selected, where a replica could
     /// not know.
     pub stream_db: Option<usize>,
+    /// The moment of the replication stream that the data are of, for a server that goes on from
+    /// there after a restart.
+    pub stream: Option<StreamPoint>,
+}
+
+/// A moment of a replication stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamPoint {
+    /// The id of the stream, hexadecimal digits.
+    pub id: [u8; 40],
+    /// Bytes of the stream so far.
+    pub offset: u64,
+}
+
+impl StreamPoint {
+    /// The id as text.
+    pub fn id_text(&self) -> String {
+        String::from_utf8_lossy(&self.id).into_owned()
+    }
 }
 
 /// What is told about the use of each key.
@@ -116,6 +135,10 @@ impl SnapshotEncoder {
         }
         if let Some(db) = meta.stream_db {
             write_fact(out, STREAM_DB, &db.to_string())?;
+        }
+        if let Some(point) = &meta.stream {
+            write_fact(out, STREAM_ID, &point.id_text())?;
+            write_fact(out, STREAM_OFFSET, &point.offset.to_string())?;
         }
         Ok(())
     }

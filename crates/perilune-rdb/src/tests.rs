@@ -123,8 +123,13 @@ pub(crate) fn keyspace() -> Keyspace {
     keyspace
 }
 
-pub(crate) const META: Meta =
-    Meta { now_s: 1_700_000_000, used_memory: 123_456_789_012, aof_base: false, stream_db: None };
+pub(crate) const META: Meta = Meta {
+    now_s: 1_700_000_000,
+    used_memory: 123_456_789_012,
+    aof_base: false,
+    stream_db: None,
+    stream: None,
+};
 
 pub(crate) fn snapshot(keyspace: &Keyspace, libraries: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -418,4 +423,30 @@ proptest! {
         let payload = crate::payload::seal([&[kind][..], &body].concat());
         let _ = restore_payload(&payload, &tight());
     }
+}
+
+#[test]
+fn the_moment_of_the_stream_comes_back() {
+    let point = StreamPoint { id: *b"0123456789abcdef0123456789abcdef01234567", offset: 1 << 40 };
+    for stream in [None, Some(point)] {
+        let meta = Meta { stream, stream_db: stream.map(|_| 2), ..META };
+        let mut out = Vec::new();
+        write_snapshot(&Keyspace::new(4), std::iter::empty(), &meta, &mut out).unwrap();
+        let (_, loaded) = read(&out).unwrap();
+        assert_eq!((loaded.stream(), loaded.stream_db), (meta.stream, meta.stream_db));
+    }
+}
+
+#[test]
+fn keys_past_their_time_are_named_to_who_asks() {
+    let mut keyspace = Keyspace::new(4);
+    keyspace.db_mut(1).insert(b"gone", Value::string(b"value"), 0);
+    keyspace.db_mut(1).set_expire(b"gone", Some(5));
+    let bytes = snapshot(&keyspace, &[]);
+    let options = ReadOptions { expired_at_ms: Some(6), names_expired: true, ..OPTIONS() };
+    let mut reader = SnapshotReader::new(&bytes[..], options).unwrap();
+    let mut target = Keyspace::new(4);
+    while reader.step(&mut target).unwrap() {}
+    assert_eq!(reader.take_expired(), [(1, b"gone".to_vec())]);
+    assert_eq!(reader.take_expired(), []);
 }

@@ -214,6 +214,10 @@ impl Environment for ProcessEnvironment {
         std::process::exit(1);
     }
 
+    fn crash(&mut self, why: &str) {
+        crate::process::crash(why, nix::sys::signal::Signal::SIGSEGV)
+    }
+
     fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String> {
         self.listen_as_configured(config, changed)?;
         let scores = [ParamId::oom_score_adj, ParamId::oom_score_adj_values, ParamId::replicaof];

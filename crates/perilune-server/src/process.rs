@@ -4,6 +4,7 @@
 //! None of this can fail a start: a system that refuses is noted in the log.
 
 use crate::log;
+use nix::sys::signal::{SigSet, Signal};
 use perilune_commands::config::Config;
 use perilune_script::LogLevel;
 use std::backtrace::Backtrace;
@@ -34,6 +35,9 @@ pub fn prepare(config: &Config) {
         && let Err(error) = nix::sys::prctl::set_thp_disable(true)
     {
         log::write(LogLevel::Warning, &format!("Can't disable transparent huge pages: {error}"));
+    }
+    if config.crash_log_enabled {
+        await_abort();
     }
     apply(config);
     if config.always_show_logo || (config.logfile.is_empty() && std::io::stdout().is_terminal()) {
@@ -79,12 +83,62 @@ fn report_crash(info: &PanicHookInfo<'_>) {
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("no message");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
+    write_report(&format!("Panic at {place}: {message}"));
+}
+
+/// Writes the report of a crash by a signal, if such are wanted, and ends the process by that
+/// signal. The stack is that of the calling thread.
+pub(crate) fn crash(why: &str, by: Signal) -> ! {
+    if REPORTS_CRASHES.load(Ordering::Relaxed) {
+        write_report(&format!("Perilune crashed by signal: {} ({by}), {why}", by as i32));
+    }
+    // The first one may be caught by the language's runtime, which steps aside for the second.
+    for _ in 0..2 {
+        let _ = nix::sys::signal::raise(by);
+    }
+    std::process::abort()
+}
+
+/// Has a thread of its own wait for SIGABRT from outside, which every other thread leaves to it: a
+/// server that hangs is reported, too. What the process aborts by itself does not get here.
+fn await_abort() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGABRT);
+    if signals.thread_block().is_err() {
+        return;
+    }
+    let wait = move || {
+        if signals.wait().is_ok() {
+            crash("sent from outside", Signal::SIGABRT);
+        }
+    };
+    // Without the thread the signal would be ignored.
+    if std::thread::Builder::new().name("crash-report".into()).spawn(wait).is_err() {
+        let _ = signals.thread_unblock();
+    }
+}
+
+fn write_report(what: &str) {
     log::write(LogLevel::Warning, "=== PERILUNE BUG REPORT START ===");
-    log::write(LogLevel::Warning, &format!("Panic at {place}: {message}"));
+    log::write(LogLevel::Warning, what);
+    log::write(LogLevel::Warning, "------ STACK TRACE ------");
     for line in Backtrace::force_capture().to_string().lines() {
         log::write(LogLevel::Warning, line);
     }
+    log::write(LogLevel::Warning, "------ THREADS ------");
+    for line in threads() {
+        log::write(LogLevel::Warning, &line);
+    }
     log::write(LogLevel::Warning, "=== PERILUNE BUG REPORT END ===");
+}
+
+/// What the system tells about each thread: its number, its name and its state.
+fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
+        .map(|stat| stat.split(' ').take(3).collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 #[cfg(test)]

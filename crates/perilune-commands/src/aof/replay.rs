@@ -6,10 +6,12 @@
 
 use crate::acl::{RuleContext, User};
 use crate::args::Args;
+use crate::config::PropagationErrorBehavior;
 use crate::engine::Engine;
 use crate::owned_args::OwnedArgs;
 use crate::session::{ClientSlot, PeerInfo};
 use perilune_resp::RespWriter;
+use perilune_script::LogLevel;
 use std::sync::Arc;
 
 /// The client whose commands a file tells.
@@ -62,6 +64,9 @@ impl Player {
         self.replies.clear();
         let mut out = RespWriter::new(&mut self.replies, perilune_resp::Protocol::Resp2);
         engine.call(self.client, id, args, &mut out);
+        if self.replies.first() == Some(&b'-') {
+            engine.note_failed_replay(name, &self.replies);
+        }
         if name == "select" && self.replies.first() == Some(&b'-') {
             return Played::Misled(String::from_utf8_lossy(&self.replies[1..]).trim().to_owned());
         }
@@ -78,5 +83,27 @@ impl Player {
         engine.disconnect(self.client);
         engine.aof.replaying = false;
         engine.propagation.muted = false;
+    }
+}
+
+impl Engine {
+    /// A command of the file that fails is a sign that the data differ from what they were.
+    #[cold]
+    fn note_failed_replay(&mut self, name: &str, reply: &[u8]) {
+        let reply = String::from_utf8_lossy(reply);
+        let message = format!(
+            "== CRITICAL == This server is sending an error to its AOF-loading-client: '{}' after \
+             processing the command '{name}'",
+            reply.trim_end(),
+        );
+        self.env.log(LogLevel::Warning, &message);
+        if self.config.propagation_error_behavior == PropagationErrorBehavior::Panic {
+            let message = format!(
+                "This server panicked sending an error to its AOF-loading-client after processing \
+                 the command '{name}'"
+            );
+            self.env.log(LogLevel::Warning, &message);
+            self.env.abort();
+        }
     }
 }

@@ -622,7 +622,10 @@ fn client_unpause(
     _: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    ctx.engine.end_pause();
+    // The pause of a failover is not a client's.
+    if ctx.engine.replication.failover.is_none() {
+        ctx.engine.end_pause();
+    }
     out.ok();
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::errors::{self, CommandError};
 use crate::glob;
 use crate::spec::CommandSpec;
-use perilune_keyspace::Value;
+use perilune_keyspace::{ArrayStatistics, Value};
 use perilune_resp::{Protocol, ReplyWriter};
 use std::time::Duration;
 
@@ -97,7 +97,12 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
             Ok(())
         }
         (b"populate", 3..=5) => populate(ctx, args, out),
-        (b"htstats", 3..) => table_stats(ctx, args, out),
+        (b"htstats", 3..=4) => table_stats(ctx, args, out),
+        (b"htstats-key", 3..=4) => value_table_stats(ctx, args, out),
+        (b"segfault" | b"panic" | b"assert", 2) => {
+            ctx.engine.env.crash(&format!("DEBUG {}", String::from_utf8_lossy(&word)));
+            Err(errors::NO_CRASH)
+        }
         (b"error", 3) => Err(CommandError::owned(String::from_utf8_lossy(args[2]).into_owned())),
         (b"log", 3) => {
             let message = format!("DEBUG LOG: {}", String::from_utf8_lossy(args[2]));
@@ -304,16 +309,60 @@ fn populate(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Rep
 fn table_stats(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
     let count = ctx.engine.keyspace.count() as i64;
     let index = args.int_in(2, 0..=count - 1, errors::DB_OUT_OF_RANGE)? as usize;
+    let full = args.is(3, "full");
     let db = ctx.engine.keyspace.db(index);
-    let text = format!(
-        "[Dictionary HT]\nHash table 0 stats (main hash table):\n table size: {}\n number of \
-         elements: {}\n[Expires HT]\n number of elements: {}\n",
-        db.bucket_count(),
-        db.len(),
-        db.volatile_len(),
-    );
+    let mut text = String::from("[Dictionary HT]\n");
+    describe_table(&mut text, &db.table_statistics(), full);
+    // Deadlines stand in a tree: there is no second table.
+    text.push_str(&format!("[Expires]\n number of elements: {}\n", db.volatile_len()));
     out.verbatim(b"txt", text.as_bytes());
     Ok(())
+}
+
+fn value_table_stats(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
+    let db = ctx.engine.keyspace.db(ctx.db_index());
+    let Some(entry) = db.get(args[2]) else { return Err(errors::NO_SUCH_KEY) };
+    let statistics = match entry.value() {
+        Value::Hash(hash) => hash.table_statistics(),
+        Value::Set(set) => set.table_statistics(),
+        Value::ZSet(zset) => zset.table_statistics(),
+        _ => None,
+    };
+    let Some(statistics) = statistics else { return Err(errors::NOT_A_TABLE) };
+    let mut text = String::new();
+    describe_table(&mut text, &statistics, args.is(3, "full"));
+    out.verbatim(b"txt", text.as_bytes());
+    Ok(())
+}
+
+/// Describes the array of a table, and the one it is being resized to.
+fn describe_table(
+    text: &mut String,
+    (main, target): &(ArrayStatistics, Option<ArrayStatistics>),
+    full: bool,
+) {
+    let arrays = [(Some(main), "main hash table"), (target.as_ref(), "rehashing target")];
+    let arrays = arrays.iter().filter_map(|(array, name)| Some(((*array)?, name)));
+    for (number, (array, name)) in arrays.enumerate() {
+        let (buckets, entries, used) = (array.buckets, array.entries, array.used());
+        text.push_str(&format!(
+            "Hash table {number} stats ({name}):\n table size: {buckets}\n number of elements: \
+             {entries}\n"
+        ));
+        if !full || entries == 0 {
+            continue;
+        }
+        let average = entries as f64 / used.max(1) as f64;
+        text.push_str(&format!(
+            " different slots: {used}\n max chain length: {}\n avg chain length: {average:.2}\n \
+             Chain length distribution:\n",
+            array.longest(),
+        ));
+        for (length, count) in array.spread.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let percent = *count as f64 * 100.0 / buckets.max(1) as f64;
+            text.push_str(&format!("   {length}: {count} ({percent:.2}%)\n"));
+        }
+    }
 }
 
 fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
@@ -321,6 +370,8 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
         args,
         out,
         &[
+            "ASSERT, PANIC, SEGFAULT",
+            "    Crash the server, with a report in the log.",
             "AOF-FLUSH-SLEEP <microsec>",
             "    Wait before every write to the append-only file.",
             "CONFIG-REWRITE-FORCE-ALL",
@@ -331,8 +382,10 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
             "    Tell a digest of each value.",
             "ERROR <message>",
             "    Answer with this error.",
-            "HTSTATS <dbid>",
+            "HTSTATS <dbid> [FULL]",
             "    Describe the hash table of a database.",
+            "HTSTATS-KEY <key> [FULL]",
+            "    Describe the hash table of a hash, set or sorted set.",
             "LOADAOF",
             "    Forget all data and read the append-only file.",
             "LISTPACK <key>",

@@ -22,7 +22,7 @@ pub(super) fn replication(engine: &mut Engine, text: &mut String) {
     let former = stream.former.as_ref();
     let held = stream.log.as_ref();
     fields!(text,
-        master_failover_state: "no-failover",
+        master_failover_state: stream.failover_state(),
         master_replid: stream.id,
         master_replid2: former.map_or(NO_ID, |former| &former.id),
         master_repl_offset: stream.offset,

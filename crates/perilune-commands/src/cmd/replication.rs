@@ -4,6 +4,7 @@
 use crate::args::Args;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
+use crate::replication::failover::FailoverRequest;
 use crate::replication::peers::Replica;
 use crate::spec::CommandSpec;
 use perilune_resp::{ReplyWriter, split_args};
@@ -17,7 +18,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         since: "6.2.0",
         group: "server",
         complexity: "O(1)",
-        summary: "Hands the master's role to a replica (not supported).",
+        summary: "Hands the master's role to a replica that has all data.",
         args: "[TO target={host port:int [FORCE]}] [ABORT] [TIMEOUT milliseconds:int]",
         handler: failover,
         ..CommandSpec::EMPTY
@@ -80,8 +81,49 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
 ];
 
-fn failover(_: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    Err(errors::FAILOVER_UNSUPPORTED)
+fn failover(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    if args.len() == 2 && args.is(1, "abort") {
+        if ctx.engine.replication.failover.is_none() {
+            return Err(errors::NO_FAILOVER);
+        }
+        ctx.engine.abort_failover("Failover manually aborted");
+        out.ok();
+        return Ok(());
+    }
+    ctx.engine.begin_failover(failover_request(args)?)?;
+    out.ok();
+    Ok(())
+}
+
+fn failover_request(args: Args<'_>) -> Result<FailoverRequest, CommandError> {
+    let mut request = FailoverRequest::default();
+    let mut at = 1;
+    while at < args.len() {
+        if args.is(at, "timeout") && at + 1 < args.len() && request.timeout_ms.is_none() {
+            let timeout_ms = args.int(at + 1)?;
+            if timeout_ms <= 0 {
+                return Err(errors::FAILOVER_TIMEOUT);
+            }
+            request.timeout_ms = Some(timeout_ms);
+            at += 2;
+        } else if args.is(at, "to") && at + 2 < args.len() && request.target.is_none() {
+            let host = String::from_utf8_lossy(args[at + 1]).into_owned();
+            // No replica listens on another.
+            let port = u16::try_from(args.int(at + 2)?).map_err(|_| errors::FAILOVER_TARGET)?;
+            request.target = Some((host, port));
+            at += 3;
+        } else if args.is(at, "force") && !request.force {
+            request.force = true;
+            at += 1;
+        } else {
+            return Err(errors::SYNTAX);
+        }
+    }
+    Ok(request)
 }
 
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
@@ -92,8 +134,11 @@ fn sync(ctx: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), C
 }
 
 fn psync(ctx: &mut Ctx<'_>, args: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    if args.is(3, "failover") {
-        return Err(errors::FAILOVER_UNSUPPORTED);
+    if args.is(3, "failover") && !ctx.session().is_some_and(|session| session.is_replica()) {
+        ctx.engine.take_over(args[1])?;
+        let who = ctx.session().map(|session| session.peer.addr.clone()).unwrap_or_default();
+        let message = format!("MASTER MODE enabled (failover request from '{who}')");
+        ctx.engine.env.log(LogLevel::Notice, &message);
     }
     if !may_attach(ctx)? {
         return Ok(());
@@ -120,6 +165,9 @@ fn may_attach(ctx: &mut Ctx<'_>) -> Result<bool, CommandError> {
         .as_ref()
         .is_some_and(|it| (it.without_keys || it.without_libraries) && !it.takes_marks);
     let has_output = !session.outbox.is_empty();
+    if ctx.engine.replication.failover.is_some() {
+        return Err(errors::SYNC_DURING_FAILOVER);
+    }
     if ctx.engine.replication.is_replica() && !ctx.engine.replication.is_linked() {
         return Err(errors::NOMASTERLINK);
     }
@@ -140,6 +188,9 @@ fn replicaof(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
+    if ctx.engine.replication.failover.is_some() {
+        return Err(errors::REPLICAOF_DURING_FAILOVER);
+    }
     if args.is(1, "no") && args.is(2, "one") {
         if ctx.engine.stop_following() {
             log_request(ctx, "MASTER MODE enabled");

@@ -41,6 +41,8 @@ pub struct Loading {
     started_us: u64,
     steps: u64,
     key_delay_us: u64,
+    /// The moment of a replication stream that the data are of has been looked for.
+    stream_known: bool,
 }
 
 impl Loading {
@@ -96,10 +98,12 @@ impl Engine {
             started_us: self.clock.monotonic_us(),
             steps: 0,
             key_delay_us: u64::try_from(self.config.key_load_delay).unwrap_or(0),
+            stream_known: false,
         };
         if total_bytes > 0 {
             let input = BufReader::with_capacity(BUFFER_BYTES, file);
-            let reader = SnapshotReader::new(input, self.read_options(false));
+            let options = ReadOptions { names_expired: true, ..self.read_options(false) };
+            let reader = SnapshotReader::new(input, options);
             loading.reader = Some(reader.map_err(|error| self.unreadable(&error, 0, None))?);
         }
         self.persistence.loading = Some(loading);
@@ -142,6 +146,7 @@ impl Engine {
             started_us: self.clock.monotonic_us(),
             steps: 0,
             key_delay_us: u64::try_from(self.config.key_load_delay).unwrap_or(0),
+            stream_known: false,
         }
     }
 
@@ -240,6 +245,15 @@ impl Engine {
         loading.steps += keys;
         loading.loaded_bytes = reader.bytes_read();
         loading.used_memory = reader.loaded().writer.used_memory.unwrap_or(0);
+        // What is told of the stream stands before the keys.
+        if !std::mem::replace(&mut loading.stream_known, true)
+            && let Some(point) = reader.loaded().stream()
+        {
+            let db = reader.loaded().stream_db.unwrap_or(0);
+            self.return_to_stream(&point, db);
+        }
+        let expired = reader.take_expired();
+        self.replicate_expired(&expired);
         Ok(outcome)
     }
 
@@ -277,6 +291,7 @@ impl Engine {
             merge,
             frequency: self.counter_packing(),
             unverified: !self.config.rdbchecksum || self.persistence.trusts_checksums,
+            names_expired: false,
         }
     }
 

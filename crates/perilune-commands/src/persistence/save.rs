@@ -106,7 +106,7 @@ impl Engine {
 
     fn write_snapshot_file(&mut self) -> io::Result<()> {
         let sink = self.open_snapshot_file()?;
-        let (meta, libraries) = (self.snapshot_meta(), self.library_codes());
+        let (meta, libraries) = (self.file_meta(), self.library_codes());
         let mut recorder = Recorder::new(self.rdb_format(), sink, &meta, &libraries);
         let delay_us = u64::try_from(self.config.rdb_key_save_delay).unwrap_or(0);
         for (index, db) in self.keyspace.iter() {
@@ -137,7 +137,7 @@ impl Engine {
                 return Err(errors::UNNAMED);
             }
         };
-        let meta = self.snapshot_meta();
+        let meta = self.file_meta();
         self.start_snapshot(Purpose::Save, self.rdb_format(), sink, &meta)?;
         let message = format!("Background saving started by pid {}", std::process::id());
         self.env.log(LogLevel::Notice, &message);

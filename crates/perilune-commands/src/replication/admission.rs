@@ -9,6 +9,9 @@ use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 
+/// Time between two warnings that a command of the master could not be kept, milliseconds.
+const DISK_WARNING_MS: i64 = 10_000;
+
 impl Engine {
     /// The rules of a replica.
     pub(crate) fn check_as_replica(
@@ -48,6 +51,24 @@ impl Engine {
         match flags.intersects(keyspace) && is_one() {
             true => Err(errors::REPLICA_AND_KEYSPACE),
             false => Ok(()),
+        }
+    }
+
+    /// A command of the master that cannot be kept: what the master did is done, so the server does
+    /// it, too, or ends.
+    #[cold]
+    pub(crate) fn obey_without_disk(&mut self, name: &str) {
+        if !self.config.replica_ignore_disk_write_errors && name != "ping" {
+            self.log_warning("Replica was unable to write command to disk.");
+            self.env.abort();
+            return;
+        }
+        let now_ms = self.now_ms();
+        if now_ms > self.replication.disk_warned_ms + DISK_WARNING_MS {
+            self.replication.disk_warned_ms = now_ms;
+            self.log_warning(
+                "Replica is applying a command even though it is unable to write to disk.",
+            );
         }
     }
 

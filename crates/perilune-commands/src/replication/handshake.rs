@@ -157,13 +157,24 @@ impl Handshake {
             engine.log_notice("Partial resynchronization not possible (no cached master)");
             return request(&[b"PSYNC", b"?", b"-1"]);
         }
+        let hands_over = stream.hands_over();
         let (id, next) = (stream.id.clone(), (stream.offset + 1).to_string());
         let message = format!("Trying a partial resynchronization (request {id}:{next}).");
         engine.log_notice(&message);
-        request(&[b"PSYNC", id.as_bytes(), next.as_bytes()])
+        match hands_over {
+            true => request(&[b"PSYNC", id.as_bytes(), next.as_bytes(), b"FAILOVER"]),
+            false => request(&[b"PSYNC", id.as_bytes(), next.as_bytes()]),
+        }
     }
 
     fn answer_to_psync(&mut self, engine: &mut Engine, text: &str) -> Progress {
+        if engine.replication.hands_over() {
+            if !text.starts_with("+FULLRESYNC") && !text.starts_with("+CONTINUE") {
+                engine.abort_failover("Failover target rejected psync request");
+                return Progress::Failed;
+            }
+            engine.failover_done();
+        }
         let mut words = text.split(' ');
         match words.next() {
             Some("+FULLRESYNC") => {

@@ -73,16 +73,17 @@ impl StreamLog {
         (self.start..=self.end).contains(&offset)
     }
 
-    /// Appends to the stream. Blocks are made to fit a log of about `size` bytes.
+    /// Appends to the stream. Blocks are made to fit a log of about `size` bytes, so that a big
+    /// value does not stay longer than others: a replica that comes back may be sent at most what
+    /// is held, and would be closed for its output buffer if that were more than it may have.
     pub fn append(&mut self, mut bytes: &[u8], size: u64) {
         let block_bytes =
             usize::try_from(size / BLOCKS as u64).unwrap_or(usize::MAX).max(BLOCK_BYTES_MIN);
         while !bytes.is_empty() {
             let room = self.blocks.back().map_or(0, |b| b.bytes.capacity() - b.bytes.len());
             if room == 0 {
-                let capacity = block_bytes.max(bytes.len());
-                self.blocks
-                    .push_back(Block { start: self.end, bytes: Vec::with_capacity(capacity) });
+                let bytes = Vec::with_capacity(block_bytes);
+                self.blocks.push_back(Block { start: self.end, bytes });
                 continue;
             }
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -158,6 +159,14 @@ mod tests {
                 prop_assert!(!log.reaches(log.end() + 1));
             }
         }
+    }
+
+    #[test]
+    fn a_big_value_leaves_no_more_than_others() {
+        let mut log = StreamLog::new(0);
+        log.append(&[7; 1 << 20], 16 * 1024);
+        log.trim(16 * 1024, None);
+        assert!(log.len() <= 32 * 1024 && log.end() == 1 << 20);
     }
 
     #[test]

@@ -22,10 +22,12 @@
 //!   the master does, a whole transaction at a time.
 
 mod admission;
+pub(crate) mod failover;
 pub mod handshake;
 pub mod log;
 pub mod payload;
 pub mod peers;
+mod restart;
 mod shipment;
 #[cfg(test)]
 mod tests;
@@ -78,6 +80,10 @@ pub struct Replication {
     pub(crate) waiting: Vec<ClientSlot>,
     /// A client began to wait: the replicas are to be asked.
     pub(crate) ask_replicas: bool,
+    /// The role is being handed to a replica.
+    pub(crate) failover: Option<failover::Failover>,
+    /// When it was last logged that a command of the master could not be kept, Unix milliseconds.
+    pub(crate) disk_warned_ms: i64,
     /// Counters.
     pub stats: ReplicationStats,
     /// Since when there is no replica, Unix milliseconds.
@@ -124,6 +130,8 @@ impl Replication {
             shipment: None,
             waiting: Vec::new(),
             ask_replicas: false,
+            failover: None,
+            disk_warned_ms: 0,
             stats: ReplicationStats::default(),
             unattended_since_ms: 0,
             pinged_ms: 0,

@@ -315,6 +315,7 @@ impl Engine {
             // What happened without a log is in no stream.
             self.new_stream_id();
             self.replication.log = Some(StreamLog::new(self.replication.offset));
+            self.replication.pinged_ms = now_ms;
             let id = &self.replication.id;
             let message = format!(
                 "Replication backlog created, my new replication IDs are '{id}' and '{}'",
@@ -404,6 +405,8 @@ impl Engine {
             self.shipment_ended(Err(std::io::Error::other(error.text().to_owned())));
             return;
         }
+        let what = if self.config.repl_diskless_sync { "RDB transfer" } else { "saving" };
+        self.log_notice(&format!("Background {what} started by pid {}", std::process::id()));
         // What follows the snapshot says where it belongs.
         self.propagation.forget_selection();
         self.begin_quickly();
@@ -430,7 +433,15 @@ impl Engine {
     pub(crate) fn shipment_ended(&mut self, outcome: std::io::Result<u64>) {
         self.replication.shipment = None;
         match outcome {
-            Ok(bytes) => self.log_notice(&format!("Background RDB transfer made {bytes} bytes")),
+            Ok(bytes) => {
+                if self.config.repl_diskless_sync {
+                    let up = self.replicas().filter(|(_, it)| it.bulk.is_some()).count();
+                    self.log_notice(&format!(
+                        "Diskless rdb transfer, done reading from pipe, {up} replicas still up."
+                    ));
+                }
+                self.log_notice(&format!("Background RDB transfer made {bytes} bytes"));
+            }
             Err(error) => {
                 self.log_warning(&format!("Background transfer error: {error}"));
                 for slot in self.replication.replicas.clone() {

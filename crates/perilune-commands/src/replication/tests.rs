@@ -348,3 +348,67 @@ fn waiting_clients_hear_of_the_new_role() {
     assert!(server.run(client, "ROLE").contains("slave"));
     assert!(server.run(client, "REPLICAOF host x").starts_with("-ERR"));
 }
+
+impl Pair {
+    /// Leads the handshake of the master, who hands over, with the replica. The last line of it.
+    fn hand_over(&mut self) -> String {
+        let link = self.replica.client();
+        let (mut handshake, first) = Handshake::begin();
+        let mut request = first;
+        loop {
+            let mut decoder = Decoder::new(DecoderLimits::default());
+            let used = decoder.decode(&request).expect("a request").expect("all of it");
+            assert_eq!(used, request.len());
+            let argv: Vec<&[u8]> = decoder.args(&request).collect();
+            let reply = self.replica.run_words(link, &argv);
+            let line = String::from_utf8_lossy(&reply).into_owned();
+            let line = line.lines().next().expect("an answer").to_owned();
+            match handshake.line(&mut self.master.engine, line.as_bytes()) {
+                Progress::Send(bytes) => request = bytes,
+                _ => return line,
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failover_hands_the_role_to_a_replica_that_has_everything() {
+    let mut pair = Pair::new();
+    pair.write("SET k 1");
+    let client = pair.client;
+    assert_eq!(pair.master.run(client, "FAILOVER TIMEOUT 5000"), "+OK\r\n");
+    assert_eq!(Pair::info(&mut pair.master, "master_failover_state"), "waiting-for-sync");
+    let error = pair.master.run(client, "FAILOVER");
+    assert_eq!(error, "-ERR FAILOVER already in progress.\r\n");
+    pair.settle();
+    pair.replica.engine.confirm_upstream();
+    pair.settle();
+    pair.master.engine.failover_tick();
+    assert_eq!(Pair::info(&mut pair.master, "master_failover_state"), "failover-in-progress");
+    assert_eq!(Pair::info(&mut pair.master, "role"), "slave");
+    assert!(pair.hand_over().starts_with("+CONTINUE"));
+    assert_eq!(Pair::info(&mut pair.master, "master_failover_state"), "no-failover");
+    assert_eq!(Pair::info(&mut pair.replica, "role"), "master");
+    assert!(pair.master.engine.pause.is_none());
+}
+
+#[test]
+fn a_failover_that_takes_too_long_or_is_refused_changes_nothing() {
+    let mut pair = Pair::new();
+    let client = pair.client;
+    pair.master.run(client, "SET k 1");
+    assert_eq!(pair.master.run(client, "FAILOVER TIMEOUT 100"), "+OK\r\n");
+    pair.master.pass_ms(101);
+    pair.master.engine.failover_tick();
+    assert_eq!(Pair::info(&mut pair.master, "master_failover_state"), "no-failover");
+    assert_eq!(pair.master.run(client, "SET k 2"), "+OK\r\n");
+    pair.settle();
+    assert_eq!(pair.master.run(client, "FAILOVER"), "+OK\r\n");
+    pair.replica.engine.confirm_upstream();
+    pair.settle();
+    pair.master.engine.failover_tick();
+    pair.replica.run(pair.reader, "ACL SETUSER default -psync");
+    assert!(pair.hand_over().starts_with("-NOPERM"));
+    assert_eq!(Pair::info(&mut pair.master, "role"), "master");
+    assert_eq!(pair.master.run(client, "SET k 3"), "+OK\r\n");
+}

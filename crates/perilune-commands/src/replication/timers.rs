@@ -14,6 +14,7 @@ impl Engine {
     /// Does what is due. Called many times a second.
     pub(crate) fn replication_timers(&mut self) {
         self.ask_for_confirmations();
+        self.failover_tick();
         let now_ms = self.now_ms();
         let since_ms = now_ms - self.replication.timers_ms;
         if (0..ROUND_MS).contains(&since_ms) {
@@ -38,7 +39,10 @@ impl Engine {
     fn ping_replicas(&mut self) {
         let period_ms = i64::from(self.config.repl_ping_replica_period) * 1000;
         let now_ms = self.now_ms();
-        if self.replication.is_replica() || now_ms - self.replication.pinged_ms < period_ms {
+        if self.replication.is_replica()
+            || self.replication.failover.is_some()
+            || now_ms - self.replication.pinged_ms < period_ms
+        {
             return;
         }
         self.replication.pinged_ms = now_ms;

@@ -18,7 +18,7 @@ use super::payload::Payload;
 use crate::Flow;
 use crate::acl::{RuleContext, User};
 use crate::blocking::{UnblockReason, WaitKind};
-use crate::config::{ParamId, ReplicaOf};
+use crate::config::{ParamId, PropagationErrorBehavior, ReplicaOf};
 use crate::engine::Engine;
 use crate::scripting::RestorePolicy;
 use crate::session::{ClientSlot, PeerInfo, Waker};
@@ -516,6 +516,14 @@ impl Engine {
              the command '{name}'",
             reply.trim_end(),
         ));
+        let behavior = self.config.propagation_error_behavior;
+        if behavior != PropagationErrorBehavior::Ignore && self.config.replica_read_only {
+            self.log_warning(&format!(
+                "This replica panicked sending an error to its master after processing the command \
+                 '{name}'"
+            ));
+            self.env.abort();
+        }
     }
 
     /// Begins with a batch of the master's commands: appends to `out` what it is to be sent.

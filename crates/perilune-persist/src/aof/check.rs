@@ -197,14 +197,7 @@ impl Check<'_> {
         if !is_snapshot(&mut input)? {
             return Ok(Some((input, 0)));
         }
-        let options = ReadOptions {
-            limits: EncodingLimits::default(),
-            now_s: 0,
-            expired_at_ms: None,
-            merge: false,
-            frequency: None,
-            unverified: false,
-        };
+        let options = ReadOptions { limits: EncodingLimits::default(), ..ReadOptions::default() };
         let mut keyspace = Keyspace::new(DATABASES_MAX);
         let read = SnapshotReader::new(input, options).and_then(|mut reader| {
             while reader.step(&mut keyspace)? {}
