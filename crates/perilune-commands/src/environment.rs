@@ -141,6 +141,9 @@ pub trait Environment: Send {
     /// [`Engine::link_order`](crate::Engine::link_order).
     fn replication_changed(&mut self) {}
 
+    /// Lets go of the listening sockets: from now on nobody may find the server.
+    fn stop_listening(&mut self) {}
+
     /// Asks the server to end once the current command has been answered.
     fn shutdown(&mut self, request: ShutdownRequest);
 }

@@ -294,6 +294,10 @@ impl Environment for ProcessEnvironment {
         let _ = self.requests.send(Request::Snapshot);
     }
 
+    fn stop_listening(&mut self) {
+        self.listening = Held::default();
+    }
+
     fn shutdown(&mut self, request: ShutdownRequest) {
         let _ = self.requests.send(Request::Shutdown(request));
     }

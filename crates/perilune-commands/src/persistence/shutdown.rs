@@ -120,6 +120,7 @@ impl Engine {
             return false;
         }
         self.persistence.is_over = true;
+        self.env.stop_listening();
         true
     }
 
