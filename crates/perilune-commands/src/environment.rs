@@ -52,6 +52,15 @@ pub enum Lane {
     Files,
 }
 
+/// A parameter that could not take effect, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The parameter.
+    pub parameter: ParamId,
+    /// The reason, as `CONFIG SET` tells it.
+    pub reason: String,
+}
+
 /// The process around the engine.
 pub trait Environment: Send {
     /// Writes a log line.
@@ -64,6 +73,12 @@ pub trait Environment: Send {
     /// and around every key that is evicted.
     fn used_memory(&self) -> usize {
         self.memory().allocated
+    }
+
+    /// All that the allocator tells about itself, as text (`MEMORY MALLOC-STATS`); none where it
+    /// tells nothing.
+    fn allocator_report(&self) -> Option<Vec<u8>> {
+        None
     }
 
     /// Processor time so far.
@@ -97,9 +112,9 @@ pub trait Environment: Send {
     /// the server. Where there is no process nothing happens.
     fn crash(&mut self, _why: &str) {}
 
-    /// Makes changed parameters take effect outside of the engine (listeners, limits, log). An
-    /// error text undoes the change.
-    fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String>;
+    /// Makes changed parameters take effect outside of the engine (listeners, limits, log). A
+    /// refusal undoes the change of all of them.
+    fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), Refusal>;
 
     /// Replaces the configuration file; `edit` gets its present text.
     fn rewrite_config_file(&mut self, edit: &dyn Fn(&str) -> String) -> Result<(), String>;

@@ -568,7 +568,7 @@ texts! {
     /// `SLOWLOG GET` with a count below -1.
     SLOWLOG_COUNT = "ERR count should be greater than or equal to -1";
     /// `MEMORY MALLOC-STATS`, which only unchecked calls into the allocator give.
-    MALLOC_STATS_UNSUPPORTED = "ERR the allocator's report is not available in this build, see MEMORY STATS";
+    NO_MALLOC_STATS = "ERR the allocator of this process tells nothing about itself";
     /// `MEMORY PURGE`, likewise.
     PURGE_UNSUPPORTED = "ERR purging is not supported by this build: the allocator gives unused pages back on its own";
     /// `MONITOR` from a script or transaction.

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::config::{Config, ParamId};
 use crate::engine::{Engine, EngineBuilder};
-use crate::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
+use crate::environment::{CpuFigures, Environment, MemoryFigures, Refusal, ShutdownRequest};
 use crate::session::{ClientSlot, PeerInfo};
 use perilune_persist::Storage;
 use perilune_resp::ReplyWriter;
@@ -114,7 +114,7 @@ impl Environment for NoProcess {
         0
     }
 
-    fn apply_config(&mut self, _: &Config, _: &[ParamId]) -> Result<(), String> {
+    fn apply_config(&mut self, _: &Config, _: &[ParamId]) -> Result<(), Refusal> {
         Ok(())
     }
 

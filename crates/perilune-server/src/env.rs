@@ -10,7 +10,7 @@ use crate::{log, peer_link};
 use nix::sys::resource::{UsageWho, getrusage};
 use perilune_commands::config::{Config, LogLevel as ConfigLevel, ParamId};
 use perilune_commands::environment::{
-    CpuFigures, Environment, Lane, MemoryFigures, ShutdownRequest,
+    CpuFigures, Environment, Lane, MemoryFigures, Refusal, ShutdownRequest,
 };
 use perilune_commands::links::{Link, LinkError};
 use perilune_script::LogLevel;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use tikv_jemalloc_ctl::stats;
+use tikv_jemalloc_ctl::{stats, stats_print};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -110,18 +110,21 @@ impl ProcessEnvironment {
     }
 
     /// Serves the sockets that the configuration names, if that is what changed.
-    fn listen_as_configured(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String> {
+    fn listen_as_configured(
+        &mut self,
+        config: &Config,
+        changed: &[ParamId],
+    ) -> Result<(), Refusal> {
         if !changed.iter().any(|id| matches!(id, ParamId::port | ParamId::bind)) {
             return Ok(());
         }
-        let port_changed = changed.contains(&ParamId::port);
+        let (parameter, reason) = match changed.contains(&ParamId::port) {
+            true => (ParamId::port, "Unable to listen on this port. Check server logs."),
+            false => (ParamId::bind, "Failed to bind to specified addresses."),
+        };
         let change = ListenerChange::replace(&mut self.listening, config).map_err(|error| {
             log::write(LogLevel::Warning, &error);
-            let reason = match port_changed {
-                true => "Unable to listen on this port. Check server logs.",
-                false => "Failed to bind to specified addresses.",
-            };
-            reason.to_owned()
+            Refusal { parameter, reason: reason.to_owned() }
         })?;
         let _ = self.requests.send(Request::Listen(change));
         Ok(())
@@ -218,14 +221,15 @@ impl Environment for ProcessEnvironment {
         crate::process::crash(why, nix::sys::signal::Signal::SIGSEGV)
     }
 
-    fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), String> {
+    fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), Refusal> {
         self.listen_as_configured(config, changed)?;
         let scores = [ParamId::oom_score_adj, ParamId::oom_score_adj_values, ParamId::replicaof];
         if changed.iter().any(|id| scores.contains(id))
             && let Err(error) = self.oom.apply(config)
         {
             log::write(LogLevel::Warning, &format!("Unable to write oom_score_adj: {error}"));
-            return Err("Failed to set current oom_score_adj. Check server logs.".into());
+            let reason = "Failed to set current oom_score_adj. Check server logs.".to_owned();
+            return Err(Refusal { parameter: ParamId::oom_score_adj, reason });
         }
         let of_process =
             [ParamId::crash_log_enabled, ParamId::jemalloc_bg_thread, ParamId::proc_title_template];
@@ -236,7 +240,8 @@ impl Environment for ProcessEnvironment {
             log::set_level(log_threshold(config));
         }
         if changed.contains(&ParamId::dir) {
-            std::env::set_current_dir(&config.dir).map_err(|error| error.to_string())?;
+            std::env::set_current_dir(&config.dir)
+                .map_err(|error| Refusal { parameter: ParamId::dir, reason: error.to_string() })?;
         }
         Ok(())
     }
@@ -294,6 +299,12 @@ impl Environment for ProcessEnvironment {
         let _ = self.requests.send(Request::Snapshot);
     }
 
+    fn allocator_report(&self) -> Option<Vec<u8>> {
+        let mut report = Vec::new();
+        stats_print::stats_print(&mut report, stats_print::Options::default()).ok()?;
+        Some(report)
+    }
+
     fn stop_listening(&mut self) {
         self.listening = Held::default();
     }
@@ -348,8 +359,11 @@ impl Environment for Detached {
         0
     }
 
-    fn apply_config(&mut self, _: &Config, _: &[ParamId]) -> Result<(), String> {
-        Err(DETACHED.into())
+    fn apply_config(&mut self, _: &Config, changed: &[ParamId]) -> Result<(), Refusal> {
+        match changed.first() {
+            Some(&parameter) => Err(Refusal { parameter, reason: DETACHED.into() }),
+            None => Ok(()),
+        }
     }
 
     fn rewrite_config_file(&mut self, _: &dyn Fn(&str) -> String) -> Result<(), String> {

@@ -2,7 +2,9 @@
 
 use perilune_commands::clock::Clock;
 use perilune_commands::config::{Config, ParamId};
-use perilune_commands::environment::{CpuFigures, Environment, MemoryFigures, ShutdownRequest};
+use perilune_commands::environment::{
+    CpuFigures, Environment, MemoryFigures, Refusal, ShutdownRequest,
+};
 use perilune_script::LogLevel;
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -112,7 +114,7 @@ impl Environment for FakeProcess {
         0
     }
 
-    fn apply_config(&mut self, _: &Config, _: &[ParamId]) -> Result<(), String> {
+    fn apply_config(&mut self, _: &Config, _: &[ParamId]) -> Result<(), Refusal> {
         Ok(())
     }
 

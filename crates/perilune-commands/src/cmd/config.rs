@@ -178,10 +178,10 @@ impl Engine {
         let loading = aside || self.persistence.loading.is_some();
         let context = SetContext { local_client, loading };
         let changed = self.config.set_many(pairs, context).map_err(wire)?;
-        if let Err(reason) = self.env.apply_config(&self.config, &changed) {
-            let name = changed.first().map_or("", |id| id.name());
+        if let Err(refusal) = self.env.apply_config(&self.config, &changed) {
             self.config = before;
-            return Err(wire(ConfigError::refused(name, reason)));
+            let name = refusal.parameter.name();
+            return Err(wire(ConfigError::refused(name, refusal.reason)));
         }
         self.apply_parameters(&before, &changed);
         self.apply_aof_parameters(self.sessions.get(client).is_some_and(|s| s.in_exec));

@@ -269,11 +269,13 @@ fn memory_doctor(
 }
 
 fn memory_malloc_stats(
-    _: &mut Ctx<'_>,
+    ctx: &mut Ctx<'_>,
     _: Args<'_>,
-    _: &mut dyn ReplyWriter,
+    out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    Err(errors::MALLOC_STATS_UNSUPPORTED)
+    let report = ctx.engine.env.allocator_report().ok_or(errors::NO_MALLOC_STATS)?;
+    out.verbatim(b"txt", &report);
+    Ok(())
 }
 
 fn memory_purge(_: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {

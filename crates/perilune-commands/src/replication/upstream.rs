@@ -171,8 +171,8 @@ impl Engine {
 
     /// Tells the process around that this server follows another master, or none.
     fn tell_role(&mut self) {
-        if let Err(reason) = self.env.apply_config(&self.config, &[ParamId::replicaof]) {
-            self.log_warning(&reason);
+        if let Err(refusal) = self.env.apply_config(&self.config, &[ParamId::replicaof]) {
+            self.log_warning(&refusal.reason);
         }
         self.env.replication_changed();
     }
