@@ -7,6 +7,7 @@
 
 pub mod differential;
 pub mod fuzz;
+pub mod hostile;
 mod process;
 pub mod random;
 mod words;

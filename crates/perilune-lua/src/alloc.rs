@@ -19,6 +19,14 @@ const ALIGN: usize = 16;
 /// rehashing a table.
 const LARGE_BLOCK_BYTES: usize = 64 << 10;
 
+/// The pages of blocks from this size on are made piece by piece, with a question to the host
+/// between two pieces: that the system makes them takes most of the time that a long string costs.
+const SLOW_BLOCK_BYTES: usize = 4 << 20;
+/// A piece of such a block.
+const PIECE_BYTES: usize = 1 << 20;
+/// No system has smaller pages.
+const PAGE_BYTES: usize = 4 << 10;
+
 /// The books of one allocator.
 pub(crate) struct Heap {
     /// Bytes in live blocks.
@@ -39,6 +47,11 @@ impl Heap {
             limit_bytes: Cell::new(usize::MAX),
             largest_block_bytes: Cell::new(0),
         }
+    }
+
+    /// Whether so much of the limit is used that the next script might miss it.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.used_bytes.get() > self.limit_bytes.get() / 4
     }
 }
 
@@ -81,8 +94,33 @@ pub(crate) unsafe extern "C" fn allocate(
         let largest = &context.heap.largest_block_bytes;
         largest.set(largest.get().max(new_size));
         context.ask_soon();
+        if new_size >= SLOW_BLOCK_BYTES && new_size > old_size && context.running.get() {
+            // SAFETY: the bytes from the old size on are fresh.
+            unsafe { make_pages(context, new_block, old_size, new_size) };
+        }
     }
     new_block.cast()
+}
+
+/// Writes to each page of a block's bytes `from..to`, and lets the host see to others meanwhile.
+///
+/// # Safety
+/// Those bytes are allocated and hold nothing yet.
+unsafe fn make_pages(context: &EngineContext, block: *mut u8, from: usize, to: usize) {
+    let mut at = from;
+    while at < to {
+        let end = to.min(at + PIECE_BYTES);
+        while at < end {
+            // SAFETY: as promised.
+            unsafe { block.add(at).write_volatile(0) };
+            at += PAGE_BYTES;
+        }
+        // A run that is to end goes on to its next question; whoever asked for memory gets it.
+        // SAFETY: the running thread is alive.
+        if !unsafe { context.host_allows() } {
+            return;
+        }
+    }
 }
 
 /// # Safety

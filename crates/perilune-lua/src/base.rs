@@ -9,13 +9,13 @@ use std::ffi::{CStr, c_int};
 use mlua::ffi::*;
 
 use crate::errors::{self, check_killed};
-use crate::interrupt::tick;
+use crate::interrupt::{BUDGET_UNITS, tick};
 use crate::raise::{LuaError, call_out, native, push_bytes};
 use crate::sandbox::{is_protected, push_public_metatable, push_real_table};
-use crate::state::{context, load_text};
+use crate::state::{collect, context, load_text};
 
-/// Bytes of heap that a full collection passes for one unit of work.
-const COLLECTED_BYTES_PER_UNIT: usize = 64;
+/// Work units of one step of the collector.
+const COLLECT_STEP_COST: u64 = BUDGET_UNITS as u64 / 8;
 
 /// What a piece of source counts at least, for its place in the table of pieces.
 const PIECE_BYTES_MIN: usize = 16;
@@ -343,16 +343,19 @@ unsafe fn collectgarbage(lua: State) -> Result<c_int, LuaError> {
                 std::slice::from_raw_parts(start.cast::<u8>(), len)
             }
         };
-        let heap = context(lua).heap.used_bytes.get();
         match option {
             b"collect" => {
-                tick(lua, (heap / COLLECTED_BYTES_PER_UNIT) as u64)?;
-                lua_gc(lua, LUA_GCCOLLECT, 0);
+                let mut outcome = Ok(());
+                collect(lua, || {
+                    outcome = tick(lua, COLLECT_STEP_COST);
+                    outcome.is_ok()
+                });
+                outcome?;
                 lua_pushnumber(lua, 0.0);
             }
             b"step" => {
-                let size = lua_tonumber(lua, 2).clamp(0.0, 1024.0);
-                tick(lua, 1 + size as u64)?;
+                let size = lua_tonumber(lua, 2).clamp(0.0, 64.0);
+                tick(lua, COLLECT_STEP_COST)?;
                 lua_pushboolean(lua, lua_gc(lua, LUA_GCSTEP, size as c_int));
             }
             b"count" => {

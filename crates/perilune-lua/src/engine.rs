@@ -14,8 +14,8 @@ use crate::raise::push_bytes;
 use crate::register::{LibraryDraft, Registered};
 use crate::reply::write_reply;
 use crate::sandbox::{build, set_argument_tables, show_to_functions, use_globals};
-use crate::state::{State, load_text, pace_collector, slot};
-use crate::stdlib::reset_settings;
+use crate::state::{State, collect, load_text, pace_collector, slot};
+use crate::stdlib::{STRING_BYTES_MAX, reset_settings};
 
 /// The name of every script's code.
 pub(crate) const SCRIPT_CHUNK: &CStr = c"@user_script";
@@ -172,6 +172,14 @@ impl LuaEngine {
         unsafe {
             lua_settop(lua, slot::TOP);
             reset_settings(lua);
+            if context.heap.is_crowded() {
+                // There is nothing left to kill, but others are still to be answered.
+                collect(lua, || {
+                    context.killed.set(None);
+                    let _ = context.host_allows();
+                    true
+                });
+            }
             if context.environment_changed.take() {
                 use_globals(lua, self.env);
                 lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
@@ -371,7 +379,10 @@ impl ScriptEngine for LuaEngine {
     }
 
     fn set_memory_limit(&mut self, bytes: Option<usize>) {
-        self.state.context().heap.limit_bytes.set(bytes.unwrap_or(usize::MAX));
+        let bytes = bytes.unwrap_or(usize::MAX);
+        let context = self.state.context();
+        context.heap.limit_bytes.set(bytes);
+        context.base.libs.string_bytes_max.set(bytes.min(STRING_BYTES_MAX));
     }
 
     fn forget(&mut self, handle: Handle) {

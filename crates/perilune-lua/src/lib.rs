@@ -10,6 +10,7 @@
 //!   compiled from text only; there are no finalizers;
 //! - `interrupt`, `state`: bytecode by a count hook and library functions by a work budget ask the
 //!   server whether to go on;
+//! - `strings`: strings that collide cannot be chosen;
 //! - `alloc`: memory is counted and may be limited;
 //! - `raise`: errors leave native code only when no Rust value is alive;
 //! - `stdlib`: the libraries, rewritten without recursion or unchecked sizes;
@@ -46,6 +47,7 @@ mod reply;
 mod sandbox;
 mod state;
 mod stdlib;
+mod strings;
 #[cfg(test)]
 mod tests;
 

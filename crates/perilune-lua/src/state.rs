@@ -74,16 +74,48 @@ const SMALL_HEAP_PAUSE: c_int = 1000;
 /// The same for others; Lua's default.
 const PAUSE: c_int = 200;
 
-/// Sets the collector's pace by the size of the heap.
+/// How far any heap may grow at least before the next cycle, percent.
+const PAUSE_MIN: c_int = 110;
+
+/// Sets the collector's pace by the size of the heap: garbage alone shall not reach the limit.
 ///
 /// # Safety
 /// `lua` belongs to a live [`State`].
 pub(crate) unsafe fn pace_collector(lua: *mut lua_State) {
     // SAFETY: only a number is set.
     unsafe {
-        let is_small = context(lua).heap.used_bytes.get() < SMALL_HEAP_BYTES;
-        lua_gc(lua, LUA_GCSETPAUSE, if is_small { SMALL_HEAP_PAUSE } else { PAUSE });
+        let heap = &context(lua).heap;
+        let used = heap.used_bytes.get().max(1);
+        let most = if used < SMALL_HEAP_BYTES { SMALL_HEAP_PAUSE } else { PAUSE };
+        let room = heap.limit_bytes.get() / used.div_ceil(100);
+        let room = c_int::try_from(room).unwrap_or(c_int::MAX).saturating_sub(PAUSE_MIN - 100);
+        lua_gc(lua, LUA_GCSETPAUSE, most.min(room).max(PAUSE_MIN));
     }
+}
+
+/// Kilobytes by which the collector is behind that it makes up for between two questions; it goes
+/// through twice as much.
+const COLLECT_KILOBYTES: c_int = 64;
+
+/// Collects all garbage in small steps, with a question before each; stops early when `goes_on`
+/// says no.
+///
+/// # Safety
+/// As [`pace_collector`].
+pub(crate) unsafe fn collect(lua: *mut lua_State, mut goes_on: impl FnMut() -> bool) -> bool {
+    // The cycle that is under way keeps what died after it began; the next one frees it.
+    for _ in 0..2 {
+        loop {
+            if !goes_on() {
+                return false;
+            }
+            // SAFETY: no finalizers exist, so a collection runs no code.
+            if unsafe { lua_gc(lua, LUA_GCSTEP, COLLECT_KILOBYTES) } != 0 {
+                break;
+            }
+        }
+    }
+    true
 }
 
 /// What every `lua_State` of an engine can reach: the allocator's user data.
@@ -108,6 +140,8 @@ pub(crate) struct EngineContext {
     asked_at: Cell<Option<Instant>>,
     /// The server, for the duration of a run.
     pub(crate) host: Cell<Option<NonNull<dyn ScriptHost>>>,
+    /// The host is at work for the script, so it cannot be asked anything.
+    pub(crate) host_in_use: Cell<bool>,
     /// Sees every line of the run.
     pub(crate) debugger: Cell<Option<NonNull<dyn Debugger>>>,
     /// The running code is the debugger's, not the program's.
@@ -147,6 +181,33 @@ impl EngineContext {
         };
         // SAFETY: as promised.
         unsafe { lua_sethook(lua, Some(hook), mask, self.hook_instructions.get()) };
+    }
+
+    /// See [`may_go_on`]. While the host works for the script the answer is yes.
+    ///
+    /// # Safety
+    /// The host, if there is one, is alive, as it is for the whole of a run.
+    pub(crate) unsafe fn host_allows(&self) -> bool {
+        if self.killed.get().is_some() {
+            return false;
+        }
+        if self.host_in_use.get() {
+            return true;
+        }
+        let Some(mut host) = self.host.get() else { return true };
+        self.host_in_use.set(true);
+        // SAFETY: as promised, and the mark makes this the only reference to it.
+        let answer = catch_unwind(AssertUnwindSafe(|| unsafe { host.as_mut() }.interrupt()));
+        self.host_in_use.set(false);
+        match answer {
+            Ok(Interrupt::Continue) => return true,
+            Ok(Interrupt::Kill(text)) => self.killed.set(Some(text)),
+            Err(panic) => {
+                self.panic.set(Some(panic));
+                self.killed.set(Some(errors::INTERNAL));
+            }
+        }
+        false
     }
 
     /// Finds the number of instructions that take between [`HOOK_FAST`] and [`HOOK_SLOW`].
@@ -197,7 +258,10 @@ pub(crate) unsafe fn with_host<T>(
         let Some(mut host) = context.host.get() else {
             return Err(errors::push_error(lua, b"only available while a script runs"));
         };
-        match catch_unwind(AssertUnwindSafe(|| action(host.as_mut()))) {
+        context.host_in_use.set(true);
+        let result = catch_unwind(AssertUnwindSafe(|| action(host.as_mut())));
+        context.host_in_use.set(false);
+        match result {
             Ok(value) => Ok(value),
             Err(panic) => {
                 context.panic.set(Some(panic));
@@ -214,23 +278,8 @@ pub(crate) unsafe fn with_host<T>(
 /// # Safety
 /// `lua` belongs to a live [`State`]; no other reference to the host is in use.
 pub(crate) unsafe fn may_go_on(lua: *mut lua_State) -> bool {
-    // SAFETY: as promised; the host's lifetime is that of the run, see `with_host`.
-    unsafe {
-        let context = context(lua);
-        if context.killed.get().is_some() {
-            return false;
-        }
-        let Some(mut host) = context.host.get() else { return true };
-        match catch_unwind(AssertUnwindSafe(|| host.as_mut().interrupt())) {
-            Ok(Interrupt::Continue) => return true,
-            Ok(Interrupt::Kill(text)) => context.killed.set(Some(text)),
-            Err(panic) => {
-                context.panic.set(Some(panic));
-                context.killed.set(Some(errors::INTERNAL));
-            }
-        }
-        false
-    }
+    // SAFETY: as promised.
+    unsafe { context(lua).host_allows() }
 }
 
 /// [`may_go_on`] for native functions: the end of the run is an error.
@@ -290,6 +339,7 @@ impl State {
             hook_instructions: Cell::new(HOOK_INSTRUCTIONS_START),
             asked_at: Cell::new(None),
             host: Cell::new(None),
+            host_in_use: Cell::new(false),
             debugger: Cell::new(None),
             evaluating: Cell::new(false),
             panic: Cell::new(None),
@@ -298,6 +348,7 @@ impl State {
             draft: RefCell::new(None),
         });
         context.base.hooks.on_exhausted.set(Some(ask_host));
+        crate::strings::claim();
         let data = (&raw const *context).cast_mut().cast();
         // SAFETY: the context is boxed and outlives the state. With
         // `running` unset memory is never refused, so the state is never null.

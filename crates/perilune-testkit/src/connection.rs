@@ -82,6 +82,12 @@ impl Connection {
         Ok(Self { stream, received: Vec::new(), taken: 0 })
     }
 
+    /// Sets how long a read may take; a reply that does not come in time is an error after which
+    /// it can still be received.
+    pub fn reply_within(&self, timeout: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(timeout)
+    }
+
     /// Sends one request.
     pub fn send<W: AsRef<[u8]>>(&mut self, words: &[W]) -> io::Result<()> {
         let mut request = Vec::new();

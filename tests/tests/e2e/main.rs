@@ -8,6 +8,7 @@ mod debugger;
 mod differential;
 mod examples;
 mod generated;
+mod hostile;
 mod kill;
 mod lifecycle;
 mod migrate;

@@ -10,9 +10,13 @@ use std::ffi::c_int;
 use mlua::ffi::*;
 
 use super::State;
-use crate::interrupt::context;
+use crate::interrupt::{context, tick};
 use crate::raise::{LuaError, push_bytes};
 
+/// Longer copies are made in pieces of this size,
+const PIECE_BYTES: usize = 256 << 10;
+/// each of which costs so much work. The pages of a long buffer are made while it is filled.
+const PIECE_COST: u64 = PIECE_BYTES as u64 / 16;
 /// A vector larger than this goes back to the system after use.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
@@ -51,7 +55,20 @@ impl Buffer {
         if more.len() > self.bytes.capacity() - self.bytes.len() {
             self.reserve(more.len())?;
         }
+        if more.len() > PIECE_BYTES {
+            return self.extend_slowly(more);
+        }
         self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    #[cold]
+    fn extend_slowly(&mut self, more: &[u8]) -> Result<(), LuaError> {
+        for piece in more.chunks(PIECE_BYTES) {
+            // SAFETY: `new` got a state with a context.
+            unsafe { tick(self.lua, PIECE_COST)? };
+            self.bytes.extend_from_slice(piece);
+        }
         Ok(())
     }
 
@@ -73,14 +90,21 @@ impl Buffer {
     pub(super) fn extend_repeated(&mut self, unit: &[u8], total: usize) -> Result<(), LuaError> {
         self.reserve(total)?;
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(&unit[..unit.len().min(total)]);
+        self.extend(&unit[..unit.len().min(total)])?;
         loop {
             let done = self.bytes.len() - start;
-            let more = done.min(total - done);
+            let more = done.min(total - done).min(PIECE_BYTES.max(unit.len()));
             if more == 0 {
                 return Ok(());
             }
-            self.bytes.extend_from_within(start..start + more);
+            if more >= PIECE_BYTES {
+                // SAFETY: as above.
+                unsafe { tick(self.lua, (more / PIECE_BYTES) as u64 * PIECE_COST)? };
+            }
+            // Where the next byte of the unit stands; there are two pieces before it at least,
+            // or whole units only.
+            let from = start + done % unit.len().max(1);
+            self.bytes.extend_from_within(from..from + more);
         }
     }
 

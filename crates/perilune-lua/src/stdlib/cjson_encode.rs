@@ -198,13 +198,14 @@ impl Encoder<'_> {
 
     unsafe fn string(&mut self, index: c_int) -> Result<(), LuaError> {
         let mut rest = to_bytes(self.lua, index).unwrap_or_default();
-        self.meter.step(rest.len() as u64 / 16)?;
         self.out.push(b'"')?;
         while let Some(at) = rest.iter().position(|&b| ESCAPED[usize::from(b)]) {
+            self.meter.step(1 + at as u64 / 16)?;
             self.out.extend(&rest[..at])?;
             write_escape(&mut self.out, rest[at])?;
             rest = &rest[at + 1..];
         }
+        self.meter.step(rest.len() as u64 / 16)?;
         self.out.extend(rest)?;
         self.out.push(b'"')
     }

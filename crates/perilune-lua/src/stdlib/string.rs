@@ -45,19 +45,37 @@ unsafe fn sub(lua: State) -> Result<c_int, LuaError> {
     Ok(1)
 }
 
-/// Pushes argument 1 after a change to its bytes in place.
+/// Bytes that are changed between two payments.
+const CHANGED_BYTES: usize = 256 << 10;
+
+/// Pushes argument 1 after a change to each of its bytes.
 unsafe fn changed(lua: State, change: fn(&mut [u8])) -> Result<c_int, LuaError> {
     let bytes = check_bytes(lua, 1)?;
     tick(lua, bytes.len() as u64 / 64)?;
     let mut out = Buffer::new(lua);
     out.extend(bytes)?;
-    change(out.as_mut_slice());
+    for piece in out.as_mut_slice().chunks_mut(CHANGED_BYTES) {
+        tick(lua, piece.len() as u64 / 16)?;
+        change(piece);
+    }
     out.push_to_lua()?;
     Ok(1)
 }
 
 unsafe fn reverse(lua: State) -> Result<c_int, LuaError> {
-    changed(lua, <[u8]>::reverse)
+    let bytes = check_bytes(lua, 1)?;
+    let mut out = Buffer::new(lua);
+    out.reserve(bytes.len())?;
+    let mut piece = [0; 4 << 10];
+    for part in bytes.rchunks(piece.len()) {
+        tick(lua, part.len() as u64 / 16)?;
+        let piece = &mut piece[..part.len()];
+        piece.copy_from_slice(part);
+        piece.reverse();
+        out.extend(piece)?;
+    }
+    out.push_to_lua()?;
+    Ok(1)
 }
 
 unsafe fn lower(lua: State) -> Result<c_int, LuaError> {

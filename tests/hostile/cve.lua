@@ -1,0 +1,162 @@
+-- One attack for each published flaw in the scripting of Redis and Valkey since 2015. Each is
+-- written from the flaw's description, and named after what it attacks.
+
+--- cve-2015-4335-bytecode-loaded-as-a-chunk
+local f = loadstring('\27LuaQ\0\1\4\8\4\8\0' .. string.rep('\255', 400)) return f == nil and 'clean' or 'loaded'
+--> clean
+--- cve-2015-4335-bytecode-patched-from-a-dump
+local ok, s = pcall(string.dump, function(a) for i = a, a, 0 do return i end end)
+if not ok then return 'clean' end
+s = s:gsub('(\96%z%z\128)', '\22\0\0\128')
+local f = loadstring(s) return f == nil and 'clean' or 'loaded'
+--> clean
+--- cve-2016-8339-config-is-not-for-scripts
+return redis.pcall('config', 'set', 'client-output-buffer-limit', 'master 3735928559 3405691582 373529054').err ~= nil and 'clean' or 'set'
+--> clean
+--- cve-2018-11218-cmsgpack-pack-many-values
+local t = {} for i = 1, 7900 do t[i] = i end return #cmsgpack.pack(unpack(t)) > 0 and 'clean'
+--> clean
+--- cve-2018-11218-cmsgpack-pack-deep-values
+local t = {} for i = 1, 20000 do t = {t, {}} end return #cmsgpack.pack(t) > 0 and 'clean'
+--> clean
+--- cve-2018-11218-cmsgpack-unpack-more-than-the-stack-holds
+pcall(cmsgpack.unpack, string.rep('\192', 100000)) return 'clean'
+--> clean
+--- cve-2018-11219-struct-alignment-overflow
+pcall(struct.pack, '!2147483648i', 1) pcall(struct.unpack, '>!16i2147483647', 'aaaa') return 'clean'
+--> clean
+--- cve-2018-11219-struct-size-overflow
+pcall(struct.pack, '>I2147483648', 10) pcall(struct.unpack, '>I2147483648', '10')
+pcall(struct.unpack, 'c0', 'a', 2147483647) pcall(struct.unpack, 'c4294967295', 'a') pcall(struct.unpack, 'Bc0', '\255a') return 'clean'
+--> clean
+--- cve-2018-11219-struct-position-overflow
+pcall(struct.unpack, 'I', 'aaaa', -1) pcall(struct.unpack, 'I', 'aaaa', 4294967296) pcall(struct.unpack, 'I', 'aaaa', 2 ^ 63) return 'clean'
+--> clean
+--- cve-2020-14147-struct-number-in-format
+return pcall(struct.pack, '>I2147483648', 10) and 'packed' or 'clean'
+--> clean
+--- cve-2020-14147-struct-number-wraps
+return pcall(struct.unpack, 'c' .. string.rep('9', 100), 'abc') and 'unpacked' or 'clean'
+--> clean
+--- cve-2021-32626-lua-stack-in-reply-of-a-call
+local t = {} for i = 1, 7900 do t[i] = 'a' end
+pcall(redis.call, 'echo', unpack(t)) return 'clean'
+--> clean
+--- cve-2021-32626-lua-stack-in-a-deep-result
+local function f(n, ...) if n == 0 then return {{{{{}}}}} end return f(n - 1, 1, 2, 3, ...) end
+pcall(f, 2000) return 'clean'
+--> clean
+--- cve-2021-32626-lua-stack-full-before-a-call
+local function f(...) return redis.pcall('command', 'info', 'get', 'set') end
+local t = {} for i = 1, 7950 do t[i] = i end
+pcall(f, unpack(t)) return 'clean'
+--> clean
+--- cve-2021-32626-lua-stack-in-a-nested-value
+local t = {} for i = 1, 50000 do t = {t} end return t
+--- cve-2021-32672-debugger-reads-past-a-protocol-line
+redis.breakpoint() redis.debug(string.rep('a', 1000), {}, {{}}, 'a\r\n$100000\r\n') return 'clean'
+--> clean
+--- cve-2021-32761-bit-fields-from-scripts
+return redis.pcall('bitfield_ro', 'nosuch', 'get', 'u8', '#9223372036854775807').err ~= nil and 'clean' or 'read'
+--> clean
+--- cve-2021-41099-strings-near-the-bulk-limit
+return redis.pcall('setrange', 'hostile:range', 536870911, 'xx').err ~= nil and 'clean' or 'written'
+--> clean
+--- cve-2022-0543-package-loadlib
+return (rawget(_G, 'package') == nil and pcall(function() return package.loadlib end) == false) and 'clean' or 'open'
+--> clean
+--- cve-2022-24735-code-for-another-user-through-a-global
+pcall(function() redis.call = function() return 'taken over' end end)
+pcall(rawset, _G, 'redis', {}) pcall(rawset, getmetatable(_G) or {}, '__index', function() return 'taken over' end)
+pcall(function() getfenv(1).redis = {} end) return 1
+--- then
+return redis.call('echo', 'clean')
+--> clean
+--- cve-2022-24735-code-for-another-user-through-string-metatable
+pcall(function() local m = getmetatable('') m.__index = function() return function() return 'taken over' end end end) return 1
+--- then
+return ('clean'):rep(1)
+--> clean
+--- cve-2022-24735-code-for-another-user-through-a-library
+pcall(function() cjson.encode = function() return 'taken over' end end) pcall(rawset, cjson, 'encode', 1)
+pcall(function() math.random = function() return 4 end end) return 1
+--- then
+return cjson.encode({1}) == '[1]' and math.random(1, 1) == 1 and 'clean' or 'taken over'
+--> clean
+--- cve-2022-24736-crash-by-a-crafted-error-table
+error(setmetatable({}, {__index = function() error({}) end}))
+--- cve-2022-24736-crash-by-a-table-of-arguments
+return redis.pcall({}) 
+--- cve-2022-24834-cjson-encode-overflow
+local s = string.rep('\1', 360000000) return pcall(cjson.encode, s) and 'encoded' or 'clean'
+--- cve-2022-24834-cjson-encode-overflow-in-a-table
+local s = string.rep('"', 100000000) local t = {s, s, s, s, s, s, s, s, s, s} pcall(cjson.encode, t) return 'clean'
+--- cve-2022-24834-cmsgpack-pack-overflow
+local s = string.rep('a', 100000000) pcall(cmsgpack.pack, s, s, s, s, s, s, s, s, s, s, s, s, s) return 'clean'
+--- cve-2022-36021-pattern-of-a-scan
+redis.pcall('scan', '0', 'match', string.rep('a*', 50) .. 'b') redis.pcall('keys', string.rep('a*', 50) .. 'b') return 'clean'
+--> clean
+--- cve-2023-22458-random-members-of-a-range
+return redis.pcall('hrandfield', 'nosuch', '-9223372036854775808').err ~= nil and 'clean' or 'answered'
+--- cve-2023-28856-increment-in-a-hash
+redis.pcall('hincrbyfloat', 'hostile:hash', 'a', '1e-100') redis.call('del', 'hostile:hash') return 'clean'
+--> clean
+--- cve-2023-41053-keys-of-sort-ro
+return redis.pcall('sort_ro', 'nosuch', 'get', '#') ~= nil and 'clean'
+--> clean
+--- cve-2023-41056-memory-of-a-resized-reply
+local t = {} for i = 1, 100 do t[i] = string.rep('a', i * 1000) end return #table.concat(t) > 0 and 'clean'
+--> clean
+--- cve-2024-31228-pattern-without-an-end
+return redis.pcall('keys', string.rep('*?', 20000)) ~= nil and 'clean'
+--> clean
+--- cve-2024-31449-bit-tohex-of-the-smallest-number
+return #bit.tohex(65535, -2147483648) == 8 and 'clean' or 'wrong'
+--> clean
+--- cve-2024-46981-collector-with-a-live-table
+local t = setmetatable({}, {__mode = 'k'})
+for i = 1, 10000 do t[{}] = newproxy(true) if i % 100 == 0 then collectgarbage('step') end end
+collectgarbage() collectgarbage() return 'clean'
+--> clean
+--- cve-2024-46981-finalizer-resurrects-a-proxy
+local p = newproxy(true)
+pcall(function() getmetatable(p).__gc = function(x) p = x end end)
+pcall(rawset, getmetatable(p), '__gc', function(x) p = x end)
+p = nil collectgarbage() collectgarbage() return 'clean'
+--> clean
+--- cve-2025-46817-unpack-of-the-whole-range
+return (pcall(unpack, {}, 0, 2147483647) or pcall(unpack, {1, 2, 3}, -2, 2147483647)) and 'unpacked' or 'clean'
+--> clean
+--- cve-2025-46817-unpack-of-a-wrapping-range
+return (pcall(unpack, {}, -2147483648, 2147483647) or pcall(unpack, {}, -2147483648, 0)) and 'unpacked' or 'clean'
+--> clean
+--- cve-2025-46818-metatable-of-strings
+local m = getmetatable('') pcall(function() m.__index = function() return 'taken over' end end)
+pcall(rawset, m, '__add', function() return 'taken over' end) pcall(setmetatable, m, {}) return 1
+--- then
+return (pcall(function() return 'a' + 'b' end)) and 'taken over' or 'clean'
+--> clean
+--- cve-2025-46818-metatable-of-other-basic-types
+for _, v in ipairs({1, true, pcall}) do pcall(setmetatable, v, {__index = {x = 'taken over'}}) end return 1
+--- then
+return (pcall(function() return (1).x end)) and 'taken over' or 'clean'
+--> clean
+--- cve-2025-46819-long-string-ends-in-the-middle
+for _, s in ipairs({'[==', '[=', 'return [=', 'return [==[a]=', '--[==', '--[=', 'return [=]', ']]', 'return [[a]'}) do pcall(loadstring, s) end return 'clean'
+--> clean
+--- cve-2025-46819-long-bracket-counts
+for n = 250, 260 do pcall(loadstring, 'return [' .. string.rep('=', n)) pcall(loadstring, '--[' .. string.rep('=', n)) end return 'clean'
+--> clean
+--- cve-2025-46819-long-bracket-beyond-all-counts
+return (loadstring('return [' .. string.rep('=', 20000000) .. '[')) == nil and 'clean' or 'loaded'
+--- cve-2025-49844-chunk-name-collected-in-the-parser
+for i = 1, 200 do loadstring('local a = "' .. string.rep('x', 1000) .. i .. '" return {' .. string.rep('{},', 100) .. '}', string.rep('n', 100) .. i) end return 'clean'
+--> clean
+--- cve-2025-49844-collection-while-a-reader-is-called
+local n = 0
+local f = load(function() n = n + 1 collectgarbage() if n < 50 then return 'local a' .. n .. ' = "' .. n .. '" ' end end, 'name' .. math.random())
+return type(f) == 'function' and 'clean'
+--> clean
+--- cve-2025-49844-parser-left-by-a-failing-reader
+for i = 1, 50 do load(function() collectgarbage() if i % 2 == 0 then error('x') end return nil end, 'name' .. i) end collectgarbage() return 'clean'
+--> clean
