@@ -176,10 +176,12 @@ pub fn unknown_command(args: crate::args::Args<'_>) -> CommandError {
     let clip = |text: &[u8], max: usize| shown(&text[..text.len().min(max)]).into_owned();
     let mut listed = String::new();
     for arg in args.iter().skip(1) {
-        if listed.len() >= 128 {
+        // What was sent has a character for each byte in here.
+        let length = listed.chars().count();
+        if length >= 128 {
             break;
         }
-        let room = 128 - listed.len();
+        let room = 128 - length;
         listed.push_str(&format!("'{}' ", clip(arg, room)));
     }
     let name = clip(args.name(), 128);
