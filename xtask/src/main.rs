@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod differential;
 mod fuzz;
+mod hostile;
 mod tidy;
 mod upstream;
 mod workspace;
@@ -34,6 +35,8 @@ enum Task {
     Differential(differential::Options),
     /// Feed broken inputs to one of the readers of the product.
     Fuzz(fuzz::Options),
+    /// Run the hostile scripts on a server and print what became of it.
+    Hostile(hostile::Options),
     /// Run Redis' own Tcl test suite against a release build of the server.
     UpstreamSuite(upstream::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Differential(options) => differential::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Hostile(options) => hostile::run(&options),
         Task::UpstreamSuite(options) => upstream::run(&options),
     };
     match outcome {

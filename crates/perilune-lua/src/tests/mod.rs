@@ -3,6 +3,7 @@
 mod conversions;
 mod debug;
 mod functions;
+mod hostile;
 mod kill;
 mod sandbox;
 
