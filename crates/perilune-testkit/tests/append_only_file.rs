@@ -295,3 +295,17 @@ fn waitaof_is_answered_when_the_disk_has_it() {
     );
     assert_eq!(server.late(client), Some(Value::Array(vec![Value::Int(1), Value::Int(0)])));
 }
+
+#[test]
+fn waitaof_fails_when_there_is_no_file_any_more() {
+    let storage = CrashStorage::new();
+    let mut server = start(&storage, config(AppendFsync::No));
+    let client = server.connect();
+    run(&mut server, client, "SET a 1");
+    assert_eq!(server.run(client, &["WAITAOF", "1", "0", "0"]), None);
+    let other = server.connect();
+    run(&mut server, other, "CONFIG SET appendonly no");
+    let late = server.late(client).expect("it waits no longer");
+    let Value::Error(text) = late else { panic!("{late:?}") };
+    assert!(String::from_utf8_lossy(&text).ends_with("appendonly is disabled."));
+}

@@ -56,7 +56,10 @@ impl Engine {
     pub(crate) fn apply_aof_parameters(&mut self, in_transaction: bool) {
         match (self.config.appendonly, self.aof.state) {
             (true, State::Off) => self.start_append_only(in_transaction),
-            (false, State::Starting | State::On) => self.stop_append_only(),
+            (false, State::Starting | State::On) => {
+                self.stop_append_only();
+                self.serve_sync_waiters();
+            }
             _ => {}
         }
         self.clean_aof_history();

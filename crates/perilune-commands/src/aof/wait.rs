@@ -4,6 +4,7 @@ use super::Aof;
 use crate::args::Args;
 use crate::blocking::{UnblockReason, WaitKind};
 use crate::engine::Engine;
+use crate::errors;
 use crate::session::ClientSlot;
 use perilune_resp::ReplyWriter;
 
@@ -85,15 +86,18 @@ impl Engine {
                 (blocked.kind == WaitKind::Fsync).then_some(wanted)
             });
             let safe = self.disks_with_effects_of(client);
+            // There is no file any more that it could wait for.
+            let hopeless = wanted.is_some_and(|(local, _)| local > 0) && !self.aof_is_enabled();
             match wanted {
-                Some((local, replicas)) if safe.local < local || safe.replicas < replicas => {}
-                Some((local, _)) => {
+                Some((local, replicas))
+                    if !hopeless && (safe.local < local || safe.replicas < replicas) => {}
+                Some(_) => {
                     self.aof.waiting.retain(|waiting| *waiting != client);
-                    let reason = match local > 0 && !self.aof_is_enabled() {
-                        true => UnblockReason::Error,
-                        false => UnblockReason::Timeout,
-                    };
-                    self.unblock(client, reason);
+                    if hopeless {
+                        self.fail_waiter(client, &errors::WAITAOF_WITHOUT_AOF);
+                    } else {
+                        self.unblock(client, UnblockReason::Timeout);
+                    }
                 }
                 None => self.aof.waiting.retain(|waiting| *waiting != client),
             }

@@ -143,7 +143,11 @@ fn psync(ctx: &mut Ctx<'_>, args: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(
     if !may_attach(ctx)? {
         return Ok(());
     }
-    let next = args.int(2)?;
+    let next = args.int(2).inspect_err(|_| {
+        let name = ctx.engine.replica_name(ctx.client);
+        let message = format!("Replica {name} asks for synchronization but with a wrong offset");
+        ctx.engine.env.log(LogLevel::Warning, &message);
+    })?;
     if ctx.engine.resume_replica(ctx.client, args[1], next) {
         return Ok(());
     }

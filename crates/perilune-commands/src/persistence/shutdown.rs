@@ -14,6 +14,7 @@ use crate::config::ShutdownFlags;
 use crate::engine::{Engine, Pause};
 use crate::environment::ShutdownRequest;
 use crate::errors::{self, CommandError};
+use crate::replication::peers::Replica;
 use crate::session::{ClientSlot, Session};
 use perilune_script::LogLevel;
 
@@ -100,10 +101,12 @@ impl Engine {
         Some((until_ms - self.now_ms()).max(0))
     }
 
-    /// Number of replicas that have not confirmed all of the stream.
+    /// Number of replicas that have not confirmed all of the stream. One that gets a snapshot counts
+    /// by what that contains: without it, it just keeps the data it has.
     fn lagging_replicas(&self) -> usize {
-        let attached = self.replicas().filter(|(_, replica)| replica.is_attached()).count();
-        attached - self.count_confirmations(self.replication.offset).min(attached)
+        let end = self.replication.offset;
+        let lags = |replica: &Replica| replica.is_attached() && replica.confirmed_offset < end;
+        self.replicas().filter(|(_, replica)| lags(replica)).count()
     }
 
     /// Makes the data safe as `request` and the configuration say. After `true` nothing changes any

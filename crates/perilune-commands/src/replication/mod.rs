@@ -76,6 +76,8 @@ pub struct Replication {
     pub stream_db: usize,
     /// The snapshot that is being made for replicas.
     shipment: Option<shipment::Shipment>,
+    /// The replicas it is for, as far as they are there still.
+    shipped_to: Vec<ClientSlot>,
     /// Clients that wait for confirmations of replicas.
     pub(crate) waiting: Vec<ClientSlot>,
     /// A client began to wait: the replicas are to be asked.
@@ -128,6 +130,7 @@ impl Replication {
             resumable: false,
             stream_db: 0,
             shipment: None,
+            shipped_to: Vec::new(),
             waiting: Vec::new(),
             ask_replicas: false,
             failover: None,

@@ -380,9 +380,11 @@ impl Engine {
         let waiting: Vec<ClientSlot> = waiting.collect();
         let Some(parts) = waiting.first().map(|first| self.parts(*first)) else { return };
         let shipment = Shipment::default();
+        self.replication.shipped_to.clear();
         for slot in waiting {
             if self.parts(slot) == parts {
                 self.send_shipment(slot, &shipment);
+                self.replication.shipped_to.push(slot);
             }
         }
         self.replication.shipment = Some(shipment.clone());
@@ -435,7 +437,7 @@ impl Engine {
         match outcome {
             Ok(bytes) => {
                 if self.config.repl_diskless_sync {
-                    let up = self.replicas().filter(|(_, it)| it.bulk.is_some()).count();
+                    let up = self.replication.shipped_to.len();
                     self.log_notice(&format!(
                         "Diskless rdb transfer, done reading from pipe, {up} replicas still up."
                     ));
@@ -658,6 +660,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(client) else { return };
         if session.replica.take().is_some_and(|replica| replica.is_attached()) {
             self.replication.replicas.retain(|slot| *slot != client);
+            self.replication.shipped_to.retain(|slot| *slot != client);
             if self.replication.replicas.is_empty() {
                 self.replication.unattended_since_ms = self.now_ms();
             }

@@ -44,6 +44,7 @@ impl Engine {
         let (id, offset) = (point.id_text(), point.offset);
         self.replication.offset = offset;
         self.replication.log = Some(StreamLog::new(offset));
+        self.replication.pinged_ms = self.now_ms();
         if self.replication.is_replica() {
             self.replication.id = id;
             self.replication.stream_db = stream_db;
