@@ -160,12 +160,26 @@ impl LuaReplyWriter {
         }
     }
 
-    /// Counts a value that was not built.
+    /// Counts a value that was not built, and every skipped aggregate which that completes. A loop,
+    /// because skipped aggregates may nest as deep as the reply does.
     fn counted(&mut self) {
-        let Some(frame) = self.frames.last_mut() else { return };
-        frame.seen += 1;
-        if self.one_less() {
-            self.stored();
+        while let Some(frame) = self.frames.last_mut() {
+            frame.seen += 1;
+            if frame.shape != Shape::Skip {
+                if self.one_less() {
+                    self.stored();
+                }
+                return;
+            }
+            let Some(left) = &mut frame.left else { return };
+            *left = left.saturating_sub(1);
+            if *left > 0 || !frame.is_value {
+                if *left == 0 {
+                    self.frames.pop();
+                }
+                return;
+            }
+            self.frames.pop();
         }
     }
 
