@@ -17,7 +17,7 @@ const STYLES: usize = 4;
 const SHRINK_FOR: Duration = Duration::from_secs(40);
 
 /// Where sequences of past finds are kept.
-const REGRESSIONS: &str = "tests/transcripts/differential/regressions.txt";
+const REGRESSIONS: &str = "tests/differential/regressions.txt";
 
 /// How long to go on.
 #[derive(Debug, Clone, Copy)]
