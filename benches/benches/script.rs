@@ -26,7 +26,7 @@ impl ScriptHost for Host {
         Interrupt::Continue
     }
 
-    fn log(&mut self, _level: LogLevel, _message: &[u8]) {}
+    fn log(&mut self, _level: LogLevel, _message: &[u8], _line: Option<u32>) {}
 
     fn protocol(&self) -> Protocol {
         Protocol::Resp2

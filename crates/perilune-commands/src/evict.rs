@@ -9,7 +9,7 @@
 //! *-random         any key of the next database that has one
 //! ```
 //!
-//! Invariant: the pool holds at most [`POOL_MAX`] candidates in ascending order of their score, the
+//! Invariant: the pool holds at most `POOL_MAX` candidates in ascending order of their score, the
 //! best to evict last. A candidate is a name only: its key may be gone or no longer volatile, which
 //! is found out when its turn comes.
 //!

@@ -7,7 +7,7 @@
 //! - [`normal`] says what of a reply is legitimately free: orders, chance and times.
 //! - [`Sides`] plays sequences on both servers and compares replies byte for byte, then the content
 //!   of the databases by `DEBUG DIGEST` and by payloads exchanged between the servers.
-//! - [`campaign`] runs sequences and shrinks the first one that differs.
+//! - `campaign` runs sequences and shrinks the first one that differs.
 //!
 //! The other side is Redis 7.2: [`oracle`] looks for it.
 

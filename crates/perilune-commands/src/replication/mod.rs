@@ -7,12 +7,12 @@
 //! that takes over as master remembers up to which offset the old id is also true of its data.
 //!
 //! - `admission` is what a replica refuses to its clients.
-//! - [`log`] keeps the latest stretch of the stream.
-//! - [`peers`] is the sending side: sessions that asked for the stream.
+//! - `log` keeps the latest stretch of the stream.
+//! - `peers` is the sending side: sessions that asked for the stream.
 //! - `shipment` is a snapshot on its way to them.
-//! - [`handshake`] and [`payload`] are what a replica says and hears before the stream.
-//! - [`upstream`] is the receiving side: whom this server follows, and what comes from there.
-//! - [`timers`] is what both sides do every second.
+//! - `handshake` and [`payload`] are what a replica says and hears before the stream.
+//! - `upstream` is the receiving side: whom this server follows, and what comes from there.
+//! - `timers` is what both sides do every second.
 //!
 //! Invariants:
 //! - With a log, its end is [`offset`](Replication::offset). A server that follows somebody has one

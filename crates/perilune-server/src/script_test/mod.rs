@@ -1,13 +1,13 @@
 //! `perilune test`: runs tests of scripts that are themselves written in Lua.
 //!
 //! Every `*_test.lua` below a folder is one script, run by an engine of its own: what `redis.call`
-//! means there is decided by [`host`], which sends commands, as a client would, to a server in this
+//! means there is decided by `host`, which sends commands, as a client would, to a server in this
 //! process. Each test gets a [`bench`]: a fresh server whose clock stands still until the test moves
 //! it. The words that tests are written in (`test`, `assert_equal`, `advance`...) are local
 //! functions of `prelude.lua`, put in front of the file on its first line, so that line numbers
 //! hold.
 //!
-//! With coverage, [`coverage`] stands between the server and its script engine and runs every
+//! With coverage, `coverage` stands between the server and its script engine and runs every
 //! script through the seam for debuggers, with a debugger that never stops and notes lines.
 
 mod bench;
