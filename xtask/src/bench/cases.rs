@@ -135,7 +135,7 @@ pub(super) const CASES: &[Case] = &[
     },
     command("pfadd", &["PFADD", "hll", "member:{rand}"]),
     Case {
-        preload: Preload::Repeat(KEYS, &["SETBIT", "bits", "{rand}", "1"]),
+        preload: Preload::Repeat(768, &["APPEND", "bits", "{value}"]),
         ..command("bitcount-12kb", &["BITCOUNT", "bits"])
     },
     Case { pipelines: &[1, 16], ..script("return-1", ALL_FORMS, "return 1", &[], &[]) },
