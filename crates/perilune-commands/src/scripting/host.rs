@@ -88,53 +88,52 @@ impl<'e, 'k> Host<'e, 'k> {
             return Err(errors::SCRIPT_WRONG_ARITY);
         }
         let flags = command.flags;
-        let lacks_replicas = self.engine.lacks_replicas();
-        let is_stale = self.engine.is_stale();
-        let is_read_only = self.engine.is_read_only() && !self.engine.obeys_master();
-        let counts_memory = !self.engine.ignores_maxmemory();
-        let refused = self.engine.disk_refuses_writes();
-        let Some(run) = self.engine.scripting.running_mut() else {
+        let Some(run) = self.engine.scripting.running().filter(|run| run.kind != RunKind::Load)
+        else {
             return Err(errors::SCRIPT_NO_COMMANDS);
         };
-        if run.kind == RunKind::Load {
-            return Err(errors::SCRIPT_NO_COMMANDS);
-        }
+        let (read_only, over_memory, wrote) = (run.read_only, run.over_memory, run.wrote);
+        let (restricted, script_flags) = (run.restricted, run.flags);
         if flags.contains(CommandFlags::NOSCRIPT) && !self.engine.scripts_call_anything {
             return Err(errors::SCRIPT_NOT_ALLOWED);
         }
-        if is_stale && !flags.contains(CommandFlags::STALE) {
+        if !flags.contains(CommandFlags::STALE) && self.engine.is_stale() {
             return Err(errors::SCRIPT_STALE_COMMAND);
         }
-        if run.restricted {
+        if restricted {
             self.engine.check_script_rights(id, args)?;
         }
-        let Some(run) = self.engine.scripting.running_mut() else {
-            return Err(errors::SCRIPT_NO_COMMANDS);
-        };
-        if run.read_only && flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE) {
+        if read_only && flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE) {
             return Err(errors::SCRIPT_READ_ONLY);
         }
         // A script that has written must be able to finish what it began.
-        let forgiving = run.wrote || run.flags.contains(ScriptFlags::ALLOW_OOM);
-        if run.over_memory && counts_memory && !forgiving && flags.contains(CommandFlags::DENYOOM) {
+        let forgiving = wrote || script_flags.contains(ScriptFlags::ALLOW_OOM);
+        let needs_memory = over_memory && !forgiving && flags.contains(CommandFlags::DENYOOM);
+        if needs_memory && !self.engine.ignores_maxmemory() {
             return Err(errors::OOM);
         }
-        if flags.contains(CommandFlags::WRITE) {
-            // The same holds for these: they may have come true while it ran.
-            if !run.wrote {
-                if is_read_only {
-                    return Err(errors::READONLY);
-                }
-                if let Some(error) = refused {
-                    return Err(error);
-                }
-                if lacks_replicas {
-                    return Err(errors::NOREPLICAS);
-                }
+        // The same holds for these: they may have come true while it ran.
+        if flags.contains(CommandFlags::WRITE) && !wrote {
+            self.check_first_write()?;
+            if let Some(run) = self.engine.scripting.running_mut() {
+                run.wrote = true;
             }
-            run.wrote = true;
         }
         Ok(())
+    }
+
+    /// What may stand against the first write of a script.
+    fn check_first_write(&self) -> Result<(), CommandError> {
+        if self.engine.is_read_only() && !self.engine.obeys_master() {
+            return Err(errors::READONLY);
+        }
+        if let Some(error) = self.engine.disk_refuses_writes() {
+            return Err(error);
+        }
+        match self.engine.lacks_replicas() {
+            true => Err(errors::NOREPLICAS),
+            false => Ok(()),
+        }
     }
 
     /// The first interrupt check past `busy-reply-threshold`: from now on others are served.
