@@ -41,6 +41,7 @@ mod debug;
 mod engine;
 mod errors;
 mod interrupt;
+mod layout;
 mod raise;
 mod register;
 mod reply;

@@ -12,8 +12,7 @@
 //! Redis. Their chains can be made long by choosing keys; the questions of the count hook and of
 //! the library functions keep a script that does so within reach.
 //!
-//! Invariant: the structs below begin as those of Lua 5.1.5 do. The test of this module fails if
-//! the linker did not take these functions.
+//! The tests of this module fail if the linker did not take these functions.
 #![allow(non_snake_case, reason = "Lua's names")]
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
@@ -22,34 +21,14 @@ use std::sync::OnceLock;
 
 use mlua::ffi::{LUA_TSTRING, LUA_TUSERDATA, lua_State};
 
+use crate::layout::{LuaString, Object, StringTable, WHITE_BITS, global, luaM_realloc_};
+
 /// From this length on Lua's own hash skips bytes.
 const LONG_BYTES: usize = 32;
-/// The bits of the two colours that mean "not reached yet".
-const WHITE_BITS: u8 = 3;
 /// The collector walks the table of strings.
 const STATE_SWEEP_STRINGS: u8 = 2;
 /// A table of this many chains does not grow.
 const CHAINS_MAX: c_int = (c_int::MAX - 2) / 2;
-
-/// What every object begins with.
-#[repr(C)]
-struct Object {
-    next: *mut Object,
-    kind: u8,
-    marked: u8,
-}
-
-/// A string; its bytes and a NUL follow.
-#[repr(C)]
-pub(crate) struct LuaString {
-    // An `Object`, whose padding C puts the next fields into.
-    next: *mut Object,
-    kind: u8,
-    marked: u8,
-    reserved: u8,
-    hash: c_uint,
-    len: usize,
-}
 
 /// A userdatum; its bytes follow.
 #[repr(C)]
@@ -60,46 +39,7 @@ struct Userdata {
     len: usize,
 }
 
-#[repr(C)]
-struct StringTable {
-    chains: *mut *mut Object,
-    used: u32,
-    size: c_int,
-}
-
-/// What the threads of a state share, up to the last field that is used here.
-#[repr(C)]
-struct Global {
-    strings: StringTable,
-    allocator: [*mut c_void; 2],
-    current_white: u8,
-    collector_state: u8,
-    sweep_at: c_int,
-    lists: [*mut c_void; 6],
-    buffer: [usize; 3],
-    sizes: [usize; 4],
-    pace: [c_int; 2],
-    panic: *mut c_void,
-    registry: [u64; 2],
-    main_thread: *mut Object,
-}
-
-/// A thread, up to the last field that is used here. Its status lies in the padding of `object`.
-#[repr(C)]
-struct Thread {
-    object: Object,
-    top_and_base: [*mut c_void; 2],
-    global: *mut Global,
-}
-
 unsafe extern "C-unwind" {
-    /// Allocates, or raises.
-    fn luaM_realloc_(
-        lua: *mut lua_State,
-        block: *mut c_void,
-        old_size: usize,
-        new_size: usize,
-    ) -> *mut c_void;
     /// Raises.
     fn luaM_toobig(lua: *mut lua_State) -> *mut c_void;
 }
@@ -143,13 +83,6 @@ fn hash_short(bytes: &[u8]) -> c_uint {
         let mixed = (hash << 5).wrapping_add(hash >> 2).wrapping_add(byte.into());
         hash ^ mixed
     })
-}
-
-/// # Safety
-/// `lua` is a live thread.
-unsafe fn global(lua: *mut lua_State) -> *mut Global {
-    // SAFETY: the layout is that of Lua 5.1.5.
-    unsafe { (*lua.cast::<Thread>()).global }
 }
 
 /// # Safety
@@ -296,13 +229,7 @@ unsafe extern "C-unwind" fn luaS_newudata(
     }
 }
 
-// The places of the fields in Lua 5.1.5 on systems with pointers of eight bytes.
-const _: () = {
-    use std::mem::offset_of;
-    assert!(size_of::<LuaString>() == 24 && size_of::<Userdata>() == 40);
-    assert!(offset_of!(LuaString, hash) == 12 && offset_of!(LuaString, len) == 16);
-    assert!(offset_of!(Thread, global) == 32 && offset_of!(Global, main_thread) == 176);
-};
+const _: () = assert!(size_of::<Userdata>() == 40);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,114 @@
+//! How Lua 5.1.5 lays out its objects, as far as this crate looks into them.
+//!
+//! Two things are made of it: the modules that stand in for object files of Lua's (`strings`), and
+//! reading a native function's arguments where they lie, without a call into Lua for each.
+//!
+//! Invariant: the structs begin as those of Lua 5.1.5 do on systems with pointers of eight bytes;
+//! sizes and offsets are asserted below, and the tests compare what is read with Lua's own answers.
+#![allow(non_snake_case, reason = "Lua's names")]
+
+use std::ffi::{c_int, c_uint, c_void};
+
+use mlua::ffi::lua_State;
+
+/// The bits of the two colours that mean "not reached yet".
+pub(crate) const WHITE_BITS: u8 = 3;
+
+/// What every object begins with.
+#[repr(C)]
+pub(crate) struct Object {
+    pub(crate) next: *mut Object,
+    pub(crate) kind: u8,
+    pub(crate) marked: u8,
+}
+
+/// A string; its bytes and a NUL follow.
+#[repr(C)]
+pub(crate) struct LuaString {
+    // An `Object`, whose padding C puts the next fields into.
+    pub(crate) next: *mut Object,
+    pub(crate) kind: u8,
+    pub(crate) marked: u8,
+    pub(crate) reserved: u8,
+    pub(crate) hash: c_uint,
+    pub(crate) len: usize,
+}
+
+#[repr(C)]
+pub(crate) struct StringTable {
+    pub(crate) chains: *mut *mut Object,
+    pub(crate) used: u32,
+    pub(crate) size: c_int,
+}
+
+/// What the threads of a state share, up to the last field that is used here.
+#[repr(C)]
+pub(crate) struct Global {
+    pub(crate) strings: StringTable,
+    pub(crate) allocator: [*mut c_void; 2],
+    pub(crate) current_white: u8,
+    pub(crate) collector_state: u8,
+    pub(crate) sweep_at: c_int,
+    pub(crate) lists: [*mut c_void; 6],
+    pub(crate) buffer: [usize; 3],
+    pub(crate) sizes: [usize; 4],
+    pub(crate) pace: [c_int; 2],
+    pub(crate) panic: *mut c_void,
+    pub(crate) registry: [u64; 2],
+    pub(crate) main_thread: *mut Object,
+}
+
+/// A value and its type, as they lie on a thread's stack and in tables.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Slot {
+    pub(crate) value: SlotValue,
+    pub(crate) kind: c_int,
+}
+
+/// Which of these it is the type says.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) union SlotValue {
+    pub(crate) object: *mut Object,
+    pub(crate) number: f64,
+    pub(crate) boolean: c_int,
+}
+
+/// A thread, up to the last field that is used here. Its status lies in the padding of `object`.
+#[repr(C)]
+pub(crate) struct Thread {
+    pub(crate) object: Object,
+    /// Where the next value is pushed.
+    pub(crate) top: *mut Slot,
+    /// The first value of the running function's frame.
+    pub(crate) base: *mut Slot,
+    pub(crate) global: *mut Global,
+}
+
+unsafe extern "C-unwind" {
+    /// Allocates, or raises.
+    pub(crate) fn luaM_realloc_(
+        lua: *mut lua_State,
+        block: *mut c_void,
+        old_size: usize,
+        new_size: usize,
+    ) -> *mut c_void;
+}
+
+/// # Safety
+/// `lua` is a live thread.
+#[inline]
+pub(crate) unsafe fn global(lua: *mut lua_State) -> *mut Global {
+    // SAFETY: the layout is that of Lua 5.1.5.
+    unsafe { (*lua.cast::<Thread>()).global }
+}
+
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<LuaString>() == 24);
+    assert!(offset_of!(LuaString, hash) == 12 && offset_of!(LuaString, len) == 16);
+    assert!(size_of::<Slot>() == 16 && offset_of!(Slot, kind) == 8);
+    assert!(offset_of!(Thread, top) == 16 && offset_of!(Global, allocator) == 16);
+    assert!(offset_of!(Thread, global) == 32 && offset_of!(Global, main_thread) == 176);
+};
