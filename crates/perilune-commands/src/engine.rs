@@ -416,8 +416,9 @@ impl Engine {
         self.visit(client, out)
     }
 
-    /// Ends a client's batch of so many commands: what was gathered over it is sent.
-    pub fn end_batch(&mut self, client: ClientSlot, commands: usize, out: &mut Vec<u8>) {
+    /// Ends a client's batch of so many commands: what was gathered over it is sent. Answers how
+    /// long they took, microseconds.
+    pub fn end_batch(&mut self, client: ClientSlot, commands: usize, out: &mut Vec<u8>) -> u64 {
         self.write_effects();
         let took_us = self.mono_us.saturating_sub(self.batch_started_us);
         self.stats.loops.batch(took_us, commands as u64);
@@ -430,6 +431,7 @@ impl Engine {
             self.current_client = before;
             self.visit(client, out);
         }
+        took_us
     }
 
     /// Appends what waits in a client's outbox to `out` and tells what the connection does next.

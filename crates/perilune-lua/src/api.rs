@@ -15,6 +15,7 @@ use crate::convert::{LuaReplyWriter, Outcome};
 use crate::debug::{copy, with_debugger};
 use crate::errors::{self, push_error};
 use crate::interrupt::{BUDGET_UNITS, tick};
+use crate::layout::frame;
 use crate::raise::{LuaError, native, push_bytes};
 use crate::register::c_register_function;
 use crate::state::{context, with_host};
@@ -36,60 +37,68 @@ const COMMAND_COST: u64 = BUDGET_UNITS as u64 / 1000;
 
 /// Hands the arguments on the stack to `action`.
 ///
-/// Strings are not copied and numbers are written into a buffer of their own: strings stay on the stack, below whatever `action` pushes.
-unsafe fn with_arguments<T>(lua: State, action: impl FnOnce(&[&[u8]]) -> T) -> Result<T, LuaError> {
-    let mut numbers = Vec::new();
-    let mut ranges: SmallVec<[(usize, usize, usize); 4]> = SmallVec::new();
+/// Strings are not copied and stay on the stack, below whatever `action` pushes; numbers are
+/// written into `texts`.
+#[inline]
+unsafe fn with_arguments<T>(
+    lua: State,
+    texts: &mut Vec<u8>,
+    action: impl FnOnce(&[&[u8]]) -> T,
+) -> Result<T, LuaError> {
+    // Which arguments are numbers, and where in `texts` they end.
+    let mut numbers: SmallVec<[(usize, usize); 8]> = SmallVec::new();
     let mut slices: SmallVec<[&[u8]; 8]> = SmallVec::new();
-    // SAFETY: a C function's own frame. The type is looked at first, so nothing is converted in
-    // place; slices live as long as the frame does.
+    // SAFETY: a C function's own frame, which nothing moves before the slices are used up:
+    // strings do not move at all.
     unsafe {
-        let count = lua_gettop(lua);
-        if count == 0 {
+        let values = frame(lua);
+        if values.is_empty() {
             return Err(push_error(lua, errors::NO_ARGUMENTS));
         }
-        for index in 1..=count {
-            match lua_type(lua, index) {
-                LUA_TSTRING => {
-                    let mut len = 0;
-                    let start = lua_tolstring(lua, index, &mut len);
-                    slices.push(std::slice::from_raw_parts(start.cast(), len));
-                }
-                LUA_TNUMBER => {
-                    let start = numbers.len();
-                    format_double(lua_tonumber(lua, index), &mut numbers);
-                    ranges.push((slices.len(), start, numbers.len()));
-                    slices.push(&[]);
-                }
-                _ => return Err(push_error(lua, errors::BAD_ARGUMENTS)),
+        for value in values {
+            if let Some(bytes) = value.as_bytes() {
+                slices.push(bytes);
+            } else if let Some(number) = value.as_number() {
+                format_double(number, texts);
+                numbers.push((slices.len(), texts.len()));
+                slices.push(&[]);
+            } else {
+                return Err(push_error(lua, errors::BAD_ARGUMENTS));
             }
         }
     }
-    for (at, start, end) in ranges {
-        if let (Some(slice), Some(text)) = (slices.get_mut(at), numbers.get(start..end)) {
+    let mut start = 0;
+    for (at, end) in numbers {
+        if let (Some(slice), Some(text)) = (slices.get_mut(at), texts.get(start..end)) {
             *slice = text;
         }
+        start = end;
     }
     Ok(action(&slices))
 }
 
 /// Runs a command and leaves its reply on the stack.
+#[inline]
 unsafe fn command(lua: State) -> Result<Outcome, LuaError> {
     // SAFETY: host mode is on and the host runs no Lua code, so the writer has the stack alone.
     unsafe {
         errors::check_killed(lua)?;
         tick(lua, COMMAND_COST)?;
-        let answer = with_arguments(lua, |argv| {
+        let context = context(lua);
+        let mut texts = context.number_text.take();
+        let answer = with_arguments(lua, &mut texts, |argv| {
             with_host(lua, |host| {
-                let mut writer = LuaReplyWriter::new(lua, host.protocol());
+                let mut writer = LuaReplyWriter::new(lua, context.protocol.get());
                 host.call(argv, &mut writer);
                 writer.finish()
             })
-        })??;
-        if answer == Outcome::Refused {
-            return Err(push_error(lua, errors::REPLY_TOO_LARGE));
+        });
+        texts.clear();
+        context.number_text.set(texts);
+        match answer?? {
+            Outcome::Refused => Err(push_error(lua, errors::REPLY_TOO_LARGE)),
+            answer => Ok(answer),
         }
-        Ok(answer)
     }
 }
 
@@ -117,7 +126,9 @@ unsafe fn pcall(lua: State) -> Result<c_int, LuaError> {
 unsafe fn acl_check_cmd(lua: State) -> Result<c_int, LuaError> {
     // SAFETY: as `command`.
     unsafe {
-        let answer = with_arguments(lua, |argv| with_host(lua, |host| host.acl_check(argv)))??;
+        let mut texts = Vec::new();
+        let check = |argv: &[&[u8]]| with_host(lua, |host| host.acl_check(argv));
+        let answer = with_arguments(lua, &mut texts, check)??;
         match answer {
             Ok(allowed) => lua_pushboolean(lua, allowed.into()),
             Err(_) => {
@@ -193,6 +204,7 @@ unsafe fn setresp(lua: State) -> Result<c_int, LuaError> {
             _ => return Err(push_error(lua, b"RESP version must be 2 or 3.")),
         };
         with_host(lua, |host| host.set_protocol(protocol))?;
+        context(lua).protocol.set(protocol);
         Ok(0)
     }
 }

@@ -18,6 +18,7 @@ use perilune_resp::{Deferred, DeferredKind, Protocol, ReplyWriter, format_double
 use smallvec::SmallVec;
 
 use crate::errors;
+use crate::layout::{frame_len, push_number};
 use crate::raise::push_bytes;
 
 /// Most elements that are kept of one aggregate: Lua's tables end at 2^26.
@@ -27,7 +28,7 @@ const PREALLOCATED_MAX: usize = 1 << 16;
 /// Slots one value needs while it is built.
 const SLOTS: c_int = 6;
 /// Slots a C function has whatever Lua's limit says, less some for its own use.
-const GUARANTEED_SLOTS: c_int = LUA_MINSTACK - SLOTS;
+const GUARANTEED_SLOTS: usize = (LUA_MINSTACK - SLOTS) as usize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
@@ -67,7 +68,8 @@ pub(crate) enum Outcome {
 pub(crate) struct LuaReplyWriter {
     lua: *mut lua_State,
     protocol: Protocol,
-    start: c_int,
+    /// Length of the frame before.
+    start: usize,
     frames: SmallVec<[Frame; 4]>,
     is_error: bool,
     refused: bool,
@@ -79,9 +81,10 @@ impl LuaReplyWriter {
     /// # Safety
     /// Until [`finish`](Self::finish), `lua` is in host mode, runs no code, and its stack is only
     /// used by this writer.
+    #[inline]
     pub(crate) unsafe fn new(lua: *mut lua_State, protocol: Protocol) -> Self {
         // SAFETY: as promised.
-        let start = unsafe { lua_gettop(lua) };
+        let start = unsafe { frame_len(lua) };
         LuaReplyWriter {
             lua,
             protocol,
@@ -93,12 +96,13 @@ impl LuaReplyWriter {
     }
 
     /// Ends the reply.
+    #[inline]
     pub(crate) fn finish(self) -> Outcome {
         // SAFETY: the stack belongs to this writer, see `new`.
         unsafe {
-            let one_value = lua_gettop(self.lua) == self.start + 1 && self.frames.is_empty();
+            let one_value = frame_len(self.lua) == self.start + 1 && self.frames.is_empty();
             if self.refused || !one_value {
-                lua_settop(self.lua, self.start);
+                lua_settop(self.lua, self.start as c_int);
                 return Outcome::Refused;
             }
         }
@@ -110,13 +114,14 @@ impl LuaReplyWriter {
     }
 
     /// Whether the next value is to be built, and there is room to do it.
+    #[inline]
     fn wants_value(&mut self) -> bool {
         if self.frames.last().is_some_and(|frame| frame.shape == Shape::Skip) {
             return false;
         }
         // SAFETY: see `new`; making room can fail but not raise.
         let has_room = unsafe {
-            lua_gettop(self.lua) - self.start < GUARANTEED_SLOTS
+            frame_len(self.lua) - self.start < GUARANTEED_SLOTS
                 || lua_checkstack(self.lua, SLOTS) != 0
         };
         self.refused |= !has_room;
@@ -135,7 +140,14 @@ impl LuaReplyWriter {
     }
 
     /// Stores the value on top of the stack, and every aggregate which that completes.
+    #[inline]
     fn stored(&mut self) {
+        if !self.frames.is_empty() {
+            self.store_in_frame();
+        }
+    }
+
+    fn store_in_frame(&mut self) {
         while let Some(frame) = self.frames.last_mut() {
             frame.seen += 1;
             let seen = frame.seen;
@@ -311,7 +323,7 @@ impl ReplyWriter for LuaReplyWriter {
 
     fn int(&mut self, value: i64) {
         // SAFETY: `scalar` made room, here and below.
-        self.scalar(|lua| unsafe { lua_pushnumber(lua, value as f64) });
+        self.scalar(|lua| unsafe { push_number(lua, value as f64) });
     }
 
     fn bulk(&mut self, value: &[u8]) {

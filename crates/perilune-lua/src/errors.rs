@@ -84,6 +84,7 @@ pub(crate) unsafe fn push_error(lua: *mut lua_State, text: &[u8]) -> LuaError {
 ///
 /// # Safety
 /// As [`push_error`].
+#[cold]
 pub(crate) unsafe fn push_kill(lua: *mut lua_State) -> LuaError {
     // SAFETY: as promised.
     unsafe {
@@ -96,6 +97,7 @@ pub(crate) unsafe fn push_kill(lua: *mut lua_State) -> LuaError {
 ///
 /// # Safety
 /// As [`push_error`].
+#[inline]
 pub(crate) unsafe fn check_killed(lua: *mut lua_State) -> Result<(), LuaError> {
     // SAFETY: as promised.
     unsafe {

@@ -10,8 +10,9 @@
 
 use std::cell::Cell;
 
-use mlua::ffi::{lua_State, lua_getallocf};
+use mlua::ffi::lua_State;
 
+use crate::layout::allocator_data;
 use crate::raise::LuaError;
 use crate::stdlib::LibState;
 
@@ -65,28 +66,36 @@ impl Context {
 ///
 /// # Safety
 /// `lua` was created with user data that begins with a [`Context`] and outlives the state.
+#[inline]
 pub(crate) unsafe fn context<'a>(lua: *mut lua_State) -> &'a Context {
-    let mut data = std::ptr::null_mut();
     // SAFETY: the caller vouches for the layout; the context is only ever shared, its fields are
     // cells.
-    unsafe {
-        lua_getallocf(lua, &mut data);
-        &*data.cast::<Context>()
-    }
+    unsafe { &*allocator_data(lua).cast::<Context>() }
 }
 
 /// Pays `cost` work units and asks the owner when the budget is used up.
 ///
 /// # Safety
 /// As [`context`].
+#[inline]
 pub(crate) unsafe fn tick(lua: *mut lua_State, cost: u64) -> Result<(), LuaError> {
     // SAFETY: as promised by the caller.
     let hooks = unsafe { &context(lua).hooks };
     let left = hooks.budget.get().saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
     hooks.budget.set(left);
-    if left > 0 {
-        return Ok(());
+    match left > 0 {
+        true => Ok(()),
+        // SAFETY: as promised.
+        false => unsafe { ask_owner(lua) },
     }
+}
+
+/// # Safety
+/// As [`context`].
+#[cold]
+unsafe fn ask_owner(lua: *mut lua_State) -> Result<(), LuaError> {
+    // SAFETY: as promised by the caller.
+    let hooks = unsafe { &context(lua).hooks };
     hooks.budget.set(BUDGET_UNITS);
     match hooks.on_exhausted.get() {
         // SAFETY: the owner installed the callback for states of this context.

@@ -9,7 +9,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 
-use mlua::ffi::lua_State;
+use mlua::ffi::{LUA_TNUMBER, LUA_TSTRING, lua_State};
 
 /// The bits of the two colours that mean "not reached yet".
 pub(crate) const WHITE_BITS: u8 = 3;
@@ -75,6 +75,40 @@ pub(crate) union SlotValue {
     pub(crate) boolean: c_int,
 }
 
+impl Slot {
+    /// A number.
+    #[inline]
+    pub(crate) fn number(number: f64) -> Self {
+        Slot { value: SlotValue { number }, kind: LUA_TNUMBER }
+    }
+
+    /// The number here, if there is one.
+    #[inline]
+    pub(crate) fn as_number(&self) -> Option<f64> {
+        match self.kind {
+            // SAFETY: the type says which field was written.
+            LUA_TNUMBER => Some(unsafe { self.value.number }),
+            _ => None,
+        }
+    }
+
+    /// The bytes of the string here, if there is one.
+    ///
+    /// # Safety
+    /// The value is one of a live state, and stays reachable for as long as the bytes are used.
+    #[inline]
+    pub(crate) unsafe fn as_bytes<'a>(&self) -> Option<&'a [u8]> {
+        if self.kind != LUA_TSTRING {
+            return None;
+        }
+        // SAFETY: the type says what the object is; its bytes follow it.
+        unsafe {
+            let string = self.value.object.cast::<LuaString>();
+            Some(std::slice::from_raw_parts(string.add(1).cast(), (*string).len))
+        }
+    }
+}
+
 /// A thread, up to the last field that is used here. Its status lies in the padding of `object`.
 #[repr(C)]
 pub(crate) struct Thread {
@@ -104,6 +138,54 @@ pub(crate) unsafe fn global(lua: *mut lua_State) -> *mut Global {
     unsafe { (*lua.cast::<Thread>()).global }
 }
 
+/// What was given to `lua_newstate` for the allocator.
+///
+/// # Safety
+/// `lua` is a live thread.
+#[inline]
+pub(crate) unsafe fn allocator_data(lua: *mut lua_State) -> *mut c_void {
+    // SAFETY: as promised.
+    unsafe { (*global(lua)).allocator[1] }
+}
+
+/// The frame of the running native function: its arguments and what it pushed.
+///
+/// # Safety
+/// `lua` is a live thread. The stack is neither grown nor popped below the frame's length while
+/// the values are used.
+#[inline]
+pub(crate) unsafe fn frame<'a>(lua: *mut lua_State) -> &'a [Slot] {
+    // SAFETY: the values between base and top are initialized.
+    unsafe { std::slice::from_raw_parts((*lua.cast::<Thread>()).base, frame_len(lua)) }
+}
+
+/// Number of values in the running native function's frame, `lua_gettop`.
+///
+/// # Safety
+/// `lua` is a live thread.
+#[inline]
+pub(crate) unsafe fn frame_len(lua: *mut lua_State) -> usize {
+    // SAFETY: as promised; top is never below base.
+    unsafe {
+        let thread = lua.cast::<Thread>();
+        (*thread).top.offset_from((*thread).base) as usize
+    }
+}
+
+/// Pushes a value that is no object, so that the collector need not know.
+///
+/// # Safety
+/// `lua` is a live thread with room for a value.
+#[inline]
+pub(crate) unsafe fn push_number(lua: *mut lua_State, number: f64) {
+    // SAFETY: as promised.
+    unsafe {
+        let thread = lua.cast::<Thread>();
+        (*thread).top.write(Slot::number(number));
+        (*thread).top = (*thread).top.add(1);
+    }
+}
+
 const _: () = {
     use std::mem::offset_of;
     assert!(size_of::<LuaString>() == 24);
@@ -112,3 +194,35 @@ const _: () = {
     assert!(offset_of!(Thread, top) == 16 && offset_of!(Global, allocator) == 16);
     assert!(offset_of!(Thread, global) == 32 && offset_of!(Global, main_thread) == 176);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raise::push_bytes;
+    use crate::state::State;
+    use mlua::ffi::{lua_getallocf, lua_gettop, lua_pushboolean, lua_settop, lua_tonumber};
+
+    #[test]
+    fn values_are_read_where_lua_keeps_them() {
+        let state = State::new();
+        let lua = state.lua();
+        // SAFETY: an idle state with room for a few values.
+        unsafe {
+            let mut data = std::ptr::null_mut();
+            lua_getallocf(lua, &mut data);
+            assert_eq!(allocator_data(lua), data);
+            push_bytes(lua, b"a\0b");
+            push_number(lua, 1.5);
+            lua_pushboolean(lua, 1);
+            push_bytes(lua, b"");
+            assert_eq!((lua_gettop(lua), frame_len(lua)), (4, 4));
+            assert_eq!(lua_tonumber(lua, 2), 1.5);
+            let values = frame(lua);
+            let bytes: Vec<_> = values.iter().map(|value| value.as_bytes()).collect();
+            assert_eq!(bytes, [Some(&b"a\0b"[..]), None, None, Some(b"")]);
+            let numbers: Vec<_> = values.iter().map(Slot::as_number).collect();
+            assert_eq!(numbers, [None, Some(1.5), None, None]);
+            lua_settop(lua, 0);
+        }
+    }
+}

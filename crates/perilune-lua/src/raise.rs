@@ -19,6 +19,7 @@ use mlua::ffi::{
 };
 
 use crate::interrupt::context;
+use crate::state::note_panic;
 
 /// Why a native function fails.
 #[derive(Debug)]
@@ -130,20 +131,21 @@ unsafe fn argument_text(lua: *mut lua_State, mut index: c_int, extra: &[u8]) -> 
     [head.as_bytes(), &name, b"' (", extra, b")"].concat()
 }
 
-/// A native function without the duty to raise.
-pub(crate) type Inner = unsafe fn(*mut lua_State) -> Result<c_int, LuaError>;
-
 /// Runs a native function that never calls back into Lua, and raises its error. A panic, which
 /// must not unwind through Lua's frames, becomes an error as well.
 ///
 /// # Safety
 /// Called by Lua on a state of this crate; `inner` keeps the rules of this module.
-pub(crate) unsafe fn enter(lua: *mut lua_State, inner: Inner) -> c_int {
-    // SAFETY: as promised; `fail` is reached with nothing but plain data alive.
+#[inline]
+pub(crate) unsafe fn enter(
+    lua: *mut lua_State,
+    inner: impl FnOnce(*mut lua_State) -> Result<c_int, LuaError>,
+) -> c_int {
+    // SAFETY: as promised.
     unsafe {
         context(lua).hooks.in_host.set(true);
         let outcome = catch_unwind(AssertUnwindSafe(|| inner(lua)))
-            .unwrap_or_else(|_| Err(LuaError::msg("internal error in a library function")));
+            .unwrap_or_else(|panic| Err(note_panic(lua, panic)));
         leave(lua, outcome)
     }
 }
@@ -152,7 +154,11 @@ pub(crate) unsafe fn enter(lua: *mut lua_State, inner: Inner) -> c_int {
 ///
 /// # Safety
 /// As [`enter`]; in addition `inner` does not panic and owns nothing while it calls out.
-pub(crate) unsafe fn enter_calling(lua: *mut lua_State, inner: Inner) -> c_int {
+#[inline]
+pub(crate) unsafe fn enter_calling(
+    lua: *mut lua_State,
+    inner: impl FnOnce(*mut lua_State) -> Result<c_int, LuaError>,
+) -> c_int {
     // SAFETY: as promised.
     unsafe {
         context(lua).hooks.in_host.set(true);
@@ -161,21 +167,28 @@ pub(crate) unsafe fn enter_calling(lua: *mut lua_State, inner: Inner) -> c_int {
     }
 }
 
+/// Ends a native function: its results, or its error as one of Lua's.
+#[inline]
 unsafe fn leave(lua: *mut lua_State, outcome: Result<c_int, LuaError>) -> c_int {
-    // SAFETY: `push` consumed the error, so the jump passes no destructor.
+    // SAFETY: `fail` gets all that is left.
     unsafe {
-        let results = match outcome {
-            Ok(count) => Some(count),
-            Err(error) => {
-                error.push(lua);
-                None
+        match outcome {
+            Ok(count) => {
+                context(lua).hooks.in_host.set(false);
+                count
             }
-        };
-        context(lua).hooks.in_host.set(false);
-        match results {
-            Some(count) => count,
-            None => lua_error(lua),
+            Err(error) => fail(lua, error),
         }
+    }
+}
+
+#[cold]
+unsafe fn fail(lua: *mut lua_State, error: LuaError) -> c_int {
+    // SAFETY: `push` consumes the error, so the jump passes no destructor.
+    unsafe {
+        error.push(lua);
+        context(lua).hooks.in_host.set(false);
+        lua_error(lua)
     }
 }
 
@@ -202,13 +215,13 @@ macro_rules! native {
     (calling $name:ident, $inner:path) => {
         unsafe extern "C-unwind" fn $name(lua: *mut mlua::ffi::lua_State) -> std::ffi::c_int {
             // SAFETY: registered only in states of this crate.
-            unsafe { $crate::raise::enter_calling(lua, $inner) }
+            unsafe { $crate::raise::enter_calling(lua, |lua| $inner(lua)) }
         }
     };
     ($name:ident, $inner:path) => {
         unsafe extern "C-unwind" fn $name(lua: *mut mlua::ffi::lua_State) -> std::ffi::c_int {
             // SAFETY: registered only in states of this crate.
-            unsafe { $crate::raise::enter(lua, $inner) }
+            unsafe { $crate::raise::enter(lua, |lua| $inner(lua)) }
         }
     };
 }

@@ -12,12 +12,14 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use mlua::ffi::*;
+use perilune_resp::Protocol;
 use perilune_script::{Debugger, Interrupt, ScriptHost};
 
 use crate::alloc::{Heap, allocate};
 use crate::debug::on_event;
 use crate::errors;
 use crate::interrupt::{self, BUDGET_UNITS};
+use crate::layout::allocator_data;
 use crate::raise::LuaError;
 use crate::register::LibraryDraft;
 
@@ -142,6 +144,10 @@ pub(crate) struct EngineContext {
     pub(crate) host: Cell<Option<NonNull<dyn ScriptHost>>>,
     /// The host is at work for the script, so it cannot be asked anything.
     pub(crate) host_in_use: Cell<bool>,
+    /// What replies of commands are shaped in, `redis.setresp`.
+    pub(crate) protocol: Cell<Protocol>,
+    /// Room for the text of numbers among a command's arguments.
+    pub(crate) number_text: Cell<Vec<u8>>,
     /// Sees every line of the run.
     pub(crate) debugger: Cell<Option<NonNull<dyn Debugger>>>,
     /// The running code is the debugger's, not the program's.
@@ -232,21 +238,19 @@ impl EngineContext {
 ///
 /// # Safety
 /// `lua` belongs to a live [`State`].
+#[inline]
 pub(crate) unsafe fn context<'a>(lua: *mut lua_State) -> &'a EngineContext {
-    let mut data = std::ptr::null_mut();
     // SAFETY: the allocator of every state of this crate carries an `EngineContext`.
-    unsafe {
-        lua_getallocf(lua, &mut data);
-        &*data.cast::<EngineContext>()
-    }
+    unsafe { &*allocator_data(lua).cast::<EngineContext>() }
 }
 
-/// Lets `action` use the host of the current run. A panic of the host becomes an error that
-/// ends the run; it goes on as a panic when Lua's frames are gone.
+/// Lets `action` use the host of the current run. A panic of the host is caught by
+/// [`enter`](crate::raise::enter), which hands it to [`note_panic`].
 ///
 /// # Safety
-/// `lua` is the running state of an engine and in host mode; `action` executes no Lua code. On
-/// error the error value lies on top of the stack.
+/// `lua` is the running state of an engine and in host mode, below `enter`; `action` executes no
+/// Lua code. On error the error value lies on top of the stack.
+#[inline]
 pub(crate) unsafe fn with_host<T>(
     lua: *mut lua_State,
     action: impl FnOnce(&mut dyn ScriptHost) -> T,
@@ -259,16 +263,28 @@ pub(crate) unsafe fn with_host<T>(
             return Err(errors::push_error(lua, b"only available while a script runs"));
         };
         context.host_in_use.set(true);
-        let result = catch_unwind(AssertUnwindSafe(|| action(host.as_mut())));
+        let value = action(host.as_mut());
         context.host_in_use.set(false);
-        match result {
-            Ok(value) => Ok(value),
-            Err(panic) => {
-                context.panic.set(Some(panic));
-                context.killed.set(Some(errors::INTERNAL));
-                Err(errors::push_kill(lua))
-            }
+        Ok(value)
+    }
+}
+
+/// A native function panicked. Where that was the host's doing, the panic ends the run and goes on
+/// when Lua's frames are gone; a mistake of this crate is an error like any other.
+///
+/// # Safety
+/// As [`with_host`].
+#[cold]
+pub(crate) unsafe fn note_panic(lua: *mut lua_State, panic: Box<dyn Any + Send>) -> LuaError {
+    // SAFETY: as promised.
+    unsafe {
+        let context = context(lua);
+        if !context.host_in_use.replace(false) {
+            return LuaError::msg("internal error in a library function");
         }
+        context.panic.set(Some(panic));
+        context.killed.set(Some(errors::INTERNAL));
+        errors::push_kill(lua)
     }
 }
 
@@ -340,6 +356,8 @@ impl State {
             asked_at: Cell::new(None),
             host: Cell::new(None),
             host_in_use: Cell::new(false),
+            protocol: Cell::new(Protocol::Resp2),
+            number_text: Cell::new(Vec::new()),
             debugger: Cell::new(None),
             evaluating: Cell::new(false),
             panic: Cell::new(None),
@@ -385,6 +403,7 @@ impl State {
         handler: c_int,
     ) -> c_int {
         let context = &*self.context;
+        context.protocol.set(host.protocol());
         // SAFETY: only the lifetime is changed; the pointer is taken back below, before the
         // borrow ends, and `lua_pcall` returns on every path.
         let host = unsafe {

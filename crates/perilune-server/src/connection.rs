@@ -40,6 +40,10 @@ const RANGES_KEEP: usize = 4096;
 const REPORT_STEP: usize = 32 * 1024;
 /// Requests run under one hold of the engine.
 const BATCH_REQUESTS_MAX: usize = 512;
+/// Replies wait for those of other connections if there are no more than this,
+const LATE_REPLIES_MAX: usize = 3;
+/// and if they took at least so long, microseconds.
+const LATE_REPLIES_US_MIN: u64 = 8;
 /// Replies gathered under one hold of the engine, bytes.
 const BATCH_OUTPUT_MAX: usize = 256 * 1024;
 /// An argument of at least this size is told apart from the rest of its request while it comes in.
@@ -150,6 +154,8 @@ pub(crate) struct State {
     kill: bool,
     /// The engine has more to send as soon as the output is written.
     more: bool,
+    /// The replies had better be written together with those of others.
+    replies_late: bool,
     /// The memory of clients is limited.
     counts_memory: bool,
     /// The replies may leave when the append-only file is safe up to here.
@@ -190,6 +196,7 @@ impl State {
             query_limit,
             kill: false,
             more: false,
+            replies_late: false,
             counts_memory: false,
             barrier: None,
             sync_wait: None,
@@ -282,7 +289,9 @@ impl State {
             self.flow = engine.execute(self.slot, &argv, &mut self.output);
         }
         self.reply_start = None;
-        engine.end_batch(self.slot, self.executed - before, &mut self.output);
+        let ran = self.executed - before;
+        let took_us = engine.end_batch(self.slot, ran, &mut self.output);
+        self.replies_late = ran <= LATE_REPLIES_MAX && took_us >= LATE_REPLIES_US_MIN;
         self.take_leave(engine);
     }
 
@@ -471,6 +480,9 @@ async fn execute(gate: &Gate, state: Box<State>) -> Box<State> {
 /// Writes what was executed, as far as the socket takes it. False when the connection ends.
 async fn answer(socket: &mut Socket, gate: &Gate, mut state: Box<State>) -> (Box<State>, bool) {
     state.compact();
+    if state.replies_late {
+        let_others_run().await;
+    }
     if state.kill || !write_now(socket, &mut state).await || state.is_over() {
         return (state, false);
     }
@@ -479,6 +491,26 @@ async fn answer(socket: &mut Socket, gate: &Gate, mut state: Box<State>) -> (Box
     }
     let goes_on = !state.kill;
     (state, goes_on)
+}
+
+/// Goes to the end of the thread's queue once.
+///
+/// To write a reply is to wake its reader, if that has nothing else to do, at the cost of many short
+/// commands. Where each request takes a while, the connections that have one now run them all, and
+/// then their replies are written one after the other: mostly to a reader that is awake. With
+/// 50 connections that call a script of 100 commands this saves an eighth of the server's time.
+/// Short requests, and many at once, keep their readers busy: those had better begin early.
+async fn let_others_run() {
+    let mut is_last = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut is_last, true) {
+            return Poll::Ready(());
+        }
+        // Not `yield_now`, which asks the system for events first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Has the clients answered that wait for the append-only file to be safe, this one among them.
@@ -581,32 +613,29 @@ fn poll_input(
     state: &mut State,
     cx: &mut std::task::Context<'_>,
 ) -> Poll<Event> {
-    // While the client is blocked its input piles up here, as far as the limit allows.
-    loop {
-        // Room is made only now, so that a connection without traffic needs none.
-        match socket.poll_readable(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
-            Poll::Ready(Ok(())) => {}
+    // While the client is blocked its input piles up here, as far as the limit allows. Room is made
+    // only now, so that a connection without traffic needs none.
+    match socket.poll_readable(cx) {
+        Poll::Pending => return Poll::Pending,
+        Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
+        Poll::Ready(Ok(())) => {}
+    }
+    let missing = state.decoder.bytes_missing();
+    let wanted = missing.min(READ_ROOM_MAX);
+    let room = match state.input.spare_len() < wanted.max(READ_ROOM_MIN) {
+        true => {
+            let enough = state.decoder.is_mid_request().then_some(missing);
+            state.input.spare(wanted.max(READ_CHUNK), enough)
         }
-        let missing = state.decoder.bytes_missing();
-        let wanted = missing.min(READ_ROOM_MAX);
-        let room = match state.input.spare_len() < wanted.max(READ_ROOM_MIN) {
-            true => {
-                let enough = state.decoder.is_mid_request().then_some(missing);
-                state.input.spare(wanted.max(READ_CHUNK), enough)
-            }
-            false => state.input.spare(0, None),
-        };
-        match socket.try_read(room) {
-            Ok(0) => return Poll::Ready(Event::End),
-            Ok(n) => {
-                state.input.advance(n);
-                state.bytes_read += n;
-                return Poll::Ready(Event::Input);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => return Poll::Ready(Event::End),
+        false => state.input.spare(0, None),
+    };
+    match socket.poll_read(cx, room) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Event::End),
+        Poll::Ready(Ok(n)) => {
+            state.input.advance(n);
+            state.bytes_read += n;
+            Poll::Ready(Event::Input)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A client's socket.
@@ -31,12 +31,20 @@ impl Socket {
         }
     }
 
-    /// Reads once. May turn out to have nothing to read (`WouldBlock`) although it seemed so.
-    pub(crate) fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.try_read(buf),
-            Socket::Unix(stream) => stream.try_read(buf),
-        }
+    /// Reads once into `buf` and answers the number of bytes; registers the task when there was
+    /// nothing after all. A read that does not fill `buf` took everything, and is known to have:
+    /// nothing is read again before the system tells of more.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        let read = match self {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+        };
+        read.map_ok(|()| buf.filled().len())
     }
 
     /// Writes once; registers the task when the socket is full.

@@ -80,7 +80,6 @@ impl<'e, 'k> Host<'e, 'k> {
         }
     }
 
-    /// The checks in Redis' order.
     #[inline]
     fn check(&mut self, id: CommandId, args: Args<'_>) -> Result<(), CommandError> {
         let command = self.engine.commands.get(id);
@@ -88,6 +87,20 @@ impl<'e, 'k> Host<'e, 'k> {
             return Err(errors::SCRIPT_WRONG_ARITY);
         }
         let flags = command.flags;
+        match self.engine.scripting.running() {
+            Some(run) if !run.checks_all && !flags.intersects(run.checks) => Ok(()),
+            _ => self.check_closely(id, flags, args),
+        }
+    }
+
+    /// The checks in Redis' order.
+    #[inline(never)]
+    fn check_closely(
+        &mut self,
+        id: CommandId,
+        flags: CommandFlags,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
         let Some(run) = self.engine.scripting.running().filter(|run| run.kind != RunKind::Load)
         else {
             return Err(errors::SCRIPT_NO_COMMANDS);
@@ -115,8 +128,11 @@ impl<'e, 'k> Host<'e, 'k> {
         // The same holds for these: they may have come true while it ran.
         if flags.contains(CommandFlags::WRITE) && !wrote {
             self.check_first_write()?;
-            if let Some(run) = self.engine.scripting.running_mut() {
+            let engine = &mut *self.engine;
+            let is_replica = engine.replication.is_replica();
+            if let Some(run) = engine.scripting.running_mut() {
                 run.wrote = true;
+                run.set_checks(is_replica, engine.scripts_call_anything);
             }
         }
         Ok(())

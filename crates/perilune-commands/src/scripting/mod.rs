@@ -120,6 +120,26 @@ pub struct Run {
     pub over_memory: bool,
     /// Where effects go.
     pub repl: ReplFlags,
+    /// A command needs a closer look than its number of arguments if it has one of these flags,
+    /// or if [`checks_all`](Self::checks_all).
+    pub(super) checks: CommandFlags,
+    /// Every command needs a closer look.
+    pub(super) checks_all: bool,
+}
+
+impl Run {
+    /// Finds out which commands need a closer look. To be repeated when the run first writes.
+    pub(super) fn set_checks(&mut self, is_replica: bool, calls_anything: bool) {
+        self.checks_all = self.restricted || is_replica || self.kind == RunKind::Load;
+        let mut checks = CommandFlags::empty();
+        checks.set(CommandFlags::NOSCRIPT, !calls_anything);
+        checks.set(CommandFlags::WRITE, !self.wrote);
+        if self.read_only {
+            checks |= CommandFlags::WRITE | CommandFlags::MAY_REPLICATE;
+        }
+        checks.set(CommandFlags::DENYOOM, self.over_memory && !self.wrote);
+        self.checks = checks;
+    }
 }
 
 /// Figures for `INFO`.

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::owned_args::OwnedArgs;
 use crate::session::ClientSlot;
+use crate::spec::CommandFlags;
 use perilune_resp::{Protocol, ReplyWriter};
 use perilune_script::{
     CompileError, FunctionSpec, Invocation, Ldb, ReplFlags, ScriptEngine, ScriptError, ScriptFlags,
@@ -225,7 +226,7 @@ impl Engine {
             script.no_touch = no_touch;
             script.protocol = Protocol::Resp2;
         }
-        self.scripting.run = Some(Run {
+        let mut run = Run {
             caller: client,
             kind: name.kind(),
             name,
@@ -240,7 +241,11 @@ impl Engine {
             debugged: false,
             over_memory: self.scripting.over_memory,
             repl: ReplFlags::ALL,
-        });
+            checks: CommandFlags::empty(),
+            checks_all: false,
+        };
+        run.set_checks(self.replication.is_replica(), self.scripts_call_anything);
+        self.scripting.run = Some(run);
     }
 
     /// Forgets the run that is over. True if somebody asked to kill it.
