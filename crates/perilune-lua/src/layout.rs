@@ -128,6 +128,8 @@ unsafe extern "C-unwind" {
         old_size: usize,
         new_size: usize,
     ) -> *mut c_void;
+    /// Raises.
+    pub(crate) fn luaM_toobig(lua: *mut lua_State) -> *mut c_void;
 }
 
 /// # Safety

@@ -10,7 +10,7 @@
 //!   compiled from text only; there are no finalizers;
 //! - `interrupt`, `state`: bytecode by a count hook and library functions by a work budget ask the
 //!   server whether to go on;
-//! - `strings`: strings that collide cannot be chosen;
+//! - `strings`: a script cannot make strings collide;
 //! - `alloc`: memory is counted and may be limited;
 //! - `raise`: errors leave native code only when no Rust value is alive;
 //! - `stdlib`: the libraries, rewritten without recursion or unchecked sizes;
@@ -46,6 +46,7 @@ mod raise;
 mod register;
 mod reply;
 mod sandbox;
+mod secret;
 mod state;
 mod stdlib;
 mod strings;

@@ -1,34 +1,47 @@
-//! Lua's table of strings, with a hash whose collisions a script cannot foresee.
+//! Lua's table of strings, with chains that a script cannot make long.
 //!
-//! Lua 5.1 keeps each string once, in a table of chains. Its own hash has no seed and looks at no
-//! more than 32 bytes of a string, so arguments, replies or JSON full of strings that differ
-//! elsewhere all share one chain, and each new one costs a walk over all of it. This module defines
-//! the three functions of Lua's string module under their names: the linker takes them where it
-//! meets them first, which is before Lua's archive, and then has no use for the object file there.
-//! The C sources stay as they are.
+//! Lua keeps each string once, in a table of chains. Its own hash has no seed, so arguments,
+//! replies or JSON can be full of strings that share one chain, and each new one costs a walk over
+//! all of it. Here a string has one of two hashes:
 //!
-//! Strings shorter than [`LONG_BYTES`] keep Lua's hash, which looks at all of their bytes: the
-//! order in which tables with such keys are walked, seen in every encoded object, stays that of
-//! Redis. Their chains can be made long by choosing keys; the questions of the count hook and of
-//! the library functions keep a script that does so within reach.
+//! - strings of at most [`FAMILIAR_BYTES`] have Lua's, as Redis builds it, over all bytes: tables
+//!   with such keys are walked in the order in which Redis walks them;
+//! - longer ones, and those that would make a chain longer than [`CHAIN_MAX`], have a hash with a
+//!   seed. Walking a table with such keys follows another order in each process.
+//!
+//! Invariants: a string is in the chain of either hash and in no other, and never changes its hash,
+//! because tables rely on it. A short string has the seeded one only if [`CROWDED`] is set, which
+//! stays set for good: chains get shorter again, and what was put elsewhere must still be found.
+//!
+//! This module defines the functions of Lua's string module under their names: the linker takes
+//! them where it meets them first, which is before Lua's archive, and then has no use for the
+//! object file there. The C sources stay as they are. Errors leave by `longjmp`, so no frame here
+//! owns anything.
 //!
 //! The tests of this module fail if the linker did not take these functions.
 #![allow(non_snake_case, reason = "Lua's names")]
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use mlua::ffi::{LUA_TSTRING, LUA_TUSERDATA, lua_State};
 
-use crate::layout::{LuaString, Object, StringTable, WHITE_BITS, global, luaM_realloc_};
+use crate::layout::{
+    LuaString, Object, StringTable, WHITE_BITS, global, luaM_realloc_, luaM_toobig,
+};
+use crate::secret::{fold, seed};
 
-/// From this length on Lua's own hash skips bytes.
-const LONG_BYTES: usize = 32;
+/// Up to this length strings have Lua's own hash, which takes a step for each byte.
+const FAMILIAR_BYTES: usize = 64;
+/// A chain longer than this is not chance: there are at least as many chains as strings.
+const CHAIN_MAX: usize = 64;
 /// The collector walks the table of strings.
 const STATE_SWEEP_STRINGS: u8 = 2;
 /// A table of this many chains does not grow.
 const CHAINS_MAX: c_int = (c_int::MAX - 2) / 2;
+
+/// Whether a short string may have the seeded hash, in any state of this process.
+static CROWDED: AtomicBool = AtomicBool::new(false);
 
 /// A userdatum; its bytes follow.
 #[repr(C)]
@@ -39,11 +52,6 @@ struct Userdata {
     len: usize,
 }
 
-unsafe extern "C-unwind" {
-    /// Raises.
-    fn luaM_toobig(lua: *mut lua_State) -> *mut c_void;
-}
-
 /// Makes the linker look for the functions of this module in this crate.
 pub(crate) fn claim() {
     std::hint::black_box(luaS_newlstr as *const c_void);
@@ -51,26 +59,14 @@ pub(crate) fn claim() {
     std::hint::black_box(luaS_resize as *const c_void);
 }
 
-fn seed() -> [u64; 2] {
-    static SEED: OnceLock<[u64; 2]> = OnceLock::new();
-    *SEED.get_or_init(|| {
-        let random = RandomState::new();
-        [random.hash_one(0u8), random.hash_one(1u8)]
-    })
-}
-
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
-}
-
-/// A hash of all bytes, for strings of at least 16.
-fn hash_long(bytes: &[u8]) -> c_uint {
+/// A hash that nobody can foresee, of all bytes.
+fn hash_seeded(bytes: &[u8]) -> c_uint {
     let [mut state, key] = seed();
     state ^= bytes.len() as u64;
-    let (pairs, _) = bytes.as_chunks::<16>();
-    // What is left behind whole pairs is hashed with what lies before it.
-    for pair in pairs.iter().chain(bytes.last_chunk()) {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    let mut last = [0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    for pair in pairs.iter().chain(std::iter::once(&last)) {
         let pair = u128::from_le_bytes(*pair);
         state = fold(pair as u64 ^ state, (pair >> 64) as u64 ^ key);
     }
@@ -78,7 +74,7 @@ fn hash_long(bytes: &[u8]) -> c_uint {
 }
 
 /// Lua's own.
-fn hash_short(bytes: &[u8]) -> c_uint {
+fn hash_familiar(bytes: &[u8]) -> c_uint {
     bytes.iter().rev().fold(bytes.len() as c_uint, |hash, &byte| {
         let mixed = (hash << 5).wrapping_add(hash >> 2).wrapping_add(byte.into());
         hash ^ mixed
@@ -102,30 +98,78 @@ unsafe extern "C-unwind" fn luaS_newlstr(
     start: *const c_char,
     len: usize,
 ) -> *mut LuaString {
-    // SAFETY: as promised; objects in chains are live strings, whose bytes follow them.
+    // SAFETY: as promised.
     unsafe {
         let bytes = match len {
             0 => &[],
             _ => std::slice::from_raw_parts(start.cast::<u8>(), len),
         };
-        let hash = if len < LONG_BYTES { hash_short(bytes) } else { hash_long(bytes) };
+        let is_familiar = len <= FAMILIAR_BYTES;
+        let hash = if is_familiar { hash_familiar(bytes) } else { hash_seeded(bytes) };
+        match find(lua, bytes, hash) {
+            Ok(string) => string,
+            Err(passed) if is_familiar && (passed > CHAIN_MAX || CROWDED.load(Relaxed)) => {
+                find_or_add_crowded(lua, bytes, hash, passed)
+            }
+            Err(_) => add(lua, bytes, hash),
+        }
+    }
+}
+
+/// The string of these bytes if it is in the chain of `hash`, or how many others are there.
+///
+/// # Safety
+/// As [`luaS_newlstr`].
+#[inline]
+unsafe fn find(lua: *mut lua_State, bytes: &[u8], hash: c_uint) -> Result<*mut LuaString, usize> {
+    // SAFETY: objects in chains are strings, whose bytes follow them.
+    unsafe {
         let global = global(lua);
         let mut object = *chain(&raw mut (*global).strings, hash);
+        let mut passed = 0;
         while !object.is_null() {
             let string = object.cast::<LuaString>();
             let is_equal = (*string).hash == hash
-                && (*string).len == len
-                && std::slice::from_raw_parts(string.add(1).cast::<u8>(), len) == bytes;
+                && (*string).len == bytes.len()
+                && std::slice::from_raw_parts(string.add(1).cast::<u8>(), bytes.len()) == bytes;
             if is_equal {
+                // The collector may have given it up already.
                 let dead_white = (*global).current_white ^ WHITE_BITS;
                 if (*object).marked & dead_white & WHITE_BITS != 0 {
                     (*object).marked ^= WHITE_BITS;
                 }
-                return string;
+                return Ok(string);
             }
             object = (*object).next;
+            passed += 1;
         }
-        add(lua, bytes, hash)
+        Err(passed)
+    }
+}
+
+/// A short string that is not where its own hash says: there, or elsewhere if there are `passed`
+/// others.
+///
+/// # Safety
+/// As [`luaS_newlstr`].
+#[cold]
+unsafe fn find_or_add_crowded(
+    lua: *mut lua_State,
+    bytes: &[u8],
+    hash: c_uint,
+    passed: usize,
+) -> *mut LuaString {
+    let other_hash = hash_seeded(bytes);
+    // SAFETY: as promised.
+    unsafe {
+        if let Ok(string) = find(lua, bytes, other_hash) {
+            return string;
+        }
+        if passed <= CHAIN_MAX {
+            return add(lua, bytes, hash);
+        }
+        CROWDED.store(true, Relaxed);
+        add(lua, bytes, other_hash)
     }
 }
 
@@ -135,6 +179,9 @@ unsafe fn add(lua: *mut lua_State, bytes: &[u8], hash: c_uint) -> *mut LuaString
     // SAFETY: the block is large enough for the string and its NUL. Allocation may raise, and may
     // not run the collector, so the table is as it was.
     unsafe {
+        if bytes.len() > isize::MAX as usize - size_of::<LuaString>() - 1 {
+            luaM_toobig(lua);
+        }
         let global = global(lua);
         let size = size_of::<LuaString>() + bytes.len() + 1;
         let string = luaM_realloc_(lua, std::ptr::null_mut(), 0, size).cast::<LuaString>();
@@ -207,7 +254,7 @@ unsafe extern "C-unwind" fn luaS_newudata(
 ) -> *mut c_void {
     // SAFETY: the block is large enough; userdata are listed behind the main thread.
     unsafe {
-        if len > usize::MAX / 2 {
+        if len > isize::MAX as usize - size_of::<Userdata>() {
             return luaM_toobig(lua);
         }
         let size = size_of::<Userdata>() + len;
@@ -229,50 +276,8 @@ unsafe extern "C-unwind" fn luaS_newudata(
     }
 }
 
+// The size in Lua 5.1.5 on systems with pointers of eight bytes.
 const _: () = assert!(size_of::<Userdata>() == 40);
 
 #[cfg(test)]
-mod tests {
-    use super::{LuaString, hash_short};
-    use crate::raise::push_bytes;
-    use crate::state::State;
-    use mlua::ffi::{lua_settop, lua_tolstring};
-    use std::collections::HashSet;
-
-    fn hash_in_lua(state: &State, bytes: &[u8]) -> u32 {
-        let mut len = 0;
-        // SAFETY: the state is idle; the string lies on its stack while it is looked at.
-        unsafe {
-            push_bytes(state.lua(), bytes);
-            let start = lua_tolstring(state.lua(), -1, &mut len);
-            assert_eq!(len, bytes.len());
-            let hash = (*start.cast::<LuaString>().sub(1)).hash;
-            lua_settop(state.lua(), 0);
-            hash
-        }
-    }
-
-    #[test]
-    fn every_byte_of_a_long_string_counts() {
-        let state = State::new();
-        for len in [32, 33, 47, 48, 64, 1000] {
-            let mut hashes = HashSet::new();
-            for at in 0..len {
-                let mut bytes = vec![b'x'; len];
-                bytes[at] = b'y';
-                hashes.insert(hash_in_lua(&state, &bytes));
-            }
-            assert!(hashes.len() + 3 > len, "{} hashes of {len} strings", hashes.len());
-        }
-    }
-
-    #[test]
-    fn short_strings_have_the_hash_of_lua() {
-        let state = State::new();
-        assert_eq!(hash_short(b""), 0);
-        assert_eq!(hash_short(b"a"), 1 ^ (32 + 97));
-        for text in [&b""[..], b"a", b"a longer one of thirty-one byte"] {
-            assert_eq!(hash_in_lua(&state, text), hash_short(text));
-        }
-    }
-}
+mod tests;
