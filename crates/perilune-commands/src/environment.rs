@@ -90,7 +90,8 @@ pub trait Environment: Send {
     /// Number of things given to [`dispose`](Self::dispose) and not yet dropped.
     fn pending_disposals(&self) -> usize;
 
-    /// Asks for [`Engine::snapshot_cycle`] to be called until no snapshot is made any more.
+    /// Asks for [`Engine::snapshot_cycle`] to be called until it answers that there is
+    /// nothing to do.
     fn drive_snapshot(&mut self) {}
 
     /// Waits until everything given to [`dispose`](Self::dispose) is dropped, but not longer than

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! Preparing   a new file for effects is made and named in the manifest     job
-//!             effects go there, the base is begun: one moment, no waiting   tick
+//!             effects go there, the base is begun: one moment, no waiting   cycle
 //! Writing     the base is written
 //! Adopting    the manifest names the base, older files are removed          job
 //! ```
 //!
-//! The moment between two files must lie between two units, or the base would hold half of what the
-//! new file tells in full. So it comes with the tick and never within a command.
+//! The cycle of snapshots looks every millisecond whether a job is done, so that the rewrite of a
+//! small data set is over before anybody asks. The moment between two files must lie between two
+//! units, or the base would hold half of what the new file tells in full: it comes with the cycle
+//! and never within a command.
 
 use super::{Promise, Rewrite, State};
 use crate::engine::Engine;
@@ -146,18 +148,20 @@ impl Engine {
         let (promise, job) = Promise::of(move || prepare(&folder, state, &manifest));
         self.aof.rewrite = Rewrite::Preparing(promise);
         self.env.run_aside(Lane::Files, job);
+        self.drive_snapshot();
         let message = "Background append only file rewriting started";
         self.env.log(LogLevel::Notice, message);
     }
 
     /// Goes on with the rewrite if the step under way is over.
-    pub(super) fn advance_rewrite(&mut self) {
-        if self.scripting.is_running() || self.persistence.loading.is_some() {
+    pub(crate) fn advance_rewrite(&mut self) {
+        if self.persistence.loading.is_some() {
             return;
         }
         match &self.aof.rewrite {
-            // A snapshot for somebody else has to end first.
-            Rewrite::Preparing(_) if self.persistence.job.is_some() => {}
+            // A snapshot for somebody else has to end first, and so has the unit of a slow script.
+            Rewrite::Preparing(_)
+                if self.persistence.job.is_some() || self.scripting.is_running() => {}
             // The snapshot says itself when it is over.
             Rewrite::Idle | Rewrite::Writing => {}
             Rewrite::Preparing(promise) => match promise.take() {
@@ -175,6 +179,11 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether a step of a rewrite waits for the end of its job.
+    pub(crate) fn rewrite_waits(&self) -> bool {
+        matches!(self.aof.rewrite, Rewrite::Preparing(_) | Rewrite::Adopting(_))
     }
 
     /// Lets effects go to the new file and begins the base of everything before it.

@@ -27,6 +27,8 @@ use shutdown::Ending;
 pub struct Persistence {
     /// The snapshot that is being made.
     pub job: Option<Job>,
+    /// Somebody calls [`Engine::snapshot_cycle`](crate::Engine::snapshot_cycle) until it is over.
+    is_driven: bool,
     /// The data that are being read.
     pub loading: Option<Loading>,
     /// A snapshot was asked for that has to wait for another one.

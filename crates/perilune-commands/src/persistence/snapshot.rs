@@ -129,8 +129,16 @@ impl Engine {
             started_us: self.clock.monotonic_us(),
             key_delay_us: u64::try_from(self.config.rdb_key_save_delay).unwrap_or(0),
         });
-        self.env.drive_snapshot();
+        self.drive_snapshot();
         Ok(())
+    }
+
+    /// Has [`snapshot_cycle`](Self::snapshot_cycle) called again and again until it says that there
+    /// is nothing to do.
+    pub(crate) fn drive_snapshot(&mut self) {
+        if !std::mem::replace(&mut self.persistence.is_driven, true) {
+            self.env.drive_snapshot();
+        }
     }
 
     /// Facts about the server for a snapshot made now.
@@ -147,8 +155,23 @@ impl Engine {
         self.scripting.libraries().iter().map(|library| library.code.to_vec()).collect()
     }
 
-    /// Goes on with the snapshot for about `budget_us`.
+    /// Goes on with the snapshot for about `budget_us`, and with the rewrite that it belongs to.
     pub fn snapshot_cycle(&mut self, budget_us: u64) -> Pace {
+        if self.persistence.job.is_none() {
+            self.advance_rewrite();
+        }
+        let pace = self.snapshot_slice(budget_us);
+        match pace {
+            Pace::Idle if self.rewrite_waits() => Pace::Wait,
+            Pace::Idle => {
+                self.persistence.is_driven = false;
+                Pace::Idle
+            }
+            pace => pace,
+        }
+    }
+
+    fn snapshot_slice(&mut self, budget_us: u64) -> Pace {
         let start_us = self.clock.monotonic_us();
         let Some(job) = &mut self.persistence.job else { return Pace::Idle };
         let progress = job.recorder().poll();

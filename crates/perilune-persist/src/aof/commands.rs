@@ -1,10 +1,11 @@
 //! Keys as the commands that build them: the base of an append-only file without a snapshot.
 //!
 //! An aggregate is built by commands of at most [`ITEMS_MAX`] elements each, so that reading one
-//! back never takes long at once. Types without a command that takes their elements in this way
-//! are restored from the payload of `DUMP`.
+//! back never takes long at once. A stream that commands cannot build in full is restored from the
+//! payload of `DUMP`.
 
 use super::record::append_timestamp;
+use super::stream_commands;
 use crate::snapshot::SnapshotFormat;
 use perilune_keyspace::{Hash, KeyEntry, List, LpValue, Set, Value, ZSet};
 use perilune_rdb::{Meta, dump_payload};
@@ -57,6 +58,9 @@ fn write_entry(entry: &KeyEntry, out: &mut Vec<u8>) {
         Value::Set(set) => write_set(key, set, out),
         Value::ZSet(zset) => write_zset(key, zset, out),
         Value::Hash(hash) => write_hash(key, hash, out),
+        Value::Stream(stream) if stream_commands::can_be_told(stream) => {
+            stream_commands::write_stream(key, stream, out);
+        }
         value => match value.as_string() {
             Some(content) => encode_request([&b"SET"[..], key, &content], out),
             None => encode_request([&b"RESTORE"[..], key, b"0", &dump_payload(value)], out),

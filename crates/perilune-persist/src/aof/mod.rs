@@ -12,6 +12,7 @@ mod folder;
 mod log;
 mod manifest;
 mod record;
+mod stream_commands;
 
 pub use check::{CheckOptions, Confirm, check};
 pub use commands::CommandFormat;
