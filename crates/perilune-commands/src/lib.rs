@@ -49,7 +49,9 @@ pub mod table;
 #[cfg(test)]
 pub(crate) mod test_support;
 pub mod tracking;
+mod warm;
 
 pub use dispatch::Flow;
 pub use engine::{Engine, EngineBuilder};
 pub use introspect::command_reference;
+pub use warm::WARM_REQUESTS;

@@ -11,7 +11,8 @@ use crate::errors::{self, CommandError};
 use crate::histogram::Histogram;
 use crate::keys::{LegacyRange, legacy_range, may_have_keys};
 use crate::names::NameIndex;
-use crate::spec::{CommandFlags, CommandSpec};
+use crate::spec::{BeginSearch, CommandFlags, CommandSpec, FindKeys};
+use std::num::NonZeroU8;
 
 /// Index of a command in its [`CommandTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub struct Command {
     pub categories: Categories,
     /// Where its keys stand, when that is the same in every call.
     pub fixed_keys: Option<LegacyRange>,
+    /// Where its first key stands in all but odd calls.
+    pub likely_key: Option<NonZeroU8>,
     /// The container of a subcommand.
     pub parent: Option<CommandId>,
     /// Subcommands by name.
@@ -65,6 +68,18 @@ impl Command {
 pub struct CommandTable {
     commands: Vec<Command>,
     by_name: NameIndex,
+}
+
+/// Where the first key of a command stands: at a fixed place, or behind the number of keys.
+fn likely_key(spec: &CommandSpec) -> Option<NonZeroU8> {
+    let first = spec.keys.first()?;
+    let BeginSearch::Index(index) = first.begin else { return None };
+    let offset = match first.find {
+        FindKeys::KeyNum { first, .. } => first,
+        FindKeys::Range { .. } => 0,
+        FindKeys::Unknown => return None,
+    };
+    NonZeroU8::new(u8::try_from(index.checked_add(offset)?).ok()?)
 }
 
 /// Longest command name of a row. Renamed commands may be longer.
@@ -118,6 +133,7 @@ impl CommandTable {
             categories,
             fixed_keys: (!movable && range.first > 0 && range.step > 0 && may_have_keys(spec))
                 .then_some(range),
+            likely_key: likely_key(spec),
             parent,
             subcommands: Vec::new(),
             stats: CommandStats::default(),

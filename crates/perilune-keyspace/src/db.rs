@@ -154,6 +154,12 @@ impl Db {
         self.table.get(key).map(|entry| &**entry)
     }
 
+    /// Has the keys of these hashes ([`hash_bytes`]) in the processor's cache when they are looked up;
+    /// see [`HashTable::warm`].
+    pub fn warm(&self, hashes: &[u64]) {
+        self.table.warm(hashes);
+    }
+
     /// The entry of a key, to change. A snapshot that has not got it yet gets it now.
     #[inline]
     pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut KeyEntry> {

@@ -176,6 +176,20 @@ impl<E: Entry> HashTable<E> {
         self.bucket(hash)?.find(hash, |entry| is_it(entry) && hash_bytes(entry.key()) == hash)
     }
 
+    /// Reads, for keys of these hashes, what lookups are about to read, so that the lookups find it
+    /// in the processor's cache. Here the reads do not depend on each other, and the memory serves
+    /// many at a time; lookups one after the other would each wait for their own.
+    pub fn warm(&self, hashes: &[u64]) {
+        let bucket = |hash: &u64| self.bucket(*hash);
+        let lines = hashes.iter().filter_map(bucket).fold(0, |sum, bucket| sum ^ bucket.glance());
+        std::hint::black_box(lines);
+        let keys = hashes
+            .iter()
+            .filter_map(|hash| self.bucket(*hash)?.likely(*hash))
+            .fold(0, |sum, entry| sum ^ entry.key().first().copied().unwrap_or(0));
+        std::hint::black_box(keys);
+    }
+
     /// The entry of `key`, to change anything in it but the key.
     #[inline]
     pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut E> {

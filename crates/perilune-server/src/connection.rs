@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use perilune_commands::blocking::WaitKind;
 use perilune_commands::owned_args::ArgVec;
 use perilune_commands::session::{BufferFigures, ClientSlot, Tidy, Waker};
-use perilune_commands::{Engine, Flow};
+use perilune_commands::{Engine, Flow, WARM_REQUESTS};
 use perilune_resp::{ArgRange, Decoder, DecoderLimits};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -270,6 +270,9 @@ impl State {
             && self.output.len() - output_start < BATCH_OUTPUT_MAX
         {
             let at = self.executed;
+            if (at - before) % WARM_REQUESTS == 0 {
+                self.look_ahead(engine);
+            }
             self.executed += 1;
             self.reply_start = Some(self.output.len());
             if self.protocol_error && self.executed == self.requests.len() {
@@ -293,6 +296,19 @@ impl State {
         let took_us = engine.end_batch(self.slot, ran, &mut self.output);
         self.replies_late = ran <= LATE_REPLIES_MAX && took_us >= LATE_REPLIES_US_MIN;
         self.take_leave(engine);
+    }
+
+    /// Has the engine look ahead at the next requests.
+    fn look_ahead(&self, engine: &Engine) {
+        let next = &self.requests[self.executed..];
+        let input = self.input.filled();
+        engine.warm(self.slot, next.len(), |request, argument| match &next[request] {
+            Request::Ranges { first, count } if argument < *count => {
+                Some(self.ranges[first + argument].of(input))
+            }
+            Request::Ranges { .. } => None,
+            Request::Unescaped(args) => args.get(argument).map(Vec::as_slice),
+        });
     }
 
     /// After a command that panicked: what it wrote is replaced with an error, and what the client

@@ -62,6 +62,12 @@ impl<E> Bucket<E> {
         Bucket { tags: [0; 8], slots: [const { None }; SLOTS], next: None }
     }
 
+    /// Something of the cache line.
+    #[inline]
+    pub(super) fn glance(&self) -> u8 {
+        self.tags[0]
+    }
+
     /// The bucket and those chained behind it.
     pub(super) fn chain(&self) -> impl Iterator<Item = &Bucket<E>> {
         iter::successors(Some(self), |bucket| bucket.next.as_deref())
@@ -193,6 +199,13 @@ impl<E: Entry> Bucket<E> {
             }
             bucket = bucket.next.as_deref()?;
         }
+    }
+
+    /// The entry of the first bucket that one of this hash would be, nearly always.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<&E> {
+        let lanes = lanes_equal(self.tags, tag_of(hash));
+        self.slots.get(lanes.trailing_zeros() as usize / 8)?.as_ref()
     }
 
     /// The place of the entry of `key` in the chain.
