@@ -270,7 +270,7 @@ impl State {
             && self.output.len() - output_start < BATCH_OUTPUT_MAX
         {
             let at = self.executed;
-            if (at - before) % WARM_REQUESTS == 0 {
+            if (at - before).is_multiple_of(WARM_REQUESTS) {
                 self.look_ahead(engine);
             }
             self.executed += 1;
