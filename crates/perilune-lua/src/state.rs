@@ -72,7 +72,7 @@ const HOOK_FAST: Duration = Duration::from_micros(250);
 /// as a hundred short scripts, while its garbage is small change.
 const SMALL_HEAP_BYTES: usize = 1 << 20;
 /// How far a small heap may grow before the next cycle, percent.
-const SMALL_HEAP_PAUSE: c_int = 1000;
+const SMALL_HEAP_PAUSE: c_int = 400;
 /// The same for others; Lua's default.
 const PAUSE: c_int = 200;
 
