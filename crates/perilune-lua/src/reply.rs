@@ -16,6 +16,7 @@ use perilune_resp::{Deferred, DeferredKind, Protocol, ReplyWriter};
 use perilune_script::{Interrupt, ScriptError, ScriptHost};
 
 use crate::errors;
+use crate::layout::{Slot, frame};
 use crate::raise::push_bytes;
 
 /// Deepest nesting of aggregates that is sent; leaves more than enough of Lua's 8000 slots.
@@ -53,6 +54,12 @@ pub(crate) unsafe fn write_reply(
 ) -> Result<(), ScriptError> {
     // SAFETY: as promised; the stack is restored on both paths.
     unsafe {
+        if let Some(value) = frame(lua).last()
+            && write_scalar(value, out)
+        {
+            lua_pop(lua, 1);
+            return Ok(());
+        }
         let index = lua_gettop(lua);
         if lua_type(lua, index) == LUA_TTABLE && has_field(lua, b"err", LUA_TSTRING) {
             let error = errors::table_error(lua, index);
@@ -76,6 +83,24 @@ pub(crate) unsafe fn write_reply(
         lua_settop(lua, index - 1);
     }
     Ok(())
+}
+
+/// Writes a number or a string, of which most replies are. False for other values.
+///
+/// # Safety
+/// The value lies on the stack.
+#[inline]
+unsafe fn write_scalar(value: &Slot, out: &mut dyn ReplyWriter) -> bool {
+    if let Some(number) = value.as_number() {
+        out.int(to_int(number));
+        return true;
+    }
+    // SAFETY: as promised.
+    match unsafe { value.as_bytes() } {
+        Some(bytes) => out.bulk(bytes),
+        None => return false,
+    }
+    true
 }
 
 /// Whether the table on top of the stack is an array of few short scalars.
