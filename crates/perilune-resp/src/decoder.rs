@@ -300,6 +300,9 @@ impl Decoder {
 
     /// Reads arguments until none is missing; false when the buffer ends before.
     fn decode_bulks(&mut self, buf: &[u8]) -> Result<bool, ProtocolError> {
+        if self.stage == Stage::BulkHeader && self.limits.bulk_bytes_max >= SHORT_BULK_BYTES_MAX {
+            self.take_short_bulks(buf);
+        }
         while self.args_missing > 0 {
             let len = match self.stage {
                 Stage::Bulk(len) => len,
@@ -321,6 +324,35 @@ impl Decoder {
             self.stage = Stage::BulkHeader;
         }
         Ok(true)
+    }
+
+    /// Takes the next arguments as long as they are short and complete, as nearly all are. What
+    /// is left, the long way takes or refuses.
+    #[inline]
+    fn take_short_bulks(&mut self, buf: &[u8]) {
+        let mut at = self.position;
+        while self.args_missing > 0 {
+            let Some(header) = buf.get(at..).and_then(|tail| tail.first_chunk()) else { break };
+            let (len, header_len) = match header {
+                [b'$', one @ b'0'..=b'9', b'\r', _, _] => (one - b'0', 4),
+                [b'$', ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', _] => {
+                    ((ten - b'0') * 10 + (one - b'0'), 5)
+                }
+                _ => break,
+            };
+            let (start, len) = (at + header_len, usize::from(len));
+            let end = start + len + 2;
+            if end > buf.len() {
+                break;
+            }
+            self.args.push(ArgRange { start, len });
+            self.args_missing -= 1;
+            at = end;
+        }
+        if at > self.position {
+            self.position = at;
+            self.scanned = 0;
+        }
     }
 
     #[inline]
@@ -387,6 +419,9 @@ impl Decoder {
         (buf.get(at) == Some(&terminator)).then_some(at)
     }
 }
+
+/// Longest argument whose length has two digits.
+const SHORT_BULK_BYTES_MAX: i64 = 99;
 
 /// Reads a complete header of plain digits: its number and its length with `\r\n`. `None` says
 /// nothing: the slow path decides.
