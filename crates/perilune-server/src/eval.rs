@@ -23,7 +23,7 @@ pub fn eval(
     let (requests, _) = tokio::sync::mpsc::unbounded_channel();
     let process = ProcessEnvironment::start(requests, &config, Held::default())
         .map_err(|error| error.to_string())?;
-    let clock = Arc::new(SystemClock::default());
+    let clock = Arc::new(SystemClock);
     let mut builder = EngineBuilder::new(config, clock, Box::new(process));
     for engine in engines {
         builder = builder.script_engine(engine);

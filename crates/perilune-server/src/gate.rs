@@ -252,11 +252,10 @@ mod tests {
         let (sender, _) = tokio::sync::mpsc::unbounded_channel();
         let process = crate::env::ProcessEnvironment::start(sender, &config, Default::default())
             .expect("a thread");
-        let engine =
-            EngineBuilder::new(config, Arc::new(SystemClock::default()), Box::new(process))
-                .script_engine(Box::new(perilune_lua::LuaEngine::new()))
-                .build()
-                .expect("an engine");
+        let engine = EngineBuilder::new(config, Arc::new(SystemClock), Box::new(process))
+            .script_engine(Box::new(perilune_lua::LuaEngine::new()))
+            .build()
+            .expect("an engine");
         GateBuilder::default().build(engine)
     }
 

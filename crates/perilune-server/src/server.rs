@@ -52,7 +52,7 @@ impl Server {
             .map_err(|error| error.to_string())?;
         let addresses = change.addresses();
         let master_changed = process.master_changed();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let gate = GateBuilder::default();
         let mut builder = EngineBuilder::new(config.clone(), Arc::clone(&clock), Box::new(process))
             .storage(Arc::new(FileStorage))

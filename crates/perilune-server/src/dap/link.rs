@@ -150,7 +150,7 @@ fn start_engine(
     });
     let mut builder = EngineBuilder::new(
         Config::default(),
-        Arc::new(SystemClock::default()),
+        Arc::new(SystemClock),
         Box::new(Detached::with_log(log)),
     );
     for engine in engines {
