@@ -1,5 +1,5 @@
 //! The functions of Lua's base library that are not used as they are: those that catch errors,
-//! load code, or get past the metatables that protect shared tables.
+//! load code, or know nothing of read-only tables and refused finalizers.
 //!
 //! Every function that catches errors looks whether the run was killed before it lets the script
 //! go on, so a killed script cannot stay alive by catching its own end.
@@ -8,11 +8,11 @@ use std::ffi::{CStr, c_int};
 
 use mlua::ffi::*;
 
-use crate::errors::{self, check_killed};
+use crate::errors::check_killed;
 use crate::interrupt::{BUDGET_UNITS, tick};
 use crate::raise::{LuaError, call_out, native, push_bytes};
-use crate::sandbox::{is_protected, push_public_metatable, push_real_table};
 use crate::state::{collect, context, load_text};
+use crate::stdlib::check_writable;
 
 /// Work units of one step of the collector.
 const COLLECT_STEP_COST: u64 = BUDGET_UNITS as u64 / 8;
@@ -101,26 +101,6 @@ unsafe fn xpcall(lua: State) -> Result<c_int, LuaError> {
     }
 }
 
-unsafe fn getmetatable(lua: State) -> Result<c_int, LuaError> {
-    // SAFETY: a C function's own frame.
-    unsafe {
-        check_any(lua, 1)?;
-        if push_public_metatable(lua, 1) {
-            return Ok(1);
-        }
-        if lua_getmetatable(lua, 1) == 0 {
-            lua_pushnil(lua);
-            return Ok(1);
-        }
-        push_bytes(lua, b"__metatable");
-        lua_rawget_(lua, -2);
-        if lua_type(lua, -1) == LUA_TNIL {
-            lua_pop(lua, 1);
-        }
-        Ok(1)
-    }
-}
-
 unsafe fn setmetatable(lua: State) -> Result<c_int, LuaError> {
     // SAFETY: a C function's own frame; both values were checked.
     unsafe {
@@ -128,9 +108,7 @@ unsafe fn setmetatable(lua: State) -> Result<c_int, LuaError> {
         if !matches!(lua_type(lua, 2), LUA_TNIL | LUA_TTABLE) {
             return Err(LuaError::arg(2, "nil or table expected"));
         }
-        if is_protected(lua, 1) {
-            return Err(LuaError::Bare(errors::READONLY.into()));
-        }
+        check_writable(lua)?;
         if lua_getmetatable(lua, 1) != 0 {
             push_bytes(lua, b"__metatable");
             lua_rawget_(lua, -2);
@@ -144,28 +122,6 @@ unsafe fn setmetatable(lua: State) -> Result<c_int, LuaError> {
     }
 }
 
-/// Puts the table behind a protected one in its place, to be read.
-unsafe fn see_through(lua: State, index: c_int) {
-    // SAFETY: a C function's own frame.
-    unsafe {
-        if push_real_table(lua, index) {
-            lua_replace(lua, index);
-        }
-    }
-}
-
-unsafe fn rawget(lua: State) -> Result<c_int, LuaError> {
-    // SAFETY: a C function's own frame.
-    unsafe {
-        check_table(lua, 1)?;
-        check_any(lua, 2)?;
-        lua_settop(lua, 2);
-        see_through(lua, 1);
-        lua_rawget_(lua, 1);
-        Ok(1)
-    }
-}
-
 unsafe fn rawset(lua: State) -> Result<c_int, LuaError> {
     // SAFETY: a C function's own frame; a bad key raises with nothing owned.
     unsafe {
@@ -173,38 +129,10 @@ unsafe fn rawset(lua: State) -> Result<c_int, LuaError> {
         check_any(lua, 2)?;
         check_any(lua, 3)?;
         lua_settop(lua, 3);
-        if is_protected(lua, 1) {
-            return Err(LuaError::Bare(errors::READONLY.into()));
-        }
+        check_writable(lua)?;
         refuse_finalizer(lua)?;
         call_out(lua, |lua| lua_rawset(lua, 1));
         Ok(1)
-    }
-}
-
-unsafe fn next(lua: State) -> Result<c_int, LuaError> {
-    // SAFETY: a C function's own frame; a bad key raises with nothing owned.
-    unsafe {
-        check_table(lua, 1)?;
-        lua_settop(lua, 2);
-        see_through(lua, 1);
-        if call_out(lua, |lua| lua_next(lua, 1)) != 0 {
-            return Ok(2);
-        }
-        lua_pushnil(lua);
-        Ok(1)
-    }
-}
-
-/// `pairs`; `next` is the upvalue.
-unsafe fn pairs(lua: State) -> Result<c_int, LuaError> {
-    // SAFETY: a C function's own frame.
-    unsafe {
-        check_table(lua, 1)?;
-        lua_pushvalue(lua, lua_upvalueindex(1));
-        lua_pushvalue(lua, 1);
-        lua_pushnil(lua);
-        Ok(3)
     }
 }
 
@@ -430,12 +358,8 @@ unsafe fn guarded_newindex(lua: State) -> Result<c_int, LuaError> {
 
 native!(calling c_pcall, pcall);
 native!(calling c_xpcall, xpcall);
-native!(c_getmetatable, getmetatable);
 native!(c_setmetatable, setmetatable);
-native!(c_rawget, rawget);
 native!(calling c_rawset, rawset);
-native!(calling c_next, next);
-native!(c_pairs, pairs);
 native!(calling c_loadstring, loadstring);
 native!(calling c_load, load);
 native!(c_collectgarbage, collectgarbage);
@@ -447,14 +371,11 @@ native!(calling c_guarded_newindex, guarded_newindex);
 /// # Safety
 /// A fresh state of this crate.
 pub(crate) unsafe fn open_base(lua: *mut lua_State) {
-    let functions: [(&CStr, lua_CFunction); 11] = [
+    let functions: [(&CStr, lua_CFunction); 8] = [
         (c"pcall", c_pcall),
         (c"xpcall", c_xpcall),
-        (c"getmetatable", c_getmetatable),
         (c"setmetatable", c_setmetatable),
-        (c"rawget", c_rawget),
         (c"rawset", c_rawset),
-        (c"next", c_next),
         (c"loadstring", c_loadstring),
         (c"load", c_load),
         (c"setfenv", c_setfenv),
@@ -469,9 +390,6 @@ pub(crate) unsafe fn open_base(lua: *mut lua_State) {
             lua_pushcclosure(lua, function, 0);
             lua_setglobal(lua, name.as_ptr());
         }
-        lua_pushcclosure(lua, c_next, 0);
-        lua_pushcclosure(lua, c_pairs, 1);
-        lua_setglobal(lua, c"pairs".as_ptr());
         lua_createtable(lua, 0, 2);
         lua_pushcclosure(lua, c_guarded_newindex, 0);
         lua_setfield(lua, -2, c"__newindex".as_ptr());

@@ -19,7 +19,6 @@ use perilune_script::{
 
 use crate::engine::{LIBRARY_CHUNK, SCRIPT_CHUNK};
 use crate::errors;
-use crate::sandbox::push_real_table;
 use crate::state::{State, after_count, context, load_text};
 
 const EVAL_CHUNK: &CStr = c"@ldb_eval";
@@ -350,7 +349,7 @@ pub(crate) unsafe fn copy(
     }
 }
 
-/// Copies a table; of a table that all scripts share, what stands behind it.
+/// Copies a table.
 unsafe fn copy_table(
     lua: *mut lua_State,
     index: c_int,
@@ -364,9 +363,7 @@ unsafe fn copy_table(
             return DebugValue::TooDeep;
         }
         let top = lua_gettop(lua);
-        if !push_real_table(lua, index) {
-            lua_pushvalue(lua, index);
-        }
+        lua_pushvalue(lua, index);
         let table = lua_gettop(lua);
         lua_pushnil(lua);
         while lua_next(lua, table) != 0 {

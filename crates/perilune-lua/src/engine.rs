@@ -13,7 +13,7 @@ use crate::errors;
 use crate::raise::push_bytes;
 use crate::register::{LibraryDraft, Registered};
 use crate::reply::write_reply;
-use crate::sandbox::{build, set_argument_tables, show_to_functions, use_globals};
+use crate::sandbox::{build, set_argument_tables, switch_library_globals, use_globals};
 use crate::state::{State, collect, load_text, pace_collector, slot};
 use crate::stdlib::{STRING_BYTES_MAX, reset_settings};
 
@@ -216,7 +216,11 @@ impl LuaEngine {
         let lua = self.state.lua();
         let nothing = Invocation { keys: &[], args: &[] };
         self.state.context().draft.replace(Some(LibraryDraft::default()));
+        // SAFETY: nothing is running.
+        unsafe { switch_library_globals(lua) };
         let status = self.run(code, nothing, host, Mode::Load);
+        // SAFETY: as above.
+        unsafe { switch_library_globals(lua) };
         let draft = self.state.context().draft.take().unwrap_or_default();
         let mut result = Ok(());
         if status != LUA_OK {
@@ -362,11 +366,7 @@ impl ScriptEngine for LuaEngine {
         let code = self.load(code, LIBRARY_CHUNK).map_err(|error| CompileError {
             message: format!("Error compiling function: {}", error.message),
         })?;
-        // SAFETY: nothing is running.
-        unsafe { show_to_functions(self.state.lua(), slot::LIBRARY_GLOBALS) };
         let registered = self.run_library(code, host);
-        // SAFETY: as above.
-        unsafe { show_to_functions(self.state.lua(), slot::FUNCTION_GLOBALS) };
         self.release(code);
         let functions = registered?;
         Ok(functions

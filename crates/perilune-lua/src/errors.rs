@@ -20,7 +20,7 @@ const UNKNOWN: &[u8] = b"ERR unknown error";
 /// The engine was asked for something it does not have.
 pub(crate) const NO_SUCH_SCRIPT: &[u8] = b"ERR the script engine does not know this script";
 /// Writing to a table that all scripts share.
-pub(crate) const READONLY: &str = "Attempt to modify a readonly table";
+pub(crate) const READONLY: &CStr = c"Attempt to modify a readonly table";
 /// `redis.call()`.
 pub(crate) const NO_ARGUMENTS: &[u8] =
     b"Please specify at least one argument for this redis lib call";

@@ -1,7 +1,8 @@
 //! How Lua 5.1.5 lays out its objects, as far as this crate looks into them.
 //!
-//! Two things are made of it: the modules that stand in for object files of Lua's (`strings`), and
-//! reading a native function's arguments where they lie, without a call into Lua for each.
+//! Two things are made of it: the modules that stand in for object files of Lua's (`strings` and
+//! `tables`), and reading a native function's arguments where they lie, without a call into Lua for
+//! each.
 //!
 //! Invariant: the structs begin as those of Lua 5.1.5 do on systems with pointers of eight bytes;
 //! sizes and offsets are asserted below, and the tests compare what is read with Lua's own answers.
@@ -13,6 +14,10 @@ use mlua::ffi::{LUA_TNUMBER, LUA_TSTRING, lua_State};
 
 /// The bits of the two colours that mean "not reached yet".
 pub(crate) const WHITE_BITS: u8 = 3;
+/// The bit of the colour that means "reached, with all that it refers to".
+pub(crate) const BLACK_BIT: u8 = 4;
+/// The type of a key whose object may be gone.
+pub(crate) const KIND_DEAD_KEY: c_int = 11;
 
 /// What every object begins with.
 #[repr(C)]
@@ -109,6 +114,40 @@ impl Slot {
     }
 }
 
+/// A table.
+#[repr(C)]
+pub(crate) struct Table {
+    // An `Object`, whose padding C puts the next two fields into.
+    pub(crate) next: *mut Object,
+    pub(crate) kind: u8,
+    pub(crate) marked: u8,
+    /// One bit for each event that is known to have no handler in this table.
+    pub(crate) absent_events: u8,
+    /// The logarithm of the number of nodes.
+    pub(crate) node_bits: u8,
+    /// Not a field of Lua's: it lies in C's padding.
+    pub(crate) is_readonly: bool,
+    pub(crate) metatable: *mut Table,
+    /// The values of the keys from 1 on.
+    pub(crate) array: *mut Slot,
+    /// All other keys.
+    pub(crate) nodes: *mut Node,
+    /// No node from here on is free.
+    pub(crate) last_free: *mut Node,
+    pub(crate) gray_next: *mut Object,
+    pub(crate) array_len: c_int,
+}
+
+/// A key of a table and its value.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Node {
+    pub(crate) value: Slot,
+    pub(crate) key: Slot,
+    /// The next node of the chain.
+    pub(crate) next: *mut Node,
+}
+
 /// A thread, up to the last field that is used here. Its status lies in the padding of `object`.
 #[repr(C)]
 pub(crate) struct Thread {
@@ -193,6 +232,9 @@ const _: () = {
     assert!(size_of::<LuaString>() == 24);
     assert!(offset_of!(LuaString, hash) == 12 && offset_of!(LuaString, len) == 16);
     assert!(size_of::<Slot>() == 16 && offset_of!(Slot, kind) == 8);
+    assert!(size_of::<Table>() == 64 && offset_of!(Table, node_bits) == 11);
+    assert!(offset_of!(Table, is_readonly) == 12 && offset_of!(Table, metatable) == 16);
+    assert!(size_of::<Node>() == 40 && offset_of!(Node, key) == 16);
     assert!(offset_of!(Thread, top) == 16 && offset_of!(Global, allocator) == 16);
     assert!(offset_of!(Thread, global) == 32 && offset_of!(Global, main_thread) == 176);
 };

@@ -11,6 +11,7 @@
 //! - `interrupt`, `state`: bytecode by a count hook and library functions by a work budget ask the
 //!   server whether to go on;
 //! - `strings`: a script cannot make strings collide;
+//! - `tables`: tables can be read-only;
 //! - `alloc`: memory is counted and may be limited;
 //! - `raise`: errors leave native code only when no Rust value is alive;
 //! - `stdlib`: the libraries, rewritten without recursion or unchecked sizes;
@@ -50,6 +51,7 @@ mod secret;
 mod state;
 mod stdlib;
 mod strings;
+mod tables;
 #[cfg(test)]
 mod tests;
 

@@ -33,20 +33,14 @@ pub(crate) mod slot {
     pub(crate) const KEYS: c_int = 2;
     /// The `ARGV` table of scripts.
     pub(crate) const ARGV: c_int = 3;
-    /// What scripts see as `_G`: the proxy of `SCRIPT_GLOBALS`.
+    /// What scripts see as `_G`.
     pub(crate) const SCRIPT_ENV: c_int = 4;
-    /// The table behind `SCRIPT_ENV`.
-    pub(crate) const SCRIPT_GLOBALS: c_int = 5;
     /// What functions see as `_G`.
-    pub(crate) const FUNCTION_ENV: c_int = 6;
-    /// The metatable of `FUNCTION_ENV`, whose `__index` is one of the next two.
-    pub(crate) const FUNCTION_ENV_META: c_int = 7;
-    /// The globals while functions run.
-    pub(crate) const FUNCTION_GLOBALS: c_int = 8;
-    /// The globals while a library is loaded.
-    pub(crate) const LIBRARY_GLOBALS: c_int = 9;
+    pub(crate) const FUNCTION_ENV: c_int = 5;
+    /// Holds what `FUNCTION_ENV` shows while a library is loaded, and what it hides then.
+    pub(crate) const LIBRARY_ENV: c_int = 6;
     /// The height of an idle main stack.
-    pub(crate) const TOP: c_int = 9;
+    pub(crate) const TOP: c_int = 6;
 }
 
 /// Longest chunk the compiler is given; Lua's lexer counts some things in `int`.
@@ -367,6 +361,7 @@ impl State {
         });
         context.base.hooks.on_exhausted.set(Some(ask_host));
         crate::strings::claim();
+        crate::tables::claim();
         let data = (&raw const *context).cast_mut().cast();
         // SAFETY: the context is boxed and outlives the state. With
         // `running` unset memory is never refused, so the state is never null.

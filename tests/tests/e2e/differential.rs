@@ -175,3 +175,20 @@ fn random_commands_have_equal_replies() {
         compare(&mut ours, &mut theirs, &templates, seed);
     }
 }
+
+#[test]
+fn tables_of_scripts_are_walked_in_the_same_order() {
+    let Some(redis) = redis_server() else {
+        println!("no redis-server on the search path: nothing to compare with");
+        return;
+    };
+    let (ours, theirs) = (Server::start(), ServerBuilder::of(&redis).start());
+    let (mut ours, mut theirs) = (ours.connect(), theirs.connect());
+    let script = include_str!("../../../crates/perilune-lua/src/tables/orders.lua");
+    for seed in ["4", "5", "6"] {
+        let words = ["EVAL", script, "0", seed];
+        let answer = ours.run(&words).expect("a reply");
+        assert!(matches!(answer, Value::Bulk(_)), "{}", format_cli(&answer));
+        assert_eq!(answer, theirs.run(&words).expect("a reply"), "seed {seed}");
+    }
+}

@@ -7,7 +7,7 @@
 //!   the Lua stack and is limited;
 //! - every loop whose length a script chooses pays to the [interrupt budget](crate::interrupt);
 //! - sizes and ranges are checked before they are used, and results have a size limit;
-//! - tables marked read-only cannot be changed by functions that bypass metamethods.
+//! - functions that change a table ask first whether it is read-only: within them nothing may raise.
 //!
 //! Not here: the rest of the base library, and `os`. `string.dump` gives no bytecode away.
 //!
@@ -57,8 +57,7 @@ pub(crate) use cmsgpack::open_cmsgpack;
 pub(crate) use math::open_math;
 pub(crate) use string::open_string;
 pub(crate) use struct_pack::open_struct;
-pub(crate) use table::open_table;
-pub(crate) use table::{is_marked_readonly, mark_readonly};
+pub(crate) use table::{check_writable, open_table};
 
 use crate::interrupt::context;
 use cjson_config::JsonConfig;

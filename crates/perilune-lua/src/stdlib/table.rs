@@ -1,9 +1,6 @@
 //! The `table` library, except `sort`.
-//!
-//! These functions read and write tables without metamethods, so a protected table must be known
-//! to them: [`mark_readonly`] puts a mark, which scripts cannot forge, into its metatable.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 
 use mlua::ffi::*;
 
@@ -13,46 +10,15 @@ use super::{State, push_library, sort};
 use crate::errors::READONLY;
 use crate::interrupt::{Meter, Ticker, tick};
 use crate::raise::{LuaError, call_out, native};
-
-/// Its address is the key of the mark.
-static READONLY_KEY: u8 = 0;
-
-fn readonly_key() -> *mut c_void {
-    (&raw const READONLY_KEY).cast_mut().cast()
-}
-
-/// Marks the metatable at the top of the stack: tables that have it refuse changes by this
-/// library.
-///
-/// # Safety
-/// `lua` is a state of this crate with a table on top and room for two more values.
-pub(crate) unsafe fn mark_readonly(lua: *mut lua_State) {
-    lua_pushlightuserdata(lua, readonly_key());
-    lua_pushboolean(lua, 1);
-    lua_rawset(lua, -3);
-}
-
-/// Whether the metatable at the top of the stack bears the mark.
-///
-/// # Safety
-/// As [`mark_readonly`], with room for one value.
-pub(crate) unsafe fn is_marked_readonly(lua: *mut lua_State) -> bool {
-    lua_pushlightuserdata(lua, readonly_key());
-    lua_rawget_(lua, -2);
-    let marked = lua_toboolean(lua, -1) != 0;
-    lua_settop(lua, -2);
-    marked
-}
+use crate::tables::is_readonly;
 
 /// Demands that argument 1, a table, may be changed.
-pub(super) unsafe fn check_writable(lua: State) -> Result<(), LuaError> {
-    if lua_getmetatable(lua, 1) == 0 {
-        return Ok(());
-    }
-    let marked = is_marked_readonly(lua);
-    lua_settop(lua, -2);
-    match marked {
-        true => Err(LuaError::Bare(READONLY.into())),
+///
+/// # Safety
+/// As [`super::open_all`], called within a native function.
+pub(crate) unsafe fn check_writable(lua: State) -> Result<(), LuaError> {
+    match is_readonly(lua, 1) {
+        true => Err(LuaError::Bare(READONLY.to_string_lossy())),
         false => Ok(()),
     }
 }

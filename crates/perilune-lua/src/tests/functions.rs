@@ -54,6 +54,38 @@ fn functions_see_their_own_globals() {
 }
 
 #[test]
+fn libraries_see_little_while_they_are_loaded() {
+    let missing = |name: &str| {
+        format!(
+            "!ERR user_function:1: Script attempted to access nonexistent global variable '{name}'"
+        )
+    };
+    assert_eq!(load_error("math.abs(1)"), missing("math"));
+    assert_eq!(load_error("_G.x = 1"), missing("_G"));
+    assert_eq!(load_error("redis.call('ping')"), missing("call"));
+    let refused = "!ERR user_function:1: Attempt to modify a readonly table";
+    assert_eq!(load_error("x = 1"), refused);
+    assert_eq!(load_error("redis.x = 1"), refused);
+}
+
+#[test]
+fn failed_loads_leave_the_globals_of_functions_alone() {
+    let mut bench = Bench::new();
+    let code = b"local at_load = redis
+        redis.register_function('f', function()
+            local ok = pcall(function() return at_load.call end)
+            return {type(math), type(redis.call), tostring(_G.redis == redis), tostring(ok)}
+        end)";
+    let functions = bench.engine.load_library(code, &mut bench.host).unwrap();
+    let seen = "*4 $5 table $8 function $4 true $5 false";
+    assert_eq!(bench.call(functions[0].handle, &[], &[]), seen);
+    for code in ["math.abs(1)", "error({})", "local function f() return 1 + f() end f()", "("] {
+        assert!(bench.engine.load_library(code.as_bytes(), &mut bench.host).is_err());
+        assert_eq!(bench.call(functions[0].handle, &[], &[]), seen, "{code}");
+    }
+}
+
+#[test]
 fn bad_registrations_are_refused() {
     let cases = [
         ("redis.register_function()", "!ERR wrong number of arguments to redis.register_function"),

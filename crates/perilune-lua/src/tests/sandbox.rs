@@ -109,6 +109,11 @@ fn shared_tables_are_readonly() {
         "os.x=1",
         "getfenv(1).x=1",
         "getfenv(0).x=1",
+        "_G[nil]=1",
+        "string[0/0]=1",
+        "redis.call=nil",
+        "redis.nosuch=nil",
+        "setmetatable({},{__newindex=string}).x=1",
     ];
     let without = [
         "rawset(string,'a',1)",
@@ -117,6 +122,8 @@ fn shared_tables_are_readonly() {
         "setmetatable(redis,nil)",
         "table.insert(string,'x')",
         "rawset(getmetatable(''),'a',1)",
+        "rawset(string,'__gc',1)",
+        "setmetatable(getmetatable(_G),{})",
     ];
     let mut bench = Bench::new();
     let text = "Attempt to modify a readonly table";
@@ -126,6 +133,50 @@ fn shared_tables_are_readonly() {
     for source in without {
         assert_eq!(bench.eval(source), format!("!ERR {text}{PLACE}"), "{source}");
     }
+}
+
+/// Walks all that code can reach and raises what of it can be changed.
+const TOUCH_EVERYTHING: &str = "
+    local seen, changed, tables = {}, {}, 0
+    local refused = 'Attempt to modify a readonly table'
+    local function touch(name, action, ...)
+        local ok, text = pcall(action, ...)
+        if ok or text ~= refused then changed[#changed + 1] = name end
+    end
+    local visit
+    local function visit_table(t, name)
+        tables = tables + 1
+        for key, value in pairs(t) do
+            visit(key, name)
+            visit(value, name .. '.' .. tostring(key))
+        end
+        touch(name, rawset, t, 'new', 1)
+        touch(name, rawset, t, next(t) or 1, nil)
+        touch(name, table.insert, t, 1)
+        touch(name, setmetatable, t, nil)
+    end
+    function visit(value, name)
+        if value == nil or seen[value] then return end
+        seen[value] = true
+        if type(value) == 'table' then visit_table(value, name) end
+        if type(value) == 'function' then visit(getfenv(value), name .. ' env') end
+        visit(getmetatable(value), name .. ' meta')
+    end
+    if rawget(_G, 'KEYS') then seen[KEYS], seen[ARGV] = true, true end
+    for value, name in pairs({[_G] = '_G', [getfenv(0)] = 'env', [''] = 'text', [1] = 'number'}) do
+        visit(value, name)
+    end
+    if #changed > 0 or tables < 12 then error(table.concat(changed, ' ') .. tables) end
+";
+
+#[test]
+fn nothing_that_can_be_reached_can_be_changed() {
+    let mut bench = Bench::new();
+    let script = format!("{TOUCH_EVERYTHING} return redis.status_reply('OK')");
+    assert_eq!(bench.eval_with(&script, &[b"k"], &[b"a"]), "+OK");
+    let code = format!("redis.register_function('f', function() {script} end)");
+    let functions = bench.engine.load_library(code.as_bytes(), &mut bench.host).unwrap();
+    assert_eq!(bench.call(functions[0].handle, &[], &[]), "+OK");
 }
 
 #[test]
@@ -140,6 +191,9 @@ fn shared_tables_can_be_read() {
         ("return getmetatable(string)", "$-1"),
         ("return type(getmetatable(_G).__index)", "$8 function"),
         ("return getmetatable('').__index == string", ":1"),
+        ("return {#redis, table.maxn(redis), tostring(next(bit) ~= nil)}", "*3 :0 :0 $4 true"),
+        ("local n=0 table.foreach(bit, function() n=n+1 end) return n", ":12"),
+        ("return redis", "*0"),
         ("return ('x'):rep(3)", "$3 xxx"),
         ("return redis.REDIS_VERSION_NUM", ":459268"),
         ("return type(os.clock())", "$6 number"),
