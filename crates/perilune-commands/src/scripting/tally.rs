@@ -51,6 +51,9 @@ impl<'a> Tally<'a> {
     pub(super) fn count(&mut self, command: &Command, args: Args<'_>) {
         self.commands += 1;
         if let Some(range) = command.fixed_keys {
+            if range.first == range.last {
+                return self.note_key(args.get(range.first as usize));
+            }
             let last = match usize::try_from(range.last) {
                 Ok(last) => last,
                 Err(_) => args.len().saturating_sub(range.last.unsigned_abs() as usize),
