@@ -10,12 +10,14 @@ use perilune_script::{
 
 use crate::debug::attach;
 use crate::errors;
+use crate::layout::Slot;
 use crate::raise::push_bytes;
 use crate::register::{LibraryDraft, Registered};
 use crate::reply::write_reply;
 use crate::sandbox::{build, set_argument_tables, switch_library_globals, use_globals};
 use crate::state::{State, collect, load_text, pace_collector, slot};
 use crate::stdlib::{STRING_BYTES_MAX, reset_settings};
+use crate::tables::plain_list;
 
 /// The name of every script's code.
 pub(crate) const SCRIPT_CHUNK: &CStr = c"@user_script";
@@ -165,7 +167,7 @@ impl LuaEngine {
     }
 
     /// Puts everything a run may have changed back to where the next one expects it.
-    fn clean_up(&mut self, code: i32, input: Invocation<'_>, mode: Mode) {
+    fn clean_up(&mut self, code: i32, mode: Mode) {
         let lua = self.state.lua();
         let context = self.state.context();
         // SAFETY: nothing is running.
@@ -192,8 +194,8 @@ impl LuaEngine {
             }
             self.runs_until_fresh -= 1;
             let expired = self.runs_until_fresh == 0;
-            let keys_clean = !expired && clear(lua, slot::KEYS, input.keys.len());
-            let args_clean = !expired && clear(lua, slot::ARGV, input.args.len());
+            let keys_clean = !expired && clear(lua, slot::KEYS);
+            let args_clean = !expired && clear(lua, slot::ARGV);
             if keys_clean && args_clean {
                 return;
             }
@@ -230,7 +232,7 @@ impl LuaEngine {
                 format!("Error registering functions: {}", String::from_utf8_lossy(&text));
             result = Err(CompileError { message });
         }
-        self.clean_up(code, nothing, Mode::Load);
+        self.clean_up(code, Mode::Load);
         if let Err(error) = result {
             for function in draft.functions {
                 self.release(function.code);
@@ -266,28 +268,17 @@ unsafe fn fill(lua: *mut lua_State, index: i32, values: &[&[u8]]) {
     }
 }
 
-/// Empties a table that was filled with `len` values. False if the script left something in it.
-unsafe fn clear(lua: *mut lua_State, index: i32, len: usize) -> bool {
-    if len > REUSED_ELEMENTS_MAX {
-        return false;
+/// Empties a table that was filled with strings. False if it is to be made anew: it had many, or
+/// the script left something else in it.
+unsafe fn clear(lua: *mut lua_State, index: i32) -> bool {
+    // SAFETY: nothing is running; nils need not be told to the collector.
+    match unsafe { plain_list(lua, index) } {
+        Some(values) if values.len() <= REUSED_ELEMENTS_MAX => {
+            values.fill(Slot::NIL);
+            true
+        }
+        _ => false,
     }
-    // SAFETY: nothing is running; nil is a fine first key.
-    unsafe {
-        for at in 1..=len {
-            lua_pushnil(lua);
-            lua_rawseti_(lua, index, at as i32);
-        }
-        if lua_getmetatable(lua, index) != 0 {
-            lua_pop(lua, 1);
-            return false;
-        }
-        lua_pushnil(lua);
-        if lua_next(lua, index) != 0 {
-            lua_pop(lua, 2);
-            return false;
-        }
-    }
-    true
 }
 
 impl ScriptEngine for LuaEngine {
@@ -331,7 +322,7 @@ impl ScriptEngine for LuaEngine {
                 Err(errors::script_error(lua, name))
             }
         };
-        self.clean_up(code, input, mode);
+        self.clean_up(code, mode);
         self.state.end_run();
         result
     }

@@ -10,7 +10,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 
-use mlua::ffi::{LUA_TNUMBER, LUA_TSTRING, lua_State};
+use mlua::ffi::{LUA_TNIL, LUA_TNUMBER, LUA_TSTRING, lua_State};
 
 /// The bits of the two colours that mean "not reached yet".
 pub(crate) const WHITE_BITS: u8 = 3;
@@ -81,6 +81,10 @@ pub(crate) union SlotValue {
 }
 
 impl Slot {
+    /// No value.
+    pub(crate) const NIL: Slot =
+        Slot { value: SlotValue { object: std::ptr::null_mut() }, kind: LUA_TNIL };
+
     /// A number.
     #[inline]
     pub(crate) fn number(number: f64) -> Self {

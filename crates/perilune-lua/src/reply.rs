@@ -18,6 +18,7 @@ use perilune_script::{Interrupt, ScriptError, ScriptHost};
 use crate::errors;
 use crate::layout::{Slot, frame};
 use crate::raise::push_bytes;
+use crate::tables::plain_list;
 
 /// Deepest nesting of aggregates that is sent; leaves more than enough of Lua's 8000 slots.
 const LEVELS_MAX: usize = 2000;
@@ -25,6 +26,10 @@ const LEVELS_MAX: usize = 2000;
 const REPLY_BYTES_MAX: usize = 1 << 30;
 /// What a value counts beside its bytes.
 const VALUE_BYTES: usize = 8;
+/// Elements of a list that is written without measuring it first, at most,
+const SHORT_LEN_MAX: usize = 10_000;
+/// and bytes of each.
+const SHORT_BYTES_MAX: usize = 64 << 10;
 /// Values between two questions to the host.
 const VALUES_PER_QUESTION: u32 = 10_000;
 /// Slots a level of a map uses, and those of the value at hand.
@@ -54,9 +59,15 @@ pub(crate) unsafe fn write_reply(
 ) -> Result<(), ScriptError> {
     // SAFETY: as promised; the stack is restored on both paths.
     unsafe {
-        if let Some(value) = frame(lua).last()
-            && write_scalar(value, out)
-        {
+        let is_written = match frame(lua).last() {
+            Some(value) if value.kind == LUA_TTABLE => match plain_list(lua, -1) {
+                Some(values) => write_list(values, out),
+                None => false,
+            },
+            Some(value) => write_scalar(value, out),
+            None => false,
+        };
+        if is_written {
             lua_pop(lua, 1);
             return Ok(());
         }
@@ -103,16 +114,37 @@ unsafe fn write_scalar(value: &Slot, out: &mut dyn ReplyWriter) -> bool {
     true
 }
 
+/// Writes a list of few numbers and short strings, up to the first nil. False for other lists.
+///
+/// # Safety
+/// The values lie in a table on the stack.
+unsafe fn write_list(values: &[Slot], out: &mut dyn ReplyWriter) -> bool {
+    let len = values.iter().position(|value| value.kind == LUA_TNIL).unwrap_or(values.len());
+    let list = &values[..len];
+    let is_short = |value: &Slot| {
+        // SAFETY: as promised.
+        let bytes = unsafe { value.as_bytes() };
+        bytes.map_or(value.kind == LUA_TNUMBER, |bytes| bytes.len() <= SHORT_BYTES_MAX)
+    };
+    if len > SHORT_LEN_MAX || !list.iter().all(is_short) {
+        return false;
+    }
+    out.array(len);
+    for value in list {
+        // SAFETY: as promised.
+        unsafe { write_scalar(value, out) };
+    }
+    true
+}
+
 /// Whether the table on top of the stack is an array of few short scalars.
 unsafe fn is_flat_and_small(lua: *mut lua_State) -> bool {
-    const LEN_MAX: c_int = 10_000;
-    const STRING_BYTES_MAX: usize = 64 << 10;
     // SAFETY: as `write_reply`.
     unsafe {
-        for at in 1..=LEN_MAX {
+        for at in 1..=SHORT_LEN_MAX as c_int {
             lua_rawgeti_(lua, -1, at);
             let kind = lua_type(lua, -1);
-            let is_long = kind == LUA_TSTRING && lua_objlen(lua, -1) > STRING_BYTES_MAX;
+            let is_long = kind == LUA_TSTRING && lua_objlen(lua, -1) > SHORT_BYTES_MAX;
             lua_pop(lua, 1);
             match kind {
                 LUA_TNIL => {

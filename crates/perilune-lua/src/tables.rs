@@ -43,9 +43,6 @@ use lookup::{
     node_count, search,
 };
 
-/// A value of no type but nil.
-const NIL: Slot = Slot { value: SlotValue { object: std::ptr::null_mut() }, kind: LUA_TNIL };
-
 /// For shared values that nobody writes to.
 #[repr(transparent)]
 struct Constant<T>(T);
@@ -54,7 +51,8 @@ struct Constant<T>(T);
 unsafe impl<T> Sync for Constant<T> {}
 
 /// The nodes of every table without a hash part.
-static EMPTY: Constant<Node> = Constant(Node { value: NIL, key: NIL, next: std::ptr::null_mut() });
+static EMPTY: Constant<Node> =
+    Constant(Node { value: Slot::NIL, key: Slot::NIL, next: std::ptr::null_mut() });
 
 /// The value of every key that a table does not have.
 static ABSENT: Constant<Slot> = Constant(NIL);
@@ -119,6 +117,26 @@ pub(crate) unsafe fn set_readonly(lua: *mut lua_State, index: c_int, is_readonly
 pub(crate) unsafe fn is_readonly(lua: *mut lua_State, index: c_int) -> bool {
     // SAFETY: as above.
     unsafe { table_at(lua, index).as_ref().is_some_and(|table| table.is_readonly) }
+}
+
+/// The values of the table at `index`, from the key 1 on, if it has no other keys; nils may be
+/// among them. `None` also if it has a metatable.
+///
+/// # Safety
+/// `lua` is a state of this crate. The table stays alive and is not changed otherwise while the
+/// values are used; what is written to them is no object.
+pub(crate) unsafe fn plain_list<'a>(lua: *mut lua_State, index: c_int) -> Option<&'a mut [Slot]> {
+    // SAFETY: a table that lies on the stack is alive; its array part has that length.
+    unsafe {
+        let table = table_at(lua, index).as_mut()?;
+        if table.nodes != empty() || !table.metatable.is_null() {
+            return None;
+        }
+        Some(match usize::try_from(table.array_len) {
+            Ok(len @ 1..) => std::slice::from_raw_parts_mut(table.array, len),
+            _ => &mut [],
+        })
+    }
 }
 
 /// Exchanges what is in two tables, with their metatables but not their marks. Everyone who has

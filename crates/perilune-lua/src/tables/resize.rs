@@ -10,7 +10,7 @@ use std::ffi::c_int;
 use mlua::ffi::lua_State;
 
 use super::lookup::{empty, int_key, is_nil, node_count};
-use super::{NIL, add, refuse};
+use super::{add, refuse};
 use crate::layout::{Node, Slot, Table, luaM_realloc_, luaM_toobig};
 
 /// The logarithm of the largest number of elements, and of nodes.
@@ -111,7 +111,7 @@ pub(super) unsafe fn set_array_len(lua: *mut lua_State, table: *mut Table, len: 
         let old_bytes = old_len as usize * size_of::<Slot>();
         (*table).array = luaM_realloc_(lua, (*table).array.cast(), old_bytes, bytes).cast();
         for at in old_len..len {
-            (*table).array.add(at as usize).write(NIL);
+            (*table).array.add(at as usize).write(Slot::NIL);
         }
         (*table).array_len = len;
     }
@@ -138,7 +138,11 @@ pub(super) unsafe fn set_nodes(lua: *mut lua_State, table: *mut Table, len: c_in
         let block = luaM_realloc_(lua, std::ptr::null_mut(), 0, count * size_of::<Node>());
         let nodes = block.cast::<Node>();
         for at in 0..count {
-            nodes.add(at).write(Node { value: NIL, key: NIL, next: std::ptr::null_mut() });
+            nodes.add(at).write(Node {
+                value: Slot::NIL,
+                key: Slot::NIL,
+                next: std::ptr::null_mut(),
+            });
         }
         (*table).nodes = nodes;
         (*table).node_bits = bits as u8;
