@@ -10,7 +10,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 
-use mlua::ffi::{LUA_TNIL, LUA_TNUMBER, LUA_TSTRING, lua_State};
+use mlua::ffi::{LUA_TBOOLEAN, LUA_TNIL, LUA_TNUMBER, LUA_TSTRING, lua_State};
 
 /// The bits of the two colours that mean "not reached yet".
 pub(crate) const WHITE_BITS: u8 = 3;
@@ -97,6 +97,16 @@ impl Slot {
         match self.kind {
             // SAFETY: the type says which field was written.
             LUA_TNUMBER => Some(unsafe { self.value.number }),
+            _ => None,
+        }
+    }
+
+    /// The boolean here, if there is one.
+    #[inline]
+    pub(crate) fn as_boolean(&self) -> Option<bool> {
+        match self.kind {
+            // SAFETY: the type says which field was written.
+            LUA_TBOOLEAN => Some(unsafe { self.value.boolean } != 0),
             _ => None,
         }
     }

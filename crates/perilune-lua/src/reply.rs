@@ -59,13 +59,13 @@ pub(crate) unsafe fn write_reply(
 ) -> Result<(), ScriptError> {
     // SAFETY: as promised; the stack is restored on both paths.
     unsafe {
+        let resp3 = host.protocol() == Protocol::Resp3;
         let is_written = match frame(lua).last() {
-            Some(value) if value.kind == LUA_TTABLE => match plain_list(lua, -1) {
-                Some(values) => write_list(values, out),
-                None => false,
-            },
-            Some(value) => write_scalar(value, out),
-            None => false,
+            Some(value) if value.kind != LUA_TTABLE => {
+                write_scalar(value, resp3, out);
+                true
+            }
+            _ => plain_list(lua, -1).is_some_and(|values| write_list(values, resp3, out)),
         };
         if is_written {
             lua_pop(lua, 1);
@@ -77,7 +77,6 @@ pub(crate) unsafe fn write_reply(
             lua_settop(lua, index - 1);
             return Err(error);
         }
-        let resp3 = host.protocol() == Protocol::Resp3;
         if lua_type(lua, index) == LUA_TTABLE && !is_flat_and_small(lua) {
             lua_pushvalue(lua, index);
             let measured = measure(lua, resp3, host);
@@ -96,35 +95,38 @@ pub(crate) unsafe fn write_reply(
     Ok(())
 }
 
-/// Writes a number or a string, of which most replies are. False for other values.
+/// Writes what is no table.
 ///
 /// # Safety
 /// The value lies on the stack.
 #[inline]
-unsafe fn write_scalar(value: &Slot, out: &mut dyn ReplyWriter) -> bool {
+unsafe fn write_scalar<W: ReplyWriter + ?Sized>(value: &Slot, resp3: bool, out: &mut W) {
     if let Some(number) = value.as_number() {
-        out.int(to_int(number));
-        return true;
+        return out.int(to_int(number));
     }
     // SAFETY: as promised.
-    match unsafe { value.as_bytes() } {
-        Some(bytes) => out.bulk(bytes),
-        None => return false,
+    if let Some(bytes) = unsafe { value.as_bytes() } {
+        return out.bulk(bytes);
     }
-    true
+    match (value.as_boolean(), resp3) {
+        (Some(value), true) => out.bool(value),
+        (Some(true), false) => out.int(1),
+        (Some(false) | None, _) => out.null(),
+    }
 }
 
-/// Writes a list of few numbers and short strings, up to the first nil. False for other lists.
+/// Writes a list of few values, none of them a table or a long string, up to the first nil. False
+/// for other lists.
 ///
 /// # Safety
 /// The values lie in a table on the stack.
-unsafe fn write_list(values: &[Slot], out: &mut dyn ReplyWriter) -> bool {
+unsafe fn write_list(values: &[Slot], resp3: bool, out: &mut dyn ReplyWriter) -> bool {
     let len = values.iter().position(|value| value.kind == LUA_TNIL).unwrap_or(values.len());
     let list = &values[..len];
     let is_short = |value: &Slot| {
         // SAFETY: as promised.
         let bytes = unsafe { value.as_bytes() };
-        bytes.map_or(value.kind == LUA_TNUMBER, |bytes| bytes.len() <= SHORT_BYTES_MAX)
+        bytes.map_or(value.kind != LUA_TTABLE, |bytes| bytes.len() <= SHORT_BYTES_MAX)
     };
     if len > SHORT_LEN_MAX || !list.iter().all(is_short) {
         return false;
@@ -132,7 +134,7 @@ unsafe fn write_list(values: &[Slot], out: &mut dyn ReplyWriter) -> bool {
     out.array(len);
     for value in list {
         // SAFETY: as promised.
-        unsafe { write_scalar(value, out) };
+        unsafe { write_scalar(value, resp3, out) };
     }
     true
 }
@@ -375,19 +377,11 @@ impl<W: ReplyWriter + ?Sized> Walk<'_, W> {
         let lua = self.lua;
         // SAFETY: as `write_reply`.
         unsafe {
-            match lua_type(lua, -1) {
-                LUA_TSTRING => self.out.bulk(bytes_at(lua, -1)),
-                LUA_TNUMBER => self.out.int(to_int(lua_tonumber(lua, -1))),
-                LUA_TBOOLEAN => {
-                    let value = lua_toboolean(lua, -1) != 0;
-                    match (self.resp3, value) {
-                        (true, _) => self.out.bool(value),
-                        (false, true) => self.out.int(1),
-                        (false, false) => self.out.null(),
-                    }
+            match frame(lua).last() {
+                Some(value) if value.kind != LUA_TTABLE => {
+                    write_scalar(value, self.resp3, self.out);
                 }
-                LUA_TTABLE => return self.table(),
-                _ => self.out.null(),
+                _ => return self.table(),
             }
             lua_pop(lua, 1);
         }
