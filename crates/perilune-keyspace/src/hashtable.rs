@@ -199,8 +199,9 @@ impl<E: Entry> HashTable<E> {
     /// [`HashTable::get_mut`] for a caller that has the hash already.
     #[inline]
     pub fn get_mut_hashed(&mut self, hash: u64, key: &[u8]) -> Option<&mut E> {
-        let position = self.position(hash, key)?;
-        self.at_mut(position)
+        let bucket = self.bucket_mut(hash)?;
+        let place = bucket.find_place(hash, key)?;
+        bucket.get_mut(place)
     }
 
     /// Whether there is an entry of `key`.

@@ -100,6 +100,7 @@ impl<E> Bucket<E> {
         self.chain().nth(place.depth)?.slots.get(place.slot)?.as_ref()
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut E> {
         self.link_mut(place.depth)?.slots.get_mut(place.slot)?.as_mut()
     }
@@ -165,6 +166,7 @@ impl<E> Bucket<E> {
         self.slots[slot].take().map(|entry| Removed { tag, entry, freed: false })
     }
 
+    #[inline]
     fn link_mut(&mut self, depth: usize) -> Option<&mut Bucket<E>> {
         let mut bucket = self;
         for _ in 0..depth {
