@@ -55,7 +55,7 @@ static EMPTY: Constant<Node> =
     Constant(Node { value: Slot::NIL, key: Slot::NIL, next: std::ptr::null_mut() });
 
 /// The value of every key that a table does not have.
-static ABSENT: Constant<Slot> = Constant(NIL);
+static ABSENT: Constant<Slot> = Constant(Slot::NIL);
 
 unsafe extern "C-unwind" {
     /// Raises.
