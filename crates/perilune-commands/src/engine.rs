@@ -418,8 +418,13 @@ impl Engine {
 
     /// Ends a client's batch of so many commands: what was gathered over it is sent. Answers how
     /// long they took, microseconds.
+    ///
+    /// While [`effects_wait`](Self::effects_wait), replies must not leave; a batch without commands
+    /// has nothing to gain from company and writes at once.
     pub fn end_batch(&mut self, client: ClientSlot, commands: usize, out: &mut Vec<u8>) -> u64 {
-        self.write_effects();
+        if commands == 0 {
+            self.write_effects();
+        }
         let took_us = self.mono_us.saturating_sub(self.batch_started_us);
         self.stats.loops.batch(took_us, commands as u64);
         if self.replication.ask_replicas {

@@ -40,6 +40,8 @@ const RANGES_KEEP: usize = 4096;
 const REPORT_STEP: usize = 32 * 1024;
 /// Requests run under one hold of the engine.
 const BATCH_REQUESTS_MAX: usize = 512;
+/// How often at most is looked whether effects of others join those of a batch before a sync.
+const GATHER_TURNS_MAX: usize = 16;
 /// Replies wait for those of other connections if there are no more than this,
 const LATE_REPLIES_MAX: usize = 3;
 /// and if they took at least so long, microseconds.
@@ -158,6 +160,8 @@ pub(crate) struct State {
     replies_late: bool,
     /// The memory of clients is limited.
     counts_memory: bool,
+    /// The replies may leave when the append-only file has the effects of the batch.
+    effects_wait: bool,
     /// The replies may leave when the append-only file is safe up to here.
     barrier: Option<u64>,
     /// The client waits for the append-only file to be safe up to here.
@@ -198,6 +202,7 @@ impl State {
             more: false,
             replies_late: false,
             counts_memory: false,
+            effects_wait: false,
             barrier: None,
             sync_wait: None,
             gathers_packets: (false, false),
@@ -338,6 +343,7 @@ impl State {
     /// Notes what the connection must know until its next visit, and tells the engine the same.
     fn take_leave(&mut self, engine: &mut Engine) {
         self.now_ms = engine.now_ms();
+        self.effects_wait = engine.effects_wait();
         self.barrier = engine.reply_barrier();
         let query_limit = engine.config.client_query_buffer_limit;
         let bulk_bytes_max = engine.config.proto_max_bulk_len as i64;
@@ -488,12 +494,51 @@ async fn execute(gate: &Gate, state: Box<State>) -> Box<State> {
     if let Some(start) = state.reply_start.take() {
         state.fail(start);
     }
+    if std::mem::take(&mut state.effects_wait) {
+        state = write_effects(gate, state).await;
+    }
     if let Some(offset) = state.sync_wait.take() {
         tokio::spawn(answer_when_synced(gate.clone(), offset));
     }
     if let Some(offset) = state.barrier.take() {
         gate.until_synced(offset).await;
     }
+    state
+}
+
+/// Has the append-only file take what was changed, together with what others change who have a
+/// request now: one write for all of them.
+async fn write_effects(gate: &Gate, mut state: Box<State>) -> Box<State> {
+    match state.barrier {
+        Some(end) => state = gather_effects(gate, state, end).await,
+        None => let_others_run().await,
+    }
+    state.replies_late = false;
+    gate.run(state, |_, engine| engine.write_effects()).await
+}
+
+/// Waits for as long as effects of others join those of this batch, which end at `end`: a disk that
+/// is asked too early makes everybody who comes a little later wait for it twice.
+async fn gather_effects(gate: &Gate, mut state: Box<State>, end: u64) -> Box<State> {
+    let mut seen = end;
+    for _ in 0..GATHER_TURNS_MAX {
+        // Asks the system for events, which a mere turn of the queue does not.
+        tokio::task::yield_now().await;
+        state = gate
+            .run(state, |state, engine| {
+                state.effects_wait = engine.effects_wait();
+                state.barrier = engine.reply_barrier();
+            })
+            .await;
+        // Somebody has written them, or nobody has joined.
+        let Some(now) = state.barrier.filter(|_| state.effects_wait) else { break };
+        if now == seen {
+            break;
+        }
+        seen = now;
+    }
+    state.effects_wait = false;
+    state.barrier = Some(end);
     state
 }
 

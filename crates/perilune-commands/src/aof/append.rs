@@ -14,10 +14,17 @@ const POSTPONED_S_MAX: i64 = 2;
 const ERROR_LOG_S: i64 = 30;
 
 impl Engine {
-    /// Hands what a batch changed to the file.
+    /// Whether something was changed that the file does not have yet. Until
+    /// [`write_effects`](Self::write_effects) nobody may be told of it.
+    #[inline]
+    pub fn effects_wait(&self) -> bool {
+        self.propagation.aof.as_ref().is_some_and(|feed| !feed.pending.is_empty())
+    }
+
+    /// Hands what was changed to the file.
     #[inline]
     pub fn write_effects(&mut self) {
-        if self.propagation.aof.as_ref().is_some_and(|feed| !feed.pending.is_empty()) {
+        if self.effects_wait() {
             self.write_aof(false);
             self.sync_aof();
         }

@@ -1,12 +1,13 @@
 //! The append-only file: everything that was changed, on disk, as commands.
 //!
 //! ```text
-//! unit of effects -> AofFeed::pending --end of batch--> AppendLog --job--> safe on disk
-//!                    (propagation)      write(2), here   fsync, on a thread of its own
+//! unit of effects -> AofFeed::pending --before replies--> AppendLog --job--> safe on disk
+//!                    (propagation)        write(2), here   fsync, on a thread of its own
 //! ```
 //!
-//! Whoever holds the engine appends what its batch changed with one write at the batch's end, so the
-//! file is in the order of the commands and an error is known before the next command. Nobody waits
+//! No reply leaves while an effect is pending ([`Engine::effects_wait`]). Connections whose requests
+//! came together run their batches first; then one of them writes what all of them changed, so the
+//! file is in the order of the commands and costs one write however many there are. Nobody waits
 //! for the disk while holding the engine: a job syncs and tells how far the stream is safe. With
 //! `appendfsync always` a connection keeps its replies back until that is as far as its batch
 //! ([`Engine::reply_barrier`]); one sync serves all that wrote meanwhile.

@@ -21,6 +21,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The pause between two syncs is this share of the time that the first one took.
+const PAUSE_SHARE: u32 = 8;
+/// But never longer.
+const PAUSE_MAX: Duration = Duration::from_millis(2);
 
 /// Hears up to which offset the stream is safe, on the thread that made it so.
 pub type SyncListener = Arc<dyn Fn(u64) + Send + Sync>;
@@ -62,6 +68,13 @@ struct State {
     running: bool,
     /// The last sync failed.
     failure: Option<String>,
+}
+
+impl State {
+    /// Whether something is to be synced.
+    fn is_behind(&self) -> bool {
+        self.synced < self.wanted || self.files.len() > 1
+    }
 }
 
 /// An open log.
@@ -217,24 +230,37 @@ impl Shared {
     }
 
     /// Syncs until everything that is wanted is safe.
+    ///
+    /// Whoever waited for a sync has the next request soon, and whoever came too late for it wants
+    /// another one at once. Without a pause between the two the writers would fall into two groups
+    /// that wait for each other's syncs forever.
     fn run(&self) {
+        let mut pause = Duration::ZERO;
         loop {
+            if !pause.is_zero() && self.is_behind() {
+                std::thread::sleep(pause);
+            }
             let mut state = self.lock();
             let (wanted, front) = (state.wanted, state.files.front());
-            let behind = state.synced < wanted || state.files.len() > 1;
-            let Some(front) = front.filter(|_| behind) else {
+            let Some(front) = front.filter(|_| state.is_behind()) else {
                 state.running = false;
                 self.changed.notify_all();
                 return;
             };
             let file = Arc::clone(&front.file);
             drop(state);
+            let started = Instant::now();
             let outcome = file.lock().unwrap_or_else(PoisonError::into_inner).sync();
+            pause = (started.elapsed() / PAUSE_SHARE).min(PAUSE_MAX);
             match outcome {
                 Ok(()) => self.advance(wanted),
                 Err(error) => return self.fail(&error),
             }
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.lock().is_behind()
     }
 
     /// Takes note that the first file was synced when `wanted` was.
