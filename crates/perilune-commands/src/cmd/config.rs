@@ -174,8 +174,7 @@ impl Engine {
         let wire = |error: ConfigError| CommandError::owned(error.to_string());
         let local_client = self.sessions.get(client).is_some_and(|session| session.peer.local);
         let before = self.config.clone();
-        let aside = self.replication.upstream.as_ref().is_some_and(|it| it.is_loading());
-        let loading = aside || self.persistence.loading.is_some();
+        let loading = self.loads_aside() || self.persistence.loading.is_some();
         let context = SetContext { local_client, loading };
         let changed = self.config.set_many(pairs, context).map_err(wire)?;
         if let Err(refusal) = self.env.apply_config(&self.config, &changed) {

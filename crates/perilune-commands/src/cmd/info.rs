@@ -253,10 +253,9 @@ fn persistence(engine: &mut Engine, text: &mut String) {
     let (last_early_bytes, early_bytes_max) = state.early_bytes();
     let saving_since = state.job.as_ref().filter(|_| state.is_saving()).map(|job| job.started_s);
     let (keys_loaded, keys_expired) = engine.last_load();
-    let loads_aside = engine.replication.upstream.as_ref().is_some_and(|it| it.is_loading());
     fields!(text,
         loading: u8::from(state.loading.is_some()),
-        async_loading: u8::from(loads_aside),
+        async_loading: u8::from(engine.loads_aside()),
         current_cow_peak: early_bytes_max.max(early_bytes),
         current_cow_size: early_bytes,
         current_cow_size_age: 0,

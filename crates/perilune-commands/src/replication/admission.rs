@@ -33,8 +33,7 @@ impl Engine {
         if !stale && self.is_stale() {
             return Err(errors::MASTERDOWN);
         }
-        let loads = self.replication.upstream.as_ref().is_some_and(|it| it.is_loading());
-        if loads && flags.contains(CommandFlags::NO_ASYNC_LOADING) {
+        if flags.contains(CommandFlags::NO_ASYNC_LOADING) && self.loads_aside() {
             return Err(errors::LOADING);
         }
         Ok(())

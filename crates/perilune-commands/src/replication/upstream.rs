@@ -18,7 +18,7 @@ use super::payload::Payload;
 use crate::Flow;
 use crate::acl::{RuleContext, User};
 use crate::blocking::{UnblockReason, WaitKind};
-use crate::config::{ParamId, PropagationErrorBehavior, ReplicaOf};
+use crate::config::{ParamId, PropagationErrorBehavior, ReplDisklessLoad, ReplicaOf};
 use crate::engine::Engine;
 use crate::scripting::RestorePolicy;
 use crate::session::{ClientSlot, PeerInfo, Waker};
@@ -93,11 +93,6 @@ impl Upstream {
         self.state == LinkState::Connected
     }
 
-    /// Whether a snapshot is being read, aside from the data in use.
-    pub fn is_loading(&self) -> bool {
-        self.transfer.is_some()
-    }
-
     /// Bytes received that are not part of the stream yet.
     pub fn pending_bytes(&self) -> u64 {
         self.pending.len() as u64
@@ -142,6 +137,14 @@ impl LoadOrder {
 }
 
 impl Engine {
+    /// Whether a snapshot of the master is being read while it comes, aside from the data in use, and
+    /// clients are to know. With `repl-diskless-load disabled` they are told of a transfer only: where
+    /// the master's data lie until they are complete makes no difference to anybody.
+    pub(crate) fn loads_aside(&self) -> bool {
+        self.config.repl_diskless_load != ReplDisklessLoad::Disabled
+            && self.replication.upstream.as_ref().is_some_and(|it| it.transfer.is_some())
+    }
+
     /// Follows a master. What the data is the same as stays known, so that the master may spare
     /// this server the snapshot.
     pub(crate) fn follow(&mut self, host: String, port: u16) {
