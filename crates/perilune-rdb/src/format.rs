@@ -21,6 +21,11 @@ pub(crate) const MAGIC: &[u8; 5] = b"REDIS";
 /// First bytes of a snapshot in Valkey's own format, before three digits of version.
 pub(crate) const VALKEY_MAGIC: &[u8; 6] = b"VALKEY";
 
+/// Whether a file that begins like this is a snapshot.
+pub fn begins_snapshot(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC) || bytes.starts_with(VALKEY_MAGIC)
+}
+
 /// Name of the fact that tells the database which the replication stream has selected.
 pub(crate) const STREAM_DB: &[u8] = b"repl-stream-db";
 /// Name of the fact that tells the id of the replication stream.

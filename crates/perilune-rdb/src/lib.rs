@@ -42,7 +42,7 @@ mod ziplist;
 
 pub use crc64::{Crc64, crc64};
 pub use error::ReadError;
-pub use format::{REDIS_VERSION, VERSION, structure_name};
+pub use format::{REDIS_VERSION, VERSION, begins_snapshot, structure_name};
 pub use functions::{FunctionsError, dump_functions, restore_functions};
 pub use payload::{dump_payload, restore_payload, restore_unsigned_payload};
 pub use read::{ExpiredKey, Loaded, ReadOptions, SnapshotReader, Version, Writer, read_snapshot};

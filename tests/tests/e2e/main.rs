@@ -14,4 +14,5 @@ mod lifecycle;
 mod migrate;
 mod protocol;
 mod replication;
+mod round_trips;
 mod transcripts;

@@ -14,13 +14,11 @@ use perilune_persist::StorageFile;
 use perilune_persist::aof::{
     AofFolder, FileEntry, FileKind, Manifest, ManifestLoadError, Record, RecordError, Records,
 };
-use perilune_rdb::{ReadOptions, SnapshotReader};
+use perilune_rdb::{ReadOptions, SnapshotReader, begins_snapshot};
 use perilune_script::LogLevel;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader};
 
-/// What a snapshot begins with.
-const SNAPSHOT_MAGIC: &[u8] = b"REDIS";
 /// Bytes read from a file at once.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -181,7 +179,7 @@ impl AofLoader {
             })?;
         let started_us = engine.clock.monotonic_us();
         let mut input = BufReader::with_capacity(BUFFER_BYTES, file);
-        let is_snapshot = input.fill_buf().is_ok_and(|begin| begin.starts_with(SNAPSHOT_MAGIC));
+        let is_snapshot = input.fill_buf().is_ok_and(begins_snapshot);
         let (snapshot, records) = match is_snapshot {
             true => (Some(self.open_snapshot(engine, &entry, input)?), None),
             false => (None, Some(Records::new(input, 0))),

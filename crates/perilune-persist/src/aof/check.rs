@@ -7,7 +7,7 @@ use super::manifest::{FileKind, Manifest};
 use super::record::{Record, RecordError, Records, timestamp};
 use crate::storage::{Storage, StorageFile, read_file};
 use perilune_keyspace::{EncodingLimits, Keyspace};
-use perilune_rdb::{ReadOptions, SnapshotReader};
+use perilune_rdb::{ReadOptions, SnapshotReader, begins_snapshot};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
@@ -275,7 +275,7 @@ impl Check<'_> {
 }
 
 fn is_snapshot(input: &mut dyn BufRead) -> io::Result<bool> {
-    Ok(input.fill_buf()?.starts_with(b"REDIS"))
+    Ok(begins_snapshot(input.fill_buf()?))
 }
 
 /// What was read.
