@@ -12,7 +12,9 @@
 //! what it allocates is bounded by a multiple of its input. The format has no length, no header
 //! and no checksum; whoever stores it keeps the original length beside it.
 
-const HASH_BITS: u32 = 13;
+/// Number of places that are remembered, for inputs of up to so many bytes. Emptying a table takes
+/// longer than compressing something small.
+const SLOTS: [(usize, usize); 3] = [(128, 1 << 8), (1024, 1 << 10), (usize::MAX, 1 << 13)];
 const LITERAL_MAX: usize = 32;
 const OFFSET_MAX: usize = 1 << 13;
 const MATCH_MIN: usize = 3;
@@ -23,12 +25,21 @@ pub fn compress(input: &[u8], size_max: usize) -> Option<Vec<u8>> {
     if input.is_empty() || u32::try_from(input.len()).is_err() {
         return None;
     }
+    match input.len() {
+        len if len <= SLOTS[0].0 => compress_with::<{ SLOTS[0].1 }>(input, size_max),
+        len if len <= SLOTS[1].0 => compress_with::<{ SLOTS[1].1 }>(input, size_max),
+        _ => compress_with::<{ SLOTS[2].1 }>(input, size_max),
+    }
+}
+
+/// The same with a table of so many places, a power of two.
+fn compress_with<const SLOTS: usize>(input: &[u8], size_max: usize) -> Option<Vec<u8>> {
     // A slot holds the position after the one remembered, so that zero is "none".
-    let mut seen = [0u32; 1 << HASH_BITS];
+    let mut seen = [0u32; SLOTS];
     let mut out = Vec::with_capacity(size_max.min(input.len()));
     let (mut at, mut literals) = (0, 0);
     while at + MATCH_MIN <= input.len() {
-        let slot = hash(input, at);
+        let slot = hash::<SLOTS>(input, at);
         let candidate = std::mem::replace(&mut seen[slot], at as u32 + 1) as usize;
         let length = match candidate.checked_sub(1) {
             Some(from) if at - from <= OFFSET_MAX => match_length(input, from, at),
@@ -48,7 +59,7 @@ pub fn compress(input: &[u8], size_max: usize) -> Option<Vec<u8>> {
         // The last two positions of the match are where the next one most likely continues.
         for place in at - 2..at {
             if place + MATCH_MIN <= input.len() {
-                seen[hash(input, place)] = place as u32 + 1;
+                seen[hash::<SLOTS>(input, place)] = place as u32 + 1;
             }
         }
     }
@@ -88,9 +99,9 @@ pub fn decompress(input: &[u8], size: usize) -> Option<Vec<u8>> {
     (out.len() == size).then_some(out)
 }
 
-fn hash(input: &[u8], at: usize) -> usize {
+fn hash<const SLOTS: usize>(input: &[u8], at: usize) -> usize {
     let three = u32::from_le_bytes([0, input[at], input[at + 1], input[at + 2]]);
-    (three.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize
+    (three.wrapping_mul(0x9E37_79B1) >> (32 - SLOTS.ilog2())) as usize
 }
 
 fn match_length(input: &[u8], from: usize, at: usize) -> usize {

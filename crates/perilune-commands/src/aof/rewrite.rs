@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How often a base that is being written is made safe, bytes.
-const SYNC_EVERY_BYTES: u64 = 4 << 20;
+const SYNC_EVERY_BYTES: u64 = 16 << 20;
 /// Most bytes of it that wait to be written.
 const QUEUED_BYTES_MAX: usize = 16 << 20;
 /// Failures in a row after which automatic rewrites become rare.

@@ -22,7 +22,7 @@ use std::time::Duration;
 const RETRY_S: i64 = 5;
 
 /// With `rdb-save-incremental-fsync` the file is made safe in pieces of this size.
-const SYNC_EVERY_BYTES: u64 = 4 << 20;
+const SYNC_EVERY_BYTES: u64 = 16 << 20;
 
 /// More than this does not wait to be written: who changes keys then waits for the disk.
 const QUEUED_BYTES_MAX: usize = 64 << 20;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const STEPS: usize = 16;
 
 /// While more waits to be written, keys are handed over only because they change.
-const QUEUED_BYTES_MAX: usize = 4 << 20;
+const QUEUED_BYTES_MAX: usize = 8 << 20;
 
 /// What a snapshot is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
