@@ -5,6 +5,8 @@
 //! that a change of the machine's speed meets all of them; the figures are medians over the rounds.
 
 mod cases;
+mod durability;
+mod fixed_rate;
 mod load;
 mod replies;
 mod report;
@@ -47,6 +49,15 @@ pub(crate) struct Options {
     /// Write the report to this file too.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Measure what durability costs instead: snapshots and the append-only file.
+    #[arg(long)]
+    durability: bool,
+    /// With `--durability`: number of keys that are saved and loaded.
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    keys: u64,
+    /// With `--durability`: where the servers keep their data [default: the temporary folder].
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
     /// Print the names of the cases and end.
     #[arg(long)]
     list: bool,
@@ -72,23 +83,44 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("no case matches {}: see --list", options.only);
     }
     let cores = pin()?;
-    let servers = start_servers(options, cores.map(|(server, _)| server))?;
-    let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
+    let chosen_servers = binaries(options)?;
+    let core = cores.map(|(server, _)| server);
+    let start = |(name, binary): &(String, PathBuf)| Server::start(name, binary, core);
+    let servers = chosen_servers.iter().map(start).collect::<Result<Vec<_>>>()?;
 
     let mut report = Report::default();
     report.add(&header(options, &servers, cores)?);
-    report.add(&report::heading(&names));
-    let mut rows = Vec::new();
-    for cell in &chosen {
-        let row = measure(cell, &servers, options)?;
-        report.add(&report::line(&row));
-        rows.push(row);
+    if options.durability {
+        // They would be in the way of those that are measured.
+        drop(servers);
+        durability::run(options, &chosen_servers, cores, &mut report)?;
+    } else {
+        measure_cases(&chosen, &servers, options, &mut report)?;
     }
-    report.add(&report::means(&rows, servers.len()));
     if let Some(path) = &options.out {
         std::fs::write(path, report.0)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    Ok(())
+}
+
+/// Measures every case and writes the table.
+fn measure_cases(
+    chosen: &[Cell],
+    servers: &[Server],
+    options: &Options,
+    report: &mut Report,
+) -> Result<()> {
+    let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
+    report.add(LEGEND);
+    report.add(&report::heading(&names));
+    let mut rows = Vec::new();
+    for cell in chosen {
+        let row = measure(cell, servers, options)?;
+        report.add(&report::line(&row));
+        rows.push(row);
+    }
+    report.add(&report::means(&rows, servers.len()));
     Ok(())
 }
 
@@ -164,7 +196,8 @@ fn pin() -> Result<Option<(usize, usize)>> {
     Ok(Some((0, ours)))
 }
 
-fn start_servers(options: &Options, core: Option<usize>) -> Result<Vec<Server>> {
+/// Names and binaries of the servers, the one under test first.
+fn binaries(options: &Options) -> Result<Vec<(String, PathBuf)>> {
     let binary = match &options.server {
         Some(path) => path.clone(),
         None => {
@@ -179,11 +212,7 @@ fn start_servers(options: &Options, core: Option<usize>) -> Result<Vec<Server>> 
         }
     };
     let name = binary.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut servers = vec![Server::start(&name, &binary, core)?];
-    for (name, path) in &options.against {
-        servers.push(Server::start(name, path, core)?);
-    }
-    Ok(servers)
+    Ok([(name, binary)].into_iter().chain(options.against.iter().cloned()).collect())
 }
 
 fn header(options: &Options, servers: &[Server], cores: Option<(usize, usize)>) -> Result<String> {
@@ -203,9 +232,7 @@ fn header(options: &Options, servers: &[Server], cores: Option<(usize, usize)>) 
     let line: Vec<String> = std::env::args().skip(1).collect();
     text += &format!(
         "\nEach started with `{flags}`.\n\n\
-         {} connections, medians of {} rounds of {} s (`cargo xtask {}`). P: commands per pipeline; CPU µs: \
-         processor time of the server per request; \\*: the server did not fill its core, so compare \
-         CPU only. Ratios are the first server to the other.\n",
+         {} connections, medians of {} rounds of {} s (`cargo xtask {}`).\n",
         options.clients,
         options.rounds,
         options.seconds,
@@ -213,6 +240,11 @@ fn header(options: &Options, servers: &[Server], cores: Option<(usize, usize)>) 
     );
     Ok(text)
 }
+
+/// What the columns of the cases mean.
+const LEGEND: &str = "P: commands per pipeline; CPU µs: processor time of the server per request; \\*: the \
+                      server did not fill its core, so compare CPU only. Ratios are the first server to the \
+                      other.\n";
 
 fn measure(cell: &Cell, servers: &[Server], options: &Options) -> Result<Row> {
     let mut samples: Vec<Result<Vec<load::Sample>, String>> = vec![Ok(Vec::new()); servers.len()];

@@ -12,7 +12,10 @@ use anyhow::{Context, Result, bail};
 use super::replies::ReplyCounter;
 use super::requests::encode;
 
-const START_TIME_MAX: Duration = Duration::from_secs(10);
+/// Reading the data may take a while on a busy machine.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+/// How often is looked whether the server answers.
+const READY_STEP: Duration = Duration::from_millis(5);
 const REPLY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A running server.
@@ -21,34 +24,58 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     child: Child,
     folder: PathBuf,
+    /// The folder goes when the server does.
+    owns_folder: bool,
+}
+
+/// What a server is started with.
+pub(super) struct Setup<'a> {
+    pub(super) name: &'a str,
+    pub(super) binary: &'a Path,
+    /// The cores that its threads run on, as `taskset` takes them; none: those of this process.
+    pub(super) cores: Option<&'a str>,
+    /// The folder it works in; none: one of its own, which goes with it.
+    pub(super) folder: Option<&'a Path>,
+    /// Directives besides those that every server gets.
+    pub(super) extra: &'a [&'a str],
 }
 
 impl Server {
     /// Starts a server and waits until it answers. `core` is where all its threads run.
     pub(super) fn start(name: &str, binary: &Path, core: Option<usize>) -> Result<Self> {
+        let core = core.map(|core| core.to_string());
+        Self::start_with(&Setup { name, binary, cores: core.as_deref(), folder: None, extra: &[] })
+    }
+
+    /// Starts a server and waits until it has read its data and answers.
+    pub(super) fn start_with(setup: &Setup<'_>) -> Result<Self> {
+        let name = setup.name;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let folder =
-            std::env::temp_dir().join(format!("xtask-bench-{}-{port}", std::process::id()));
+        let own =
+            || std::env::temp_dir().join(format!("xtask-bench-{}-{port}", std::process::id()));
+        let folder = setup.folder.map_or_else(own, Path::to_owned);
         std::fs::create_dir_all(&folder)?;
         let log = folder.join("log");
-        let binary = binary
+        let binary = setup
+            .binary
             .canonicalize()
-            .with_context(|| format!("{name}: there is no {}", binary.display()))?;
-        let mut command = match core {
+            .with_context(|| format!("{name}: there is no {}", setup.binary.display()))?;
+        let mut command = match setup.cores {
             // `taskset` replaces itself by the server, so the process is the server's.
-            Some(core) => {
+            Some(cores) => {
                 let mut command = Command::new("taskset");
-                command.arg("-c").arg(core.to_string()).arg(&binary);
+                command.arg("-c").arg(cores).arg(&binary);
                 command
             }
             None => Command::new(&binary),
         };
-        command.args(arguments(port)).current_dir(&folder).stdin(Stdio::null());
+        command.args(arguments(port)).args(setup.extra).current_dir(&folder).stdin(Stdio::null());
         command.stdout(File::create(&log)?).stderr(File::create(folder.join("errors"))?);
         let child =
             command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
-        let mut server = Self { name: name.to_owned(), address, child, folder };
+        let owns_folder = setup.folder.is_none();
+        let mut server = Self { name: name.to_owned(), address, child, folder, owns_folder };
         server.wait_until_ready(&log)?;
         Ok(server)
     }
@@ -70,7 +97,7 @@ impl Server {
                 let state = ended.map_or("does not answer".to_owned(), |s| format!("ended: {s}"));
                 bail!("{} {state}\n{log}{errors}", self.name);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(READY_STEP);
         }
     }
 
@@ -91,11 +118,29 @@ impl Server {
         Ok(Duration::from_nanos(sum))
     }
 
+    /// The memory of the server and of the processes it forked, bytes. What they share is counted
+    /// once.
+    pub(super) fn memory(&self) -> u64 {
+        let own = self.child.id();
+        let listed = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
+        let forked = listed.unwrap_or_default();
+        let forked = forked.split_whitespace().filter_map(|id| id.parse().ok());
+        std::iter::once(own).chain(forked).map(proportional_set).sum()
+    }
+
     /// The version fields of `INFO server`.
     pub(super) fn versions(&self) -> Result<String> {
         let info = Client::connect(self.address)?.call(&["INFO", "server"])?;
         Ok(version_fields(&String::from_utf8_lossy(&info)))
     }
+}
+
+/// The proportional set size of a process, bytes; zero if it is gone.
+fn proportional_set(id: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 /// The command line after the name of the binary.
@@ -116,7 +161,9 @@ impl Drop for Server {
         // Nothing is saved and nobody is told: the process may already be gone.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if self.owns_folder {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
