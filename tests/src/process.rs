@@ -218,6 +218,20 @@ impl Server {
         kill(Pid::from_raw(pid), signal).expect("the server runs");
     }
 
+    /// Stops it until it gets SIGCONT: what is sent meanwhile is there all at once.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn halt(&self) {
+        self.signal(Signal::SIGSTOP);
+        let child = self.child.as_ref().expect("the server has not ended");
+        let stat = format!("/proc/{}/stat", child.id());
+        eventually("the server to stop", || {
+            let stat = std::fs::read_to_string(&stat).expect("the server runs");
+            stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+        });
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

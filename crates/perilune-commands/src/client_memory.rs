@@ -116,8 +116,8 @@ impl Engine {
         if client == ClientSlot::SCRIPT || session.killed {
             return;
         }
-        if session.is_replica() {
-            // The limits of replicas are others.
+        if session.is_replica() || session.is_master {
+            // The limits of replicas are others, and without the master nothing would be gained.
             self.client_memory.forget(client, session);
             return;
         }

@@ -612,7 +612,10 @@ impl Engine {
         if blocked.kind == WaitKind::Pause {
             self.process(client, &view, &mut writer);
         } else {
+            let offset = self.replication.offset;
             self.attempt_again(client, args, &blocked, &mut writer);
+            self.note_stream_offset(client, offset);
+            self.note_aof_offset(client);
         }
         self.end_caching(client);
         self.current_client = before;

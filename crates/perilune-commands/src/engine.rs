@@ -404,9 +404,9 @@ impl Engine {
     pub fn begin_batch(&mut self, client: ClientSlot, out: &mut Vec<u8>) -> crate::Flow {
         self.refresh_clock();
         self.batch_started_us = self.mono_us;
-        if self.persistence.is_over {
+        if self.persistence.holds_commands() {
             // Its connection closes with the listening sockets: who sees it closed must not find
-            // the server again.
+            // the server again. If the end fails everybody is woken.
             return crate::Flow::Blocked;
         }
         let Some(session) = self.sessions.get_mut(client) else { return crate::Flow::Close };

@@ -88,7 +88,7 @@ fn by_specs(specs: &[KeySpec], args: Args<'_>) -> Option<Vec<KeyPosition>> {
     for spec in specs.iter().filter(|spec| !has_word(spec.flags, "not_key")) {
         let begin = match spec.begin {
             BeginSearch::Index(index) => usize::try_from(index).ok()?,
-            BeginSearch::Keyword(word, from) => match find_word(args, word, from) {
+            BeginSearch::Keyword(word, from) => match find_word(args, word, from, spec.find) {
                 Some(at) => at + 1,
                 None => continue,
             },
@@ -137,11 +137,18 @@ fn extent(find: FindKeys, begin: usize, args: Args<'_>) -> Option<(usize, usize,
 /// Position of a word, searched forwards from index `from`, or backwards when that is negative and
 /// so counts from the end. Like Redis, a backward search does not look at the argument right behind
 /// the name, nor a forward one at the last argument: a key must follow.
-fn find_word(args: Args<'_>, word: &str, from: i32) -> Option<usize> {
+///
+/// Of an option with one key (`STORE key`) that is given twice the last one counts, as it does for
+/// the command. Redis looks at the first here, so there a user may store to any key.
+fn find_word(args: Args<'_>, word: &str, from: i32, find: FindKeys) -> Option<usize> {
     let len = args.len();
     if from > 0 {
         let from = usize::try_from(from).ok()?;
-        (from..len.saturating_sub(1)).find(|at| args.is(*at, word))
+        let mut places = (from..len.saturating_sub(1)).filter(|at| args.is(*at, word));
+        match find {
+            FindKeys::Range { last: 0, .. } => places.next_back(),
+            _ => places.next(),
+        }
     } else {
         let from = len.checked_sub(from.unsigned_abs() as usize)?;
         (2..=from.min(len.saturating_sub(1))).rev().find(|at| args.is(*at, word))

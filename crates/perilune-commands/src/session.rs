@@ -443,9 +443,11 @@ impl Sessions {
         Some(session)
     }
 
-    /// Marks a client as killed: it no longer counts. False when it was, or there is none.
+    /// Marks a client as killed: it no longer counts. False when it was, or there is none. The script
+    /// session is no client.
     pub(crate) fn kill(&mut self, slot: ClientSlot) -> bool {
-        let Some(session) = self.get_mut(slot).filter(|session| !session.killed) else {
+        let session = self.get_mut(slot).filter(|session| !session.killed);
+        let Some(session) = session.filter(|_| slot != ClientSlot::SCRIPT) else {
             return false;
         };
         session.killed = true;

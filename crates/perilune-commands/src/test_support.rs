@@ -3,7 +3,9 @@
 use crate::clock::Clock;
 use crate::config::{Config, ParamId};
 use crate::engine::{Engine, EngineBuilder};
-use crate::environment::{CpuFigures, Environment, MemoryFigures, Refusal, ShutdownRequest};
+use crate::environment::{
+    BusyPort, CpuFigures, Environment, MemoryFigures, Refusal, ShutdownRequest,
+};
 use crate::session::{ClientSlot, PeerInfo};
 use perilune_persist::Storage;
 use perilune_resp::ReplyWriter;
@@ -34,12 +36,19 @@ impl TestEngine {
 
     /// An empty engine with a storage and a configuration.
     pub(crate) fn on(storage: Arc<dyn Storage>, config: Config) -> Result<Self, String> {
-        let clock = Arc::new(HandClock(AtomicU64::new(1_000_000_000_000)));
-        let process = Box::new(NoProcess::default());
-        let builder = EngineBuilder::new(config, Arc::clone(&clock) as _, process);
-        let builder = builder.storage(storage);
-        let engine = builder.script_engine(Box::new(NoScripts)).build()?;
+        let (builder, clock) = builder(config);
+        let engine = builder.storage(storage).script_engine(Box::new(NoScripts)).build()?;
         Ok(TestEngine { engine, clock })
+    }
+
+    /// An empty engine with scripts, and somebody it serves while they are slow.
+    pub(crate) fn with_scripts(
+        scripts: impl FnOnce(Arc<HandClock>) -> Box<dyn ScriptEngine>,
+        port: impl BusyPort + 'static,
+    ) -> Self {
+        let (builder, clock) = builder(Config::default());
+        let builder = builder.busy_port(Box::new(port)).script_engine(scripts(Arc::clone(&clock)));
+        TestEngine { engine: builder.build().expect("the table is consistent"), clock }
     }
 
     /// A new client.
@@ -70,7 +79,7 @@ impl TestEngine {
 
     /// Lets time pass and deadlines with it.
     pub(crate) fn pass_ms(&mut self, ms: u64) {
-        self.clock.0.fetch_add(ms * 1000, Ordering::Relaxed);
+        self.clock.advance_ms(ms);
         let clients: Vec<ClientSlot> = self.engine.sessions.iter().map(|(slot, _)| slot).collect();
         for client in clients {
             self.engine.check_deadline(client);
@@ -78,8 +87,22 @@ impl TestEngine {
     }
 }
 
+/// The beginning of an engine with a clock.
+fn builder(config: Config) -> (EngineBuilder, Arc<HandClock>) {
+    let clock = Arc::new(HandClock(AtomicU64::new(1_000_000_000_000)));
+    let process = Box::new(NoProcess::default());
+    (EngineBuilder::new(config, Arc::clone(&clock) as _, process), clock)
+}
+
 /// Stands still until it is moved; microseconds.
-struct HandClock(AtomicU64);
+pub(crate) struct HandClock(AtomicU64);
+
+impl HandClock {
+    /// Moves it.
+    pub(crate) fn advance_ms(&self, ms: u64) {
+        self.0.fetch_add(ms * 1000, Ordering::Relaxed);
+    }
+}
 
 impl Clock for HandClock {
     fn unix_us(&self) -> i64 {

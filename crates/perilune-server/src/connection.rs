@@ -14,6 +14,7 @@ use crate::debugger;
 use crate::gate::Gate;
 use crate::input::Input;
 use crate::socket::Socket;
+use crate::turn::Turn;
 use parking_lot::Mutex;
 use perilune_commands::blocking::WaitKind;
 use perilune_commands::owned_args::ArgVec;
@@ -453,8 +454,11 @@ impl State {
         matches!(self.flow, Flow::Close | Flow::Debug)
     }
 
+    /// Whether more is here than a client may pile up. What a waiting client has sent meanwhile
+    /// counts, decoded or not.
     fn over_query_limit(&self) -> bool {
-        self.input.len() - self.decoded > self.query_limit
+        let used = if self.has_work() { 0 } else { self.decoded };
+        self.input.len() - used > self.query_limit
     }
 }
 
@@ -585,6 +589,7 @@ async fn answer_when_synced(gate: Gate, offset: u64) {
 }
 
 async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bell) -> Box<State> {
+    let mut turn = gate.turn();
     loop {
         state.decode();
         if state.has_work() && state.flow == Flow::Continue {
@@ -607,7 +612,7 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
                 }
             }
         }
-        match wait(socket, &mut state, bell).await {
+        match wait(socket, &mut state, bell, &mut turn).await {
             Event::End => return state,
             Event::Input if state.over_query_limit() => {
                 state.kill = true;
@@ -642,13 +647,17 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
 }
 
 /// Waits for input, for room to write what is pending, for news, or for the deadline.
-async fn wait(socket: &mut Socket, state: &mut State, bell: &Bell) -> Event {
+async fn wait(socket: &mut Socket, state: &mut State, bell: &Bell, turn: &mut Turn) -> Event {
     let deadline = state.deadline_ms.filter(|_| state.flow == Flow::Blocked).map(|at| {
         let left_ms = at.saturating_sub(state.now_ms).clamp(0, i64::from(u32::MAX)) as u64;
         // One more, so that the clock has passed the deadline when the timer fires.
         Instant::now() + Duration::from_millis(left_ms + 1)
     });
     let event = poll_fn(|cx| {
+        if turn.gives_way() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if state.written < state.output.len() {
             match socket.poll_write(cx, &state.output[state.written..]) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
@@ -659,7 +668,7 @@ async fn wait(socket: &mut Socket, state: &mut State, bell: &Bell) -> Event {
                 Poll::Pending => {}
             }
         }
-        match poll_input(socket, state, cx) {
+        match poll_input(socket, state, &mut Context::from_waker(turn.waker(cx.waker()))) {
             Poll::Pending if state.more && state.output.is_empty() => Poll::Ready(Event::Bell),
             Poll::Pending => bell.poll(cx),
             event => event,
@@ -751,4 +760,25 @@ async fn flush_all(socket: &mut Socket, state: &mut State) {
         Poll::Ready(())
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_waiting_client_sends_is_limited_in_pieces_as_well() {
+        let limits = DecoderLimits::default();
+        let mut state = State::new(ClientSlot(1), Arc::new(Bell::default()), limits, 1000);
+        state.flow = Flow::Blocked;
+        for _ in 0..100 {
+            let request = b"*2\r\n$4\r\nECHO\r\n$1\r\nx\r\n";
+            state.input.spare(request.len(), None)[..request.len()].copy_from_slice(request);
+            state.input.advance(request.len());
+            state.decode();
+        }
+        assert!(state.over_query_limit());
+        state.executed = state.requests.len();
+        assert!(!state.over_query_limit());
+    }
 }

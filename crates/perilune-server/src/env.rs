@@ -433,10 +433,17 @@ fn replace_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = Path::new(&name);
-    let mut file = std::fs::File::create(temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(temporary, path)?;
+    let written = (|| {
+        let mut file = std::fs::File::create(temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(temporary, path)
+    })();
+    if let Err(error) = written {
+        // It may never have been created, and the first failure is the one to tell.
+        let _ = std::fs::remove_file(temporary);
+        return Err(error);
+    }
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) => std::fs::File::open(folder)?.sync_all(),
         None => std::fs::File::open(".")?.sync_all(),

@@ -15,6 +15,7 @@
 //!
 //! All work on the engine passes `guarded`: a panic in it ends that work, not the server.
 
+use crate::turn::{Turn, Turns};
 use parking_lot::Mutex;
 use perilune_commands::Engine;
 use perilune_commands::environment::BusyPort;
@@ -57,6 +58,7 @@ pub struct Gate {
     engine: Arc<Mutex<Engine>>,
     queue: Arc<Queue>,
     synced: watch::Receiver<u64>,
+    turns: Arc<Turns>,
 }
 
 /// The script's end of the gate, to be given to the engine's builder.
@@ -94,7 +96,8 @@ impl GateBuilder {
     /// Puts the engine behind the gate.
     pub(crate) fn build(self, engine: Engine) -> Gate {
         let synced = self.synced.subscribe();
-        Gate { engine: Arc::new(Mutex::new(engine)), queue: self.queue, synced }
+        let (engine, turns) = (Arc::new(Mutex::new(engine)), Arc::default());
+        Gate { engine, queue: self.queue, synced, turns }
     }
 }
 
@@ -167,11 +170,17 @@ impl Gate {
         let aside = tokio::task::spawn_blocking(move || {
             let mut engine = gate.engine.lock();
             gate.queue.slow.store(true, Ordering::Release);
-            let result = work(&mut engine);
+            let result = outlive_panic(&mut engine, work);
             gate.queue.slow.store(false, Ordering::Release);
             result
         });
-        aside.await.map_err(std::io::Error::other)
+        let result = aside.await.map_err(std::io::Error::other)?;
+        result.ok_or_else(|| std::io::Error::other("a bug of the server"))
+    }
+
+    /// The turns of a connection among all that come here.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn::new(&self.turns)
     }
 
     /// Waits until the append-only file is safe up to `offset`.
@@ -279,6 +288,14 @@ mod tests {
             .await;
         assert_eq!(reply, b":7\r\n");
         gate.lock().disconnect(client);
+    }
+
+    #[tokio::test]
+    async fn a_panic_aside_leaves_the_way_free() {
+        let gate = gate();
+        assert!(gate.run_aside(|_| -> () { panic!("a bug") }).await.is_err());
+        assert!(!gate.queue.slow.load(Ordering::Acquire));
+        assert!(gate.run_aside(|engine| engine.sessions.connected()).await.is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

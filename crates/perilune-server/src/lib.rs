@@ -28,5 +28,6 @@ pub mod process;
 pub mod script_test;
 pub mod server;
 mod socket;
+mod turn;
 
 pub use gate::Gate;

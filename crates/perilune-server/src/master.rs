@@ -35,6 +35,8 @@ use crate::connection::Bell;
 
 /// Pause before a link is made again that was never good.
 const RETRY: Duration = Duration::from_secs(1);
+/// Time between two looks whether a slow script has ended.
+const SCRIPT_WAIT: Duration = Duration::from_millis(10);
 /// Room made in the read buffer, at least.
 const READ_CHUNK: usize = 64 * 1024;
 /// Commands of the master run under one hold of the engine.
@@ -255,7 +257,7 @@ impl Link {
             }
             if batch.wait {
                 // A slow script is running; there is no event for its end.
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::time::sleep(SCRIPT_WAIT).await;
                 continue;
             }
             if batch.flow == Flow::Continue && batch.has_more() {

@@ -114,6 +114,7 @@ impl Server {
         let mut loading = tokio::spawn(run_loader(self.gate.clone()));
         let mut is_loaded = false;
         let mut ending: Option<JoinHandle<bool>> = None;
+        let mut asked_again = None;
         loop {
             tokio::select! {
                 _ = terminate.recv() => self.signalled("SIGTERM", |config| config.shutdown_on_sigterm),
@@ -137,15 +138,18 @@ impl Server {
                     Some(Request::Shutdown(request)) if ending.is_none() => {
                         ending = Some(tokio::spawn(finish(self.gate.clone(), request)));
                     }
-                    // It is on its way to the end.
-                    Some(Request::Shutdown(_)) => {}
+                    // It is on its way to the end; if that fails, this one is tried.
+                    Some(Request::Shutdown(request)) => asked_again = Some(request),
                     None => return Ok(()),
                 },
                 may_end = outcome_of(&mut ending) => {
-                    ending = None;
                     if may_end {
                         return Ok(());
                     }
+                    let gate = &self.gate;
+                    ending = asked_again
+                        .take()
+                        .map(|request| tokio::spawn(finish(gate.clone(), request)));
                 }
             }
         }
@@ -194,14 +198,21 @@ async fn outcome_of(ending: &mut Option<JoinHandle<bool>>) -> bool {
 
 /// Makes the data safe. Whether that went well.
 async fn finish(gate: Gate, request: ShutdownRequest) -> bool {
-    let finished = gate.run_aside(move |engine| engine.finish_shutdown(request)).await;
-    finished.unwrap_or(false)
+    match gate.run_aside(move |engine| engine.finish_shutdown(request)).await {
+        Ok(may_end) => may_end,
+        Err(_) => {
+            gate.run((), |(), engine| engine.shutdown_failed()).await;
+            false
+        }
+    }
 }
 
 /// Reads the data in slices, between which clients are told that the server is loading.
 async fn run_loader(gate: Gate) -> Result<(), String> {
     loop {
-        let outcome = gate.run(Ok(false), |more, engine| *more = engine.load_cycle(LOAD_SLICE_US));
+        // What stays of it after a panic: a part of the data must not pass for all of them.
+        let failed = Err("Reading the data failed for a bug of the server".to_owned());
+        let outcome = gate.run(failed, |more, engine| *more = engine.load_cycle(LOAD_SLICE_US));
         if !outcome.await? {
             return Ok(());
         }
@@ -212,13 +223,15 @@ async fn run_loader(gate: Gate) -> Result<(), String> {
 /// Makes a snapshot in slices, between which clients are served.
 async fn run_snapshot(gate: Gate) {
     loop {
-        let slice = gate.run(Pace::Idle, |pace, engine| {
-            *pace = engine.snapshot_cycle(SNAPSHOT_SLICE_US);
+        let slice = gate.run(None, |pace, engine| {
+            *pace = Some(engine.snapshot_cycle(SNAPSHOT_SLICE_US));
         });
         match slice.await {
-            Pace::Idle => return,
-            Pace::Wait => tokio::time::sleep(Duration::from_millis(1)).await,
-            Pace::More => tokio::task::yield_now().await,
+            Some(Pace::Idle) => return,
+            Some(Pace::Wait) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Some(Pace::More) => tokio::task::yield_now().await,
+            // A panic: without an end of this snapshot there would never be another one.
+            None => return gate.run((), |(), engine| engine.snapshot_panicked()).await,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Starting and ending: signals, exit codes, and what is said when it does not start.
 
 use nix::sys::signal::Signal;
+use perilune_resp::Value;
 use perilune_testkit::Connection;
-use perilune_tests::{Server, server_binary};
+use perilune_tests::{Server, error, server_binary};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -42,6 +43,38 @@ fn shutdown_ends_it_cleanly_and_without_a_reply() {
     client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
     assert!(client.read_to_end().expect("closed").is_empty());
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn nobody_is_answered_who_asks_after_a_shutdown() {
+    let mut server = Server::start();
+    let (mut first, mut second) = (server.connect(), server.connect());
+    second.run(&["PING"]).expect("a reply");
+    first.run(&["PING"]).expect("a reply");
+    // Both requests are there when the server looks.
+    server.halt();
+    first.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
+    second.send(&["INFO"]).expect("sent");
+    server.signal(Signal::SIGCONT);
+    assert!(second.read_to_end().expect("closed").is_empty());
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_shutdown_that_fails_lets_everybody_go_on() {
+    let server = Server::start();
+    let (mut first, mut second) = (server.connect(), server.connect());
+    // The name of the snapshot file is taken by a folder.
+    std::fs::create_dir(server.folder().join("dump.rdb")).expect("made");
+    server.halt();
+    first.send(&["SHUTDOWN", "SAVE"]).expect("sent");
+    second.send(&["PING"]).expect("sent");
+    server.signal(Signal::SIGCONT);
+    assert_eq!(
+        first.receive().expect("a reply"),
+        error("ERR Errors trying to SHUTDOWN. Check logs.")
+    );
+    assert_eq!(second.receive().expect("a reply"), Value::Status(b"PONG".to_vec()));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What goes over the wire, byte by byte: cuts, pipelines, inline requests, errors, sizes.
 
+use nix::sys::signal::Signal;
 use perilune_resp::{Value, encode_request};
 use perilune_testkit::Connection;
 use perilune_tests::{Server, array, bulks, error, int, ok};
@@ -272,4 +273,23 @@ fn several_replies_of_one_transaction_in_one_piece() {
         assert_eq!(client.receive().expect("a reply"), Value::Status(b"QUEUED".to_vec()));
     }
     assert_eq!(client.receive().expect("a reply"), array((1..=500).map(int)));
+}
+
+#[test]
+fn connections_are_served_in_the_order_in_which_they_asked() {
+    let server = Server::start();
+    let mut clients: Vec<Connection> = (0..5).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.run(&["PING"]).expect("a reply"), pong());
+    }
+    for count in 2..=clients.len() {
+        server.halt();
+        for (number, client) in clients[..count].iter_mut().enumerate() {
+            client.send(&["RPUSH", &format!("order{count}"), &number.to_string()]).expect("sent");
+        }
+        server.signal(Signal::SIGCONT);
+        for (number, client) in clients[..count].iter_mut().enumerate() {
+            assert_eq!(client.receive().expect("a reply"), int(number as i64 + 1));
+        }
+    }
 }

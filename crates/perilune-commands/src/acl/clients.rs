@@ -78,6 +78,10 @@ impl Engine {
     fn close_clients_of(&mut self, name: &[u8]) {
         for client in self.clients_of(name) {
             self.forget_login(client);
+            if client == ClientSlot::SCRIPT {
+                // It keeps the rights of its last caller until the next one, and is no connection.
+                continue;
+            }
             if let Some(session) = self.sessions.get_mut(client) {
                 session.authenticated = false;
             }

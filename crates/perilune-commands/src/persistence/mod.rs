@@ -22,6 +22,13 @@ pub use snapshot::{Job, Pace, Purpose};
 
 use shutdown::Ending;
 
+impl Persistence {
+    /// Whether commands have to wait for an end that is on its way.
+    pub(crate) fn holds_commands(&self) -> bool {
+        self.is_leaving || self.is_over
+    }
+}
+
 /// What is known about snapshots.
 #[derive(Debug, Default)]
 pub struct Persistence {
@@ -57,6 +64,8 @@ pub struct Persistence {
     ending: Option<Ending>,
     /// Writes are paused because of that.
     pauses_writes: bool,
+    /// The process was told to end and comes for the data next: nobody's command runs before.
+    is_leaving: bool,
     /// The data are safe and the server ends: nothing may be changed any more.
     pub is_over: bool,
 }

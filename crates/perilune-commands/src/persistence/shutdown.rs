@@ -52,8 +52,7 @@ impl Engine {
     pub(crate) fn begin_shutdown(&mut self, request: ShutdownRequest) {
         let timeout_ms = i64::from(self.config.shutdown_timeout) * 1000;
         if request.now || timeout_ms == 0 || self.lagging_replicas() == 0 {
-            self.persistence.ending = None;
-            self.env.shutdown(request);
+            self.leave(request);
             return;
         }
         let until_ms = self.now_ms() + timeout_ms;
@@ -76,11 +75,17 @@ impl Engine {
         match ending.until_ms {
             None => self.begin_shutdown(request),
             Some(until_ms) if self.now_ms() >= until_ms || self.lagging_replicas() == 0 => {
-                self.persistence.ending = None;
-                self.env.shutdown(request);
+                self.leave(request);
             }
             Some(_) => {}
         }
+    }
+
+    /// Tells the process around to end. What others sent later must not be answered first.
+    fn leave(&mut self, request: ShutdownRequest) {
+        self.persistence.ending = None;
+        self.persistence.is_leaving = true;
+        self.env.shutdown(request);
     }
 
     /// Calls the end off, if there still is something to be done before it.
@@ -186,8 +191,11 @@ impl Engine {
         force
     }
 
-    /// Answers those who asked for an end that does not come.
-    fn shutdown_failed(&mut self) {
+    /// Answers those who asked for an end that does not come, and lets all others go on.
+    pub fn shutdown_failed(&mut self) {
+        if std::mem::take(&mut self.persistence.is_leaving) {
+            self.sessions.iter().for_each(|(_, session)| session.wake());
+        }
         if std::mem::take(&mut self.persistence.pauses_writes) {
             self.end_pause();
         }

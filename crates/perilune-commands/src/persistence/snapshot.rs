@@ -216,6 +216,19 @@ impl Engine {
         self.snapshot_over(outcome);
     }
 
+    /// Gives the snapshot up that a panic cut short. It counts as failed.
+    #[cold]
+    pub fn snapshot_panicked(&mut self) {
+        if let Some(job) = &self.persistence.job {
+            let mut recorder = job.recorder();
+            recorder.abort();
+            // What counts is why it was aborted.
+            let _ = recorder.wait();
+            drop(recorder);
+            self.snapshot_over(Err(io::Error::other("a bug of the server")));
+        }
+    }
+
     fn snapshot_over(&mut self, outcome: io::Result<u64>) -> Pace {
         let Some(job) = self.persistence.job.take() else { return Pace::Idle };
         for db in self.keyspace.stop_preserving() {

@@ -8,9 +8,9 @@
 //! The state machine takes lines and gives what to send; it knows no socket. `AUTH` and the address
 //! are left out when there is nothing to say.
 
-use super::ID_LEN;
 use super::payload::Payload;
 use super::upstream::LinkState;
+use super::{ID_LEN, OFFSET_MAX};
 use crate::engine::Engine;
 use crate::propagation::append_command;
 
@@ -180,6 +180,7 @@ impl Handshake {
             Some("+FULLRESYNC") => {
                 let id = words.next().filter(|id| is_id(id));
                 let offset = words.next().and_then(|offset| offset.parse().ok());
+                let offset = offset.filter(|offset| *offset <= OFFSET_MAX);
                 let (Some(id), Some(offset)) = (id, offset) else {
                     engine.log_warning("Master replied with wrong +FULLRESYNC syntax.");
                     return Progress::Failed;

@@ -13,7 +13,9 @@ use std::collections::VecDeque;
 
 /// Size of a block, at least.
 const BLOCK_BYTES_MIN: usize = 16 * 1024;
-/// Number of blocks that a full log has about: what is dropped at once is a small part of it.
+/// Size of a block, at most: it is taken at once, and a large log is not to cost what it may hold.
+const BLOCK_BYTES_MAX: usize = 1024 * 1024;
+/// Number of blocks that a full log has at least: what is dropped at once is a small part of it.
 const BLOCKS: usize = 16;
 
 #[derive(Debug)]
@@ -77,8 +79,8 @@ impl StreamLog {
     /// value does not stay longer than others: a replica that comes back may be sent at most what
     /// is held, and would be closed for its output buffer if that were more than it may have.
     pub fn append(&mut self, mut bytes: &[u8], size: u64) {
-        let block_bytes =
-            usize::try_from(size / BLOCKS as u64).unwrap_or(usize::MAX).max(BLOCK_BYTES_MIN);
+        let share = usize::try_from(size / BLOCKS as u64).unwrap_or(usize::MAX);
+        let block_bytes = share.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
         while !bytes.is_empty() {
             let room = self.blocks.back().map_or(0, |b| b.bytes.capacity() - b.bytes.len());
             if room == 0 {
@@ -167,6 +169,13 @@ mod tests {
         log.append(&[7; 1 << 20], 16 * 1024);
         log.trim(16 * 1024, None);
         assert!(log.len() <= 32 * 1024 && log.end() == 1 << 20);
+    }
+
+    #[test]
+    fn a_large_log_costs_what_it_holds() {
+        let mut log = StreamLog::new(0);
+        log.append(b"x", 1 << 40);
+        assert!(log.memory() < 2 * BLOCK_BYTES_MAX);
     }
 
     #[test]

@@ -43,6 +43,9 @@ use upstream::Upstream;
 /// Number of hexadecimal digits of an id.
 pub const ID_LEN: usize = 40;
 
+/// The furthest a stream is taken up: none gets there, and what follows can still be counted.
+pub(crate) const OFFSET_MAX: u64 = i64::MAX as u64;
+
 /// An id that no stream has.
 pub const NO_ID: &str = "0000000000000000000000000000000000000000";
 

@@ -246,8 +246,9 @@ impl Engine {
 
     /// Lets the replicas take what is new, and forgets what none of them needs.
     pub(super) fn wake_replicas(&mut self) {
-        for index in 0..self.replication.replicas.len() {
-            let Some(slot) = self.replication.replicas.get(index).copied() else { break };
+        // From the last to the first, because one that is over its limit leaves.
+        for index in (0..self.replication.replicas.len()).rev() {
+            let Some(slot) = self.replication.replicas.get(index).copied() else { continue };
             if let Some(session) = self.sessions.get(slot)
                 && session.replica.as_ref().is_some_and(|replica| replica.stage == Stage::Online)
                 && self.current_client != Some(slot)
@@ -370,6 +371,10 @@ impl Engine {
     fn start_shipment(&mut self) {
         if self.persistence.job.is_some() {
             self.log_notice("Waiting for the end of the present BGSAVE for SYNC");
+            return;
+        }
+        if self.scripting.is_running() {
+            // What a slow script has done so far would be in the snapshot and in the stream behind it.
             return;
         }
         let replicas = self.replication.replicas.iter().copied();

@@ -2,10 +2,16 @@
 
 use super::handshake::{Handshake, Progress};
 use super::upstream::LinkState;
+use crate::engine::Engine;
+use crate::environment::BusyPort;
 use crate::session::{ClientSlot, PeerInfo, Waker};
-use crate::test_support::TestEngine;
-use perilune_resp::{Decoder, DecoderLimits};
+use crate::test_support::{HandClock, TestEngine};
+use perilune_resp::{Decoder, DecoderLimits, Protocol, ReplyWriter, RespWriter};
+use perilune_script::{
+    CompileError, FunctionSpec, Handle, Invocation, ScriptEngine, ScriptError, ScriptHost,
+};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 struct Silent;
 
@@ -411,4 +417,146 @@ fn a_failover_that_takes_too_long_or_is_refused_changes_nothing() {
     assert!(pair.hand_over().starts_with("-NOPERM"));
     assert_eq!(Pair::info(&mut pair.master, "role"), "master");
     assert_eq!(pair.master.run(client, "SET k 3"), "+OK\r\n");
+}
+
+#[test]
+fn a_stream_too_far_to_be_counted_on_is_refused() {
+    let mut replica = TestEngine::new();
+    let client = replica.client();
+    replica.run(client, "REPLICAOF master 6379");
+    for (offset, accepted) in [(u64::MAX, false), (1 << 63, false), ((1 << 63) - 1, true)] {
+        let (mut handshake, _) = Handshake::begin();
+        for _ in 0..3 {
+            handshake.line(&mut replica.engine, b"+OK");
+        }
+        let line = format!("+FULLRESYNC {} {offset}", "a".repeat(40));
+        let progress = handshake.line(&mut replica.engine, line.as_bytes());
+        assert_eq!(matches!(progress, Progress::Send(_)), accepted, "{offset}: {progress:?}");
+    }
+}
+
+#[test]
+fn the_master_is_not_among_the_clients_that_can_be_evicted() {
+    let mut pair = Pair::new();
+    pair.read("CONFIG SET maxmemory-clients 1000000");
+    pair.write("SET k v");
+    let sessions = &pair.replica.engine.sessions;
+    let master = pair.here.and_then(|here| sessions.get(here)).expect("the link is up");
+    assert_eq!((master.counted_memory, master.memory_class), (0, None));
+}
+
+/// Counts how often a connection was woken.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Waker for Counter {
+    fn wake(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn one_that_is_closed_for_its_backlog_keeps_nothing_from_the_next() {
+    let mut master = TestEngine::new();
+    let (client, slow) = (master.client(), master.client());
+    let wakes = Arc::new(Counter::default());
+    let waker = Arc::clone(&wakes) as Arc<dyn Waker>;
+    let quick = master.engine.connect(PeerInfo::default(), Some(waker));
+    master.run(client, "CONFIG SET repl-backlog-size 16384");
+    master.run_words(
+        client,
+        &[b"CONFIG", b"SET", b"client-output-buffer-limit", b"replica 16384 0 0"],
+    );
+    master.run(slow, "SYNC");
+    master.run(quick, "SYNC");
+    let gone = |master: &TestEngine| master.engine.sessions.get(slow).is_none_or(|it| it.killed);
+    let value = "x".repeat(1000);
+    while !gone(&master) {
+        let before = wakes.0.load(Ordering::Relaxed);
+        master.run(client, &format!("SET k {value}"));
+        assert!(wakes.0.load(Ordering::Relaxed) > before);
+        assert!(master.late(quick).contains(&value));
+    }
+}
+
+#[test]
+fn a_client_that_waited_may_wait_for_the_replicas_to_have_what_it_got() {
+    let mut pair = Pair::new();
+    let waiter = pair.master.client();
+    pair.master.run(waiter, "BLPOP list 0");
+    let client = pair.client;
+    pair.master.run(client, "RPUSH list a");
+    let session = pair.master.engine.sessions.get(waiter).expect("connected");
+    assert_eq!(session.stream_offset, pair.offsets().0);
+}
+
+/// A script that increments a key twice and is slow in between.
+struct Increments(Arc<HandClock>);
+
+impl ScriptEngine for Increments {
+    fn name(&self) -> &'static str {
+        "increments"
+    }
+
+    fn compile(&mut self, _: &[u8], _: &str) -> Result<Handle, CompileError> {
+        Ok(Handle(1))
+    }
+
+    fn call(
+        &mut self,
+        _: Handle,
+        _: Invocation<'_>,
+        host: &mut dyn ScriptHost,
+        out: &mut dyn ReplyWriter,
+    ) -> Result<(), ScriptError> {
+        let mut ignored = Vec::new();
+        let mut replies = RespWriter::new(&mut ignored, Protocol::Resp2);
+        host.call(&[b"INCR", b"n"], &mut replies);
+        self.0.advance_ms(60_000);
+        host.interrupt();
+        host.call(&[b"INCR", b"n"], &mut replies);
+        out.null();
+        Ok(())
+    }
+
+    fn load_library(
+        &mut self,
+        _: &[u8],
+        _: &mut dyn ScriptHost,
+    ) -> Result<Vec<FunctionSpec>, CompileError> {
+        Ok(Vec::new())
+    }
+
+    fn forget(&mut self, _: Handle) {}
+
+    fn memory_used(&self) -> usize {
+        0
+    }
+}
+
+/// Lets the timers run while a script is slow.
+struct Timers;
+
+impl BusyPort for Timers {
+    fn script_is_slow(&mut self) {}
+
+    fn serve(&mut self, engine: &mut Engine) {
+        engine.sample_cycle();
+    }
+
+    fn script_ended(&mut self) {}
+}
+
+#[test]
+fn no_snapshot_holds_the_first_half_of_a_script() {
+    let mut master = TestEngine::with_scripts(|clock| Box::new(Increments(clock)), Timers);
+    let (client, replica) = (master.client(), master.client());
+    master.run(replica, "REPLCONF capa eof");
+    master.run(replica, "PSYNC ? -1");
+    master.pass_ms(10_000);
+    master.run(client, "EVAL twice 0");
+    assert_eq!(master.run(client, "GET n"), "$1\r\n2\r\n");
+    assert_eq!(master.late(replica).trim(), "");
+    master.engine.sample_cycle();
+    assert!(master.late(replica).contains("+FULLRESYNC"));
 }

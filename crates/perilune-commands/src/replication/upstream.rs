@@ -432,6 +432,7 @@ impl Engine {
             session.authenticated = true;
             session.db = db;
         }
+        self.count_client(client);
         self.replication.resumable = true;
         self.set_link_state(LinkState::Connected);
         if let Some(upstream) = &mut self.replication.upstream {

@@ -4,7 +4,7 @@
 //! socket -> Payload (where does it end?) -> channel of bounded length -> thread: read_snapshot
 //! ```
 
-use super::{Link, Session, given_up};
+use super::{Link, SCRIPT_WAIT, Session, given_up};
 use perilune_commands::replication::handshake::Introduction;
 use perilune_commands::replication::payload::Payload;
 use perilune_commands::replication::upstream::{LoadOrder, Received};
@@ -131,15 +131,24 @@ impl Link {
         stream: Introduction,
         received: Received,
     ) -> io::Result<Session> {
-        let state = (self.epoch, stream, Some(received), self.peer(), Session::default());
-        let (.., session) = self
-            .gate
-            .run(state, |(epoch, stream, received, peer, session), engine| {
-                let Some(received) = received.take() else { return };
-                let (peer, bell) = (peer.clone(), Arc::clone(&session.bell));
-                session.slot = engine.link_loaded(*epoch, stream, received, peer, bell);
-            })
-            .await;
-        Ok(session)
+        let mut state = (self.epoch, stream, Some(received), self.peer(), Session::default());
+        loop {
+            state = self
+                .gate
+                .run(state, |(epoch, stream, received, peer, session), engine| {
+                    if engine.link_must_wait() {
+                        return;
+                    }
+                    let Some(received) = received.take() else { return };
+                    let (peer, bell) = (peer.clone(), Arc::clone(&session.bell));
+                    session.slot = engine.link_loaded(*epoch, stream, received, peer, bell);
+                })
+                .await;
+            if state.2.is_none() {
+                return Ok(state.4);
+            }
+            // A slow script is running; there is no event for its end.
+            tokio::time::sleep(SCRIPT_WAIT).await;
+        }
     }
 }

@@ -43,6 +43,30 @@ fn commands_keys_and_channels_are_checked() {
 }
 
 #[test]
+fn who_stores_twice_needs_the_right_for_the_key_that_is_written() {
+    let (mut test, admin, alice) = with_alice("%R~from ~mine +@all");
+    test.run(admin, "geoadd from 13 38 m");
+    test.run(admin, "set theirs v");
+    let search = "georadius from 13 38 10 km";
+    assert_eq!(test.run(alice, &format!("{search} store mine store theirs")), NO_KEY);
+    assert_eq!(test.run(alice, &format!("{search} storedist theirs store mine")), NO_KEY);
+    assert_eq!(test.run(alice, &format!("{search} store theirs store mine")), ":1\r\n");
+}
+
+#[test]
+fn the_session_of_scripts_outlives_the_user_who_called_one() {
+    let (mut test, admin, alice) = with_alice("~* +@all");
+    let user = test.engine.acl.get(b"alice").cloned().expect("she exists");
+    let script = test.engine.sessions.get_mut(ClientSlot::SCRIPT).expect("always there");
+    script.set_user(user);
+    assert_eq!(test.run(admin, "acl deluser alice"), ":1\r\n");
+    test.engine.disconnect(alice);
+    assert_eq!(test.engine.sessions.connected(), 1);
+    let script = test.engine.sessions.get(ClientSlot::SCRIPT).expect("always there");
+    assert!(!script.killed && script.user().name() == b"default");
+}
+
+#[test]
 fn changed_rights_hold_at_once_for_queued_and_waiting_commands() {
     let (mut test, admin, alice) = with_alice("~* +@all");
     test.run(alice, "multi");

@@ -129,7 +129,6 @@ fn swapdb(
 }
 
 impl Engine {
-    /// Empties a database, breaking the watches of its keys.
     /// Empties all databases.
     pub(crate) fn flush_all(&mut self, background: bool) {
         for db in 0..self.keyspace.count() {
@@ -137,6 +136,7 @@ impl Engine {
         }
     }
 
+    /// Empties a database, breaking the watches of its keys.
     fn flush_db(&mut self, db: usize, background: bool) {
         self.break_watches_of_replaced(db, None);
         let garbage = self.keyspace.take(db);
