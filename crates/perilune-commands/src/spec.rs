@@ -51,6 +51,9 @@ pub struct CommandSpec {
     pub args: &'static str,
     /// Hints to clients: `"nondeterministic_output"`.
     pub tips: &'static [&'static str],
+    /// What a `HELP` subcommand says: subcommands with their arguments, each followed by indented
+    /// lines that explain it.
+    pub help: &'static [&'static str],
     /// Version and sentence for every change of behaviour.
     pub history: &'static [(&'static str, &'static str)],
     /// For a command that newer ones replace: the version since when, and what to use instead.
@@ -78,6 +81,7 @@ impl CommandSpec {
         summary: "",
         args: "",
         tips: &[],
+        help: &[],
         history: &[],
         deprecated: None,
         handler: container_only,

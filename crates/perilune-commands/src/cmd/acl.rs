@@ -2,6 +2,7 @@
 
 use crate::acl::{Acl, Categories, Context, Reason, Request, Selector, has_spaces};
 use crate::args::Args;
+use crate::cmd::help;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::CommandSpec;
@@ -85,7 +86,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "server",
             complexity: "O(1)",
             summary: "Explains the subcommands of ACL.",
-            handler: acl_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -172,6 +174,33 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ],
     ..CommandSpec::EMPTY
 }];
+
+const HELP: &[&str] = &[
+    "CAT [<category>]",
+    "    List the command categories, or the commands of one of them.",
+    "DELUSER <username> [<username> ...]",
+    "    Remove users and close their connections.",
+    "DRYRUN <username> <command> [<arg> ...]",
+    "    Tell whether a user might run a command, without running it.",
+    "GETUSER <username>",
+    "    Describe the rights of a user.",
+    "GENPASS [<bits>]",
+    "    Make up a random password of 256 or the given number of bits.",
+    "LIST",
+    "    List all users as lines of an ACL file.",
+    "LOAD",
+    "    Read the ACL file again.",
+    "LOG [<count> | RESET]",
+    "    Show or clear the record of refused commands and logins.",
+    "SAVE",
+    "    Write the users to the ACL file.",
+    "SETUSER <username> <attribute> [<attribute> ...]",
+    "    Create a user or change its rights.",
+    "USERS",
+    "    List the names of all users.",
+    "WHOAMI",
+    "    Name the user of the connection.",
+];
 
 #[cfg(test)]
 mod tests;
@@ -427,43 +456,5 @@ fn acl_setuser(
         .change_user(args[2], args.from(3))
         .map_err(|wrong| errors::acl_wrong_rule(&wrong))?;
     out.ok();
-    Ok(())
-}
-
-fn acl_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    super::help::write(
-        args,
-        out,
-        &[
-            "CAT [<category>]",
-            "    List the command categories, or the commands of one of them.",
-            "DELUSER <username> [<username> ...]",
-            "    Remove users and close their connections.",
-            "DRYRUN <username> <command> [<arg> ...]",
-            "    Tell whether a user might run a command, without running it.",
-            "GETUSER <username>",
-            "    Describe the rights of a user.",
-            "GENPASS [<bits>]",
-            "    Make up a random password of 256 or the given number of bits.",
-            "LIST",
-            "    List all users as lines of an ACL file.",
-            "LOAD",
-            "    Read the ACL file again.",
-            "LOG [<count> | RESET]",
-            "    Show or clear the record of refused commands and logins.",
-            "SAVE",
-            "    Write the users to the ACL file.",
-            "SETUSER <username> <attribute> [<attribute> ...]",
-            "    Create a user or change its rights.",
-            "USERS",
-            "    List the names of all users.",
-            "WHOAMI",
-            "    Name the user of the connection.",
-        ],
-    );
     Ok(())
 }

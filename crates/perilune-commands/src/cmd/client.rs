@@ -4,6 +4,7 @@ use crate::acl::Acl;
 use crate::args::Args;
 use crate::blocking::UnblockReason;
 use crate::cmd::connection::check_client_name;
+use crate::cmd::help;
 use crate::cmd::tracking;
 use crate::ctx::Ctx;
 use crate::engine::{Engine, Pause};
@@ -47,7 +48,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "connection",
             complexity: "O(1)",
             summary: "Explains the subcommands of CLIENT.",
-            handler: client_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -212,6 +214,58 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ],
     ..CommandSpec::EMPTY
 }];
+
+const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Track, or do not track, the keys of the next command.",
+    "GETREDIR",
+    "    Tell the id of the connection that gets the messages of tracking.",
+    "GETNAME",
+    "    Tell the name of this connection.",
+    "ID",
+    "    Tell the number of this connection.",
+    "INFO",
+    "    Describe this connection.",
+    "KILL <ip:port>",
+    "    Close the connection from this address.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Close connections and tell how many. Options are:",
+    "    * ADDR (<ip:port>|<unixsocket>:0)",
+    "      By the address of the peer.",
+    "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "      By the address of the server's end.",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      By class.",
+    "    * USER <username>",
+    "      By the user they are logged in as.",
+    "    * SKIPME (YES|NO)",
+    "      Whether to spare this connection (default: yes).",
+    "    * ID <client-id>",
+    "      By number.",
+    "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> [<client-id> ...]]",
+    "    Describe connections, all or the chosen ones.",
+    "NO-EVICT (ON|OFF)",
+    "    Exempt this connection from client eviction.",
+    "NO-TOUCH (ON|OFF)",
+    "    Keep this connection's reads from refreshing the age of keys.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Hold back all commands, or only writes, for a number of milliseconds.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Switch replies to this connection off and on.",
+    "SETINFO <option> <value>",
+    "    Record LIB-NAME or LIB-VER of the client library.",
+    "SETNAME <name>",
+    "    Name this connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Have this connection told of changes to keys that it may have copies of.",
+    "TRACKINGINFO",
+    "    Describe the tracking of this connection.",
+    "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+    "    End the wait of a blocked connection.",
+    "UNPAUSE",
+    "    End a pause.",
+];
 
 /// The classes that `TYPE` filters by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -627,69 +681,6 @@ fn client_unpause(
         ctx.engine.end_pause();
     }
     out.ok();
-    Ok(())
-}
-
-fn client_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    super::help::write(
-        args,
-        out,
-        &[
-            "CACHING (YES|NO)",
-            "    Track, or do not track, the keys of the next command.",
-            "GETREDIR",
-            "    Tell the id of the connection that gets the messages of tracking.",
-            "GETNAME",
-            "    Tell the name of this connection.",
-            "ID",
-            "    Tell the number of this connection.",
-            "INFO",
-            "    Describe this connection.",
-            "KILL <ip:port>",
-            "    Close the connection from this address.",
-            "KILL <option> <value> [<option> <value> [...]]",
-            "    Close connections and tell how many. Options are:",
-            "    * ADDR (<ip:port>|<unixsocket>:0)",
-            "      By the address of the peer.",
-            "    * LADDR (<ip:port>|<unixsocket>:0)",
-            "      By the address of the server's end.",
-            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-            "      By class.",
-            "    * USER <username>",
-            "      By the user they are logged in as.",
-            "    * SKIPME (YES|NO)",
-            "      Whether to spare this connection (default: yes).",
-            "    * ID <client-id>",
-            "      By number.",
-            "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> [<client-id> ...]]",
-            "    Describe connections, all or the chosen ones.",
-            "NO-EVICT (ON|OFF)",
-            "    Exempt this connection from client eviction.",
-            "NO-TOUCH (ON|OFF)",
-            "    Keep this connection's reads from refreshing the age of keys.",
-            "PAUSE <timeout> [WRITE|ALL]",
-            "    Hold back all commands, or only writes, for a number of milliseconds.",
-            "REPLY (ON|OFF|SKIP)",
-            "    Switch replies to this connection off and on.",
-            "SETINFO <option> <value>",
-            "    Record LIB-NAME or LIB-VER of the client library.",
-            "SETNAME <name>",
-            "    Name this connection.",
-            "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
-            "         [OPTIN] [OPTOUT] [NOLOOP]",
-            "    Have this connection told of changes to keys that it may have copies of.",
-            "TRACKINGINFO",
-            "    Describe the tracking of this connection.",
-            "UNBLOCK <client-id> [TIMEOUT|ERROR]",
-            "    End the wait of a blocked connection.",
-            "UNPAUSE",
-            "    End a pause.",
-        ],
-    );
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::acl::Categories;
 use crate::args::Args;
+use crate::cmd::help;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::keys::{KeyPosition, find_keys};
@@ -82,7 +83,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "server",
             complexity: "O(1)",
             summary: "Explains the subcommands of COMMAND.",
-            handler: command_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -265,11 +267,6 @@ fn command_getkeysandflags(
         out.bulk(args.get(key.index + 2).unwrap_or_default());
         introspect::write_key_flags(key.flags, out);
     }
-    Ok(())
-}
-
-fn command_help(_: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Outcome {
-    super::help::write(args, out, HELP);
     Ok(())
 }
 

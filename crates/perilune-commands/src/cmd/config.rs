@@ -1,6 +1,7 @@
 //! `CONFIG`: reads and changes the configuration of the running server.
 
 use crate::args::Args;
+use crate::cmd::help;
 use crate::config::{Config, ConfigError, ParamId, SetContext};
 use crate::ctx::Ctx;
 use crate::engine::Engine;
@@ -38,7 +39,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "server",
             complexity: "O(1)",
             summary: "Explains the subcommands of CONFIG.",
-            handler: config_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -81,6 +83,17 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ],
     ..CommandSpec::EMPTY
 }];
+
+const HELP: &[&str] = &[
+    "GET <pattern>",
+    "    Tell the parameters whose names match, with their values.",
+    "SET <directive> <value>",
+    "    Change parameters.",
+    "RESETSTAT",
+    "    Set the statistics of INFO back to zero.",
+    "REWRITE",
+    "    Write the values in force to the configuration file.",
+];
 
 fn config_get(
     ctx: &mut Ctx<'_>,
@@ -139,28 +152,6 @@ fn config_rewrite(
     env.rewrite_config_file(&|old| config.rewrite(old, &users))
         .map_err(|reason| errors::config_rewrite(&reason))?;
     out.ok();
-    Ok(())
-}
-
-fn config_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    super::help::write(
-        args,
-        out,
-        &[
-            "GET <pattern>",
-            "    Tell the parameters whose names match, with their values.",
-            "SET <directive> <value>",
-            "    Change parameters.",
-            "RESETSTAT",
-            "    Set the statistics of INFO back to zero.",
-            "REWRITE",
-            "    Write the values in force to the configuration file.",
-        ],
-    );
     Ok(())
 }
 

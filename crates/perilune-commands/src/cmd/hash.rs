@@ -4,7 +4,7 @@
 //! behind: those that may create a hash always put a field into a fresh one.
 
 use super::random_count::RandomCount;
-use super::scan::{self, ScanOptions};
+use super::scan;
 use crate::args::Args;
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
@@ -479,18 +479,9 @@ fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
         scan::begin_reply(out, 0, 0);
         return Ok(());
     };
-    let options = ScanOptions::parse(args, 3, false)?;
-    let (mut found, mut digits) = (Vec::new(), itoa::Buffer::new());
-    let cursor = options.walk(cursor, |cursor| {
-        let mut seen = 0;
-        let next = hash.scan(cursor, &mut |field, value| {
-            seen += 1;
-            if options.wants(field.as_slice(&mut digits)) {
-                found.push((field, value));
-            }
-        });
-        (next, seen)
-    });
+    let (cursor, found) = scan::elements(args, cursor, |cursor, each| {
+        hash.scan(cursor, &mut |field, value| each(field, (field, value)))
+    })?;
     scan::begin_reply(out, cursor, 2 * found.len());
     for (field, value) in found {
         bulk_value(out, field);

@@ -1,7 +1,19 @@
 //! The shape of every `HELP` subcommand.
 
 use crate::args::Args;
+use crate::ctx::Ctx;
+use crate::errors::CommandError;
 use perilune_resp::ReplyWriter;
+
+/// The handler of all of them: answers the lines of its row.
+pub(in crate::cmd) fn answer(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    write(args, out, ctx.engine.commands.get(ctx.command).spec.help);
+    Ok(())
+}
 
 /// Writes the help of a container command. `lines` alternate between a subcommand with its
 /// arguments and indented explanations.

@@ -1,6 +1,7 @@
 //! `LATENCY`: events that took longer than `latency-monitor-threshold`.
 
 use crate::args::Args;
+use crate::cmd::help;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::CommandSpec;
@@ -56,7 +57,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "server",
             complexity: "O(1)",
             summary: "Explains the subcommands of LATENCY.",
-            handler: latency_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -125,6 +127,21 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ],
     ..CommandSpec::EMPTY
 }];
+
+const HELP: &[&str] = &[
+    "DOCTOR",
+    "    Report the latency events in words.",
+    "GRAPH <event>",
+    "    Draw the spikes of an event.",
+    "HISTOGRAM [<command> ...]",
+    "    Tell how the run times of these commands, or of all, are distributed.",
+    "HISTORY <event>",
+    "    Tell the spikes of an event: time and milliseconds.",
+    "LATEST",
+    "    Tell the newest and the highest spike of every event.",
+    "RESET [<event> ...]",
+    "    Forget the spikes of these events, or of all.",
+];
 
 fn latency_latest(
     ctx: &mut Ctx<'_>,
@@ -288,31 +305,5 @@ fn latency_graph(
         text.push('\n');
     }
     out.verbatim(b"txt", text.as_bytes());
-    Ok(())
-}
-
-fn latency_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    super::help::write(
-        args,
-        out,
-        &[
-            "DOCTOR",
-            "    Report the latency events in words.",
-            "GRAPH <event>",
-            "    Draw the spikes of an event.",
-            "HISTOGRAM [<command> ...]",
-            "    Tell how the run times of these commands, or of all, are distributed.",
-            "HISTORY <event>",
-            "    Tell the spikes of an event: time and milliseconds.",
-            "LATEST",
-            "    Tell the newest and the highest spike of every event.",
-            "RESET [<event> ...]",
-            "    Forget the spikes of these events, or of all.",
-        ],
-    );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `MEMORY`: what the data takes.
 
 use crate::args::Args;
+use crate::cmd::help;
 use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
@@ -23,7 +24,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "server",
             complexity: "O(1)",
             summary: "Explains the subcommands of MEMORY.",
-            handler: memory_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -98,6 +100,19 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ],
     ..CommandSpec::EMPTY
 }];
+
+const HELP: &[&str] = &[
+    "DOCTOR",
+    "    Tell in words what is remarkable about the use of memory.",
+    "MALLOC-STATS",
+    "    Refused: the allocator's report is not available.",
+    "PURGE",
+    "    Refused: the allocator gives memory back on its own.",
+    "STATS",
+    "    Tell the memory figures of the server.",
+    "USAGE <key> [SAMPLES <count>]",
+    "    Estimate the bytes that a key takes, looking at some nodes of a nested value (0: all).",
+];
 
 /// Nodes of a nested value that `MEMORY USAGE` looks at unless told otherwise.
 const DEFAULT_SAMPLES: usize = 5;
@@ -280,28 +295,4 @@ fn memory_malloc_stats(
 
 fn memory_purge(_: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     Err(errors::PURGE_UNSUPPORTED)
-}
-
-fn memory_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    super::help::write(
-        args,
-        out,
-        &[
-            "DOCTOR",
-            "    Tell in words what is remarkable about the use of memory.",
-            "MALLOC-STATS",
-            "    Refused: the allocator's report is not available.",
-            "PURGE",
-            "    Refused: the allocator gives memory back on its own.",
-            "STATS",
-            "    Tell the memory figures of the server.",
-            "USAGE <key> [SAMPLES <count>]",
-            "    Estimate the bytes that a key takes, looking at some nodes of a nested value (0: all).",
-        ],
-    );
-    Ok(())
 }

@@ -2,6 +2,7 @@
 //! written as functions (`FUNCTION LOAD`).
 
 use crate::args::Args;
+use crate::cmd::help;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::CommandSpec;
@@ -24,7 +25,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "server",
             complexity: "O(1)",
             summary: "Explains the subcommands of MODULE.",
-            handler: help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -79,23 +81,16 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ..CommandSpec::EMPTY
 }];
 
-fn help(_: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    super::help::write(
-        args,
-        out,
-        &[
-            "LIST",
-            "    List the loaded modules. There are none: this server loads no modules.",
-            "LOAD <path> [<arg> ...]",
-            "    Refused, with the reason in the log.",
-            "LOADEX <path> [CONFIG <name> <value> ...] [ARGS ...]",
-            "    Refused, with the reason in the log.",
-            "UNLOAD <name>",
-            "    Refused, because no module is loaded.",
-        ],
-    );
-    Ok(())
-}
+const HELP: &[&str] = &[
+    "LIST",
+    "    List the loaded modules. There are none: this server loads no modules.",
+    "LOAD <path> [<arg> ...]",
+    "    Refused, with the reason in the log.",
+    "LOADEX <path> [CONFIG <name> <value> ...] [ARGS ...]",
+    "    Refused, with the reason in the log.",
+    "UNLOAD <name>",
+    "    Refused, because no module is loaded.",
+];
 
 fn list(_: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     out.array(0);

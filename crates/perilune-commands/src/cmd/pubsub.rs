@@ -1,6 +1,7 @@
 //! Publish/subscribe.
 
 use crate::args::Args;
+use crate::cmd::help;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::glob;
@@ -65,7 +66,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
                 group: "pubsub",
                 complexity: "O(1)",
                 summary: "Explains the subcommands of PUBSUB.",
-                handler: pubsub_help,
+                help: HELP,
+                handler: help::answer,
                 ..CommandSpec::EMPTY
             },
             CommandSpec {
@@ -193,6 +195,19 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         handler: unsubscribe,
         ..CommandSpec::EMPTY
     },
+];
+
+const HELP: &[&str] = &[
+    "CHANNELS [<pattern>]",
+    "    List the channels somebody is subscribed to, all or those that match.",
+    "NUMPAT",
+    "    Count the patterns somebody is subscribed to.",
+    "NUMSUB [<channel> ...]",
+    "    Count the subscribers of each channel, pattern subscribers aside.",
+    "SHARDCHANNELS [<pattern>]",
+    "    List the shard channels somebody is subscribed to, all or those that match.",
+    "SHARDNUMSUB [<shardchannel> ...]",
+    "    Count the subscribers of each shard channel.",
 ];
 
 /// Number of subscriptions that the confirmation of one kind reports.
@@ -417,29 +432,5 @@ fn pubsub_numpat(
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
     out.int(ctx.engine.pubsub.count(Subscription::Pattern) as i64);
-    Ok(())
-}
-
-fn pubsub_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    super::help::write(
-        args,
-        out,
-        &[
-            "CHANNELS [<pattern>]",
-            "    List the channels somebody is subscribed to, all or those that match.",
-            "NUMPAT",
-            "    Count the patterns somebody is subscribed to.",
-            "NUMSUB [<channel> ...]",
-            "    Count the subscribers of each channel, pattern subscribers aside.",
-            "SHARDCHANNELS [<pattern>]",
-            "    List the shard channels somebody is subscribed to, all or those that match.",
-            "SHARDNUMSUB [<shardchannel> ...]",
-            "    Count the subscribers of each shard channel.",
-        ],
-    );
     Ok(())
 }

@@ -7,6 +7,7 @@
 use crate::args::Args;
 use crate::errors::{self, CommandError};
 use crate::glob;
+use perilune_keyspace::LpValue;
 use perilune_resp::ReplyWriter;
 
 /// Elements a call looks at when the client does not say.
@@ -95,6 +96,28 @@ impl<'a> ScanOptions<'a> {
             steps_left -= 1;
         }
     }
+}
+
+/// The elements of a value that a call of `HSCAN`, `SSCAN` or `ZSCAN` answers, and the cursor to go on
+/// from. `visit` hands over each element at a cursor with its name, and returns the next cursor.
+pub(crate) fn elements<'v, E>(
+    args: Args<'_>,
+    cursor: u64,
+    mut visit: impl FnMut(u64, &mut dyn FnMut(LpValue<'v>, E)) -> u64,
+) -> Result<(u64, Vec<E>), CommandError> {
+    let options = ScanOptions::parse(args, 3, false)?;
+    let (mut found, mut digits) = (Vec::new(), itoa::Buffer::new());
+    let cursor = options.walk(cursor, |cursor| {
+        let mut seen = 0;
+        let next = visit(cursor, &mut |name, element| {
+            seen += 1;
+            if options.wants(name.as_slice(&mut digits)) {
+                found.push(element);
+            }
+        });
+        (next, seen)
+    });
+    Ok((cursor, found))
 }
 
 /// Begins the reply of a call; `len` elements follow.

@@ -1,6 +1,7 @@
 //! `SLOWLOG`: the commands that took longest.
 
 use crate::args::Args;
+use crate::cmd::help;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::CommandSpec;
@@ -38,7 +39,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "server",
             complexity: "O(1)",
             summary: "Explains the subcommands of SLOWLOG.",
-            handler: slowlog_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -72,6 +74,17 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ],
     ..CommandSpec::EMPTY
 }];
+
+const HELP: &[&str] = &[
+    "GET [<count>]",
+    "    Tell the newest entries (default: 10, -1: all). An entry is made of:",
+    "    id, timestamp, time in microseconds, arguments array, client IP and port,",
+    "    client name",
+    "LEN",
+    "    Tell the number of entries.",
+    "RESET",
+    "    Remove all entries.",
+];
 
 fn slowlog_get(
     ctx: &mut Ctx<'_>,
@@ -118,27 +131,5 @@ fn slowlog_reset(
 ) -> Result<(), CommandError> {
     ctx.engine.slowlog.entries.clear();
     out.ok();
-    Ok(())
-}
-
-fn slowlog_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    super::help::write(
-        args,
-        out,
-        &[
-            "GET [<count>]",
-            "    Tell the newest entries (default: 10, -1: all). An entry is made of:",
-            "    id, timestamp, time in microseconds, arguments array, client IP and port,",
-            "    client name",
-            "LEN",
-            "    Tell the number of entries.",
-            "RESET",
-            "    Remove all entries.",
-        ],
-    );
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! How a value is stored.
 
 use crate::args::Args;
-use crate::cmd::help as help_reply;
+use crate::cmd::help;
 use crate::config::MaxmemoryPolicy;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
@@ -53,7 +53,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             since: "6.2.0",
             complexity: "O(1)",
             summary: "Explains the subcommands of OBJECT.",
-            handler: object_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -87,6 +88,17 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
     ],
     ..CommandSpec::EMPTY
 }];
+
+const HELP: &[&str] = &[
+    "ENCODING <key>",
+    "    Name the encoding that the value of a key has.",
+    "FREQ <key>",
+    "    Show the logarithmic access counter of a key.",
+    "IDLETIME <key>",
+    "    Show for how many seconds a key was not accessed.",
+    "REFCOUNT <key>",
+    "    Show how many references the value of a key has.",
+];
 
 /// Integers below this are one shared object each in Redis, which says so by [`SHARED`].
 const SHARED_INTEGERS: i64 = 10_000;
@@ -173,24 +185,5 @@ fn object_freq(
         }
         None => out.null(),
     }
-    Ok(())
-}
-
-fn object_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    let lines = [
-        "ENCODING <key>",
-        "    Name the encoding that the value of a key has.",
-        "FREQ <key>",
-        "    Show the logarithmic access counter of a key.",
-        "IDLETIME <key>",
-        "    Show for how many seconds a key was not accessed.",
-        "REFCOUNT <key>",
-        "    Show how many references the value of a key has.",
-    ];
-    help_reply::write(args, out, &lines);
     Ok(())
 }

@@ -68,7 +68,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "scripting",
             complexity: "O(1)",
             summary: "Explains the subcommands of FUNCTION.",
-            handler: help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -333,9 +334,4 @@ fn stats(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<()
 
 fn kill(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     super::kill(ctx, RunKind::Function, out)
-}
-
-fn help(_: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    help::write(args, out, HELP);
-    Ok(())
 }

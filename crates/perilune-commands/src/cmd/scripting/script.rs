@@ -69,7 +69,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "scripting",
             complexity: "O(1)",
             summary: "Explains the subcommands of SCRIPT.",
-            handler: help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -215,10 +216,5 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
         session.debug_mode = mode;
     }
     out.ok();
-    Ok(())
-}
-
-fn help(_: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    help::write(args, out, HELP);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Commands on one set and its members, and `SMOVE`.
 
 use crate::args::Args;
-use crate::cmd::scan::{self, ScanOptions};
+use crate::cmd::scan;
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::CommandError;
@@ -233,18 +233,9 @@ fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
         scan::begin_reply(out, 0, 0);
         return Ok(());
     };
-    let options = ScanOptions::parse(args, 3, false)?;
-    let (mut found, mut digits) = (Vec::new(), itoa::Buffer::new());
-    let cursor = options.walk(cursor, |cursor| {
-        let mut seen = 0;
-        let next = set.scan(cursor, &mut |member| {
-            seen += 1;
-            if options.wants(member.as_slice(&mut digits)) {
-                found.push(member);
-            }
-        });
-        (next, seen)
-    });
+    let (cursor, found) = scan::elements(args, cursor, |cursor, each| {
+        set.scan(cursor, &mut |member| each(member, member))
+    })?;
     scan::begin_reply(out, cursor, found.len());
     found.into_iter().for_each(|member| bulk_value(out, member));
     Ok(())

@@ -84,7 +84,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "stream",
             complexity: "O(1)",
             summary: "Explains the subcommands of XGROUP.",
-            handler: xgroup_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -259,14 +260,5 @@ fn xgroup_delconsumer(
         changed(ctx, args[2], "xgroup-delconsumer");
     }
     out.int(pending.unwrap_or(0) as i64);
-    Ok(())
-}
-
-fn xgroup_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    help::write(args, out, HELP);
     Ok(())
 }

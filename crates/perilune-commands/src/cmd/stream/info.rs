@@ -57,7 +57,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
             group: "stream",
             complexity: "O(1)",
             summary: "Explains the subcommands of XINFO.",
-            handler: xinfo_help,
+            help: HELP,
+            handler: help::answer,
             ..CommandSpec::EMPTY
         },
         CommandSpec {
@@ -271,13 +272,4 @@ fn write_consumer(group: &Group, consumer: &Consumer, count: usize, out: &mut dy
         out.int(pending.delivered_ms);
         out.int(pending.deliveries as i64);
     }
-}
-
-fn xinfo_help(
-    _: &mut Ctx<'_>,
-    args: Args<'_>,
-    out: &mut dyn ReplyWriter,
-) -> Result<(), CommandError> {
-    help::write(args, out, HELP);
-    Ok(())
 }

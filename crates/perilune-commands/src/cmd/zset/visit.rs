@@ -3,7 +3,7 @@
 use super::Layout;
 use crate::args::Args;
 use crate::cmd::random_count::RandomCount;
-use crate::cmd::scan::{self, ScanOptions};
+use crate::cmd::scan;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::reply::{bulk_value, bulk_value_or_null};
@@ -88,18 +88,9 @@ fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
         scan::begin_reply(out, 0, 0);
         return Ok(());
     };
-    let options = ScanOptions::parse(args, 3, false)?;
-    let (mut found, mut digits) = (Vec::new(), itoa::Buffer::new());
-    let cursor = options.walk(cursor, |cursor| {
-        let mut seen = 0;
-        let next = zset.scan(cursor, &mut |pair| {
-            seen += 1;
-            if options.wants(pair.member.as_slice(&mut digits)) {
-                found.push(pair);
-            }
-        });
-        (next, seen)
-    });
+    let (cursor, found) = scan::elements(args, cursor, |cursor, each| {
+        zset.scan(cursor, &mut |pair| each(pair.member, pair))
+    })?;
     scan::begin_reply(out, cursor, 2 * found.len());
     let small = zset.as_listpack().is_some();
     let mut text = Vec::new();
