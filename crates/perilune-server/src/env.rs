@@ -449,3 +449,18 @@ fn replace_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
         None => std::fs::File::open(".")?.sync_all(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_leaves_nothing_behind() {
+        let folder = std::env::temp_dir().join(format!("perilune-env-{}", std::process::id()));
+        // A folder has the name.
+        std::fs::create_dir_all(folder.join("users.acl")).expect("made");
+        assert!(replace_file(&folder.join("users.acl"), b"user default on").is_err());
+        assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 1);
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+}

@@ -128,3 +128,22 @@ impl Link for PeerLink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_answer_that_nobody_asked_for_ends_the_link() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let wait = Duration::from_secs(10);
+        let mut link = connect("127.0.0.1", port, wait).expect("somebody listens");
+        let (mut other, _) = listener.accept().expect("connected");
+        link.send(b"PING\r\n", wait).expect("sent");
+        other.write_all(b"+PONG\r\n+OK\r\n").expect("sent");
+        assert_eq!(link.read_line(wait), Ok(b"+PONG".to_vec()));
+        assert_eq!(link.send(b"RESTORE k 0 payload\r\n", wait), Err(LinkError::Failed));
+    }
+}

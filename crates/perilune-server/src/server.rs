@@ -280,3 +280,61 @@ fn run_slice(more: &mut bool, engine: &mut Engine) {
 pub fn log_threshold(config: &Config) -> Option<LogLevel> {
     env::log_threshold(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use perilune_commands::session::PeerInfo;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Stands still, or panics.
+    #[derive(Default)]
+    struct BrokenClock(AtomicBool);
+
+    impl Clock for BrokenClock {
+        fn unix_us(&self) -> i64 {
+            0
+        }
+
+        fn monotonic_us(&self) -> u64 {
+            assert!(!self.0.load(Ordering::Relaxed), "a bug");
+            0
+        }
+    }
+
+    fn engine(config: Config) -> (Engine, Arc<BrokenClock>) {
+        let clock = Arc::new(BrokenClock::default());
+        let (sender, _) = unbounded_channel();
+        let process = ProcessEnvironment::start(sender, &config, Default::default());
+        let process = Box::new(process.expect("threads"));
+        let builder = EngineBuilder::new(config, Arc::clone(&clock) as _, process);
+        let builder = builder.script_engine(Box::new(perilune_lua::LuaEngine::new()));
+        (builder.build().expect("an engine"), clock)
+    }
+
+    #[tokio::test]
+    async fn a_load_that_panics_is_no_load() {
+        let (mut engine, clock) = engine(Config { appendonly: true, ..Config::default() });
+        engine.begin_loading().expect("begun");
+        let gate = GateBuilder::default().build(engine);
+        clock.0.store(true, Ordering::Relaxed);
+        assert!(run_loader(gate).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_panics_makes_room_for_another() {
+        let (mut engine, clock) = engine(Config { rdb_key_save_delay: 1000, ..Config::default() });
+        let (client, replica) = (PeerInfo::default(), PeerInfo::default());
+        let (client, replica) = (engine.connect(client, None), engine.connect(replica, None));
+        let mut out = Vec::new();
+        for key in 0..100 {
+            engine.execute(client, &[b"SET", key.to_string().as_bytes(), b"v"], &mut out);
+        }
+        engine.execute(replica, &[b"SYNC"], &mut out);
+        assert!(engine.persistence.job.is_some());
+        let gate = GateBuilder::default().build(engine);
+        clock.0.store(true, Ordering::Relaxed);
+        run_snapshot(gate.clone()).await;
+        assert!(gate.lock().persistence.job.is_none());
+    }
+}
