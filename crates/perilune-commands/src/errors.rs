@@ -769,7 +769,7 @@ texts! {
     /// Old data that must not be shown.
     MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
     /// A client that waits when its server begins to follow a master.
-    UNBLOCKED_BY_ROLE = "UNBLOCKED force unblocked, instance state changed (master -> replica?)";
+    UNBLOCKED_BY_ROLE = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
     /// `SYNC` on a replica without its master.
     NOMASTERLINK = "NOMASTERLINK Can't SYNC while not connected with my master";
     /// A snapshot of parts for one that cannot take a snapshot of unknown length.

@@ -52,6 +52,8 @@ pub struct Job {
     recorder: Arc<Mutex<Recorder>>,
     /// Everything was handed over.
     is_walked: bool,
+    /// And the sink was told so.
+    is_finished: bool,
     started_us: u64,
     /// How long each key is to take at least, for tests.
     key_delay_us: u64,
@@ -82,9 +84,13 @@ impl Job {
 
     /// Whether it is time for the next key, and there is room.
     fn may_go_on(&self, now_us: u64) -> bool {
-        let recorder = self.recorder();
+        self.took_its_time(now_us) && self.recorder().queued_bytes() <= QUEUED_BYTES_MAX
+    }
+
+    /// Whether the keys so far have taken as long as they are to.
+    fn took_its_time(&self, now_us: u64) -> bool {
         let due = now_us.saturating_sub(self.started_us).checked_div(self.key_delay_us);
-        recorder.queued_bytes() <= QUEUED_BYTES_MAX && due.is_none_or(|due| recorder.keys() <= due)
+        due.is_none_or(|due| self.recorder().keys() <= due)
     }
 }
 
@@ -126,6 +132,7 @@ impl Engine {
             dirty: self.dirty,
             recorder,
             is_walked: false,
+            is_finished: false,
             started_us: self.clock.monotonic_us(),
             key_delay_us: u64::try_from(self.config.rdb_key_save_delay).unwrap_or(0),
         });
@@ -191,16 +198,23 @@ impl Engine {
                     Step::More => {}
                     Step::Replaced(db) => self.env.dispose(Box::new(db)),
                     Step::Done => {
-                        job.recorder().finish();
                         job.is_walked = true;
-                        return Pace::Wait;
+                        break;
                     }
                 }
+            }
+            if job.is_walked {
+                break;
             }
             now_us = self.clock.monotonic_us();
             if now_us.saturating_sub(start_us) > budget_us {
                 return Pace::More;
             }
+        }
+        // The last key takes its time as well.
+        if !job.is_finished && job.took_its_time(now_us) {
+            job.recorder().finish();
+            job.is_finished = true;
         }
         Pace::Wait
     }

@@ -282,6 +282,34 @@ fn reload_takes_options() {
 }
 
 #[test]
+fn the_last_key_takes_its_time_as_well() {
+    let mut test = engine_on(&CrashStorage::new(), quiet());
+    let client = test.client();
+    test.run(client, "SET k v");
+    test.run(client, "CONFIG SET rdb-key-save-delay 1000000");
+    test.run(client, "BGSAVE");
+    test.pass_ms(999);
+    assert_eq!(test.engine.snapshot_cycle(u64::MAX), Pace::Wait);
+    assert!(test.engine.persistence.is_saving());
+    test.pass_ms(1);
+    end_snapshot(&mut test.engine);
+    assert!(!test.engine.persistence.last_failed());
+}
+
+#[test]
+fn a_snapshot_that_panicked_failed_and_makes_room_for_the_next() {
+    let mut test = engine_on(&CrashStorage::new(), quiet());
+    let client = test.client();
+    test.run(client, "SET k v");
+    test.run(client, "BGSAVE");
+    test.engine.snapshot_panicked();
+    assert!(!test.engine.persistence.is_saving() && test.engine.persistence.last_failed());
+    assert_eq!(test.run(client, "BGSAVE"), "+Background saving started\r\n");
+    end_snapshot(&mut test.engine);
+    assert!(!test.engine.persistence.last_failed());
+}
+
+#[test]
 fn the_end_waits_for_the_data_to_be_safe() {
     let crashing = CrashStorage::new();
     let storage = FailingStorage::new(Arc::new(crashing.clone()));

@@ -346,7 +346,7 @@ fn waiting_clients_hear_of_the_new_role() {
     let (client, waiter) = (server.client(), server.client());
     server.run(waiter, "BLPOP l 0");
     server.run(client, "REPLICAOF host 1");
-    assert!(server.late(waiter).starts_with("-UNBLOCKED force unblocked"));
+    assert!(server.late(waiter).starts_with("-UNBLOCKED force unblock from blocking operation, "));
     assert_eq!(
         server.run(client, "REPLICAOF host 1"),
         "+OK Already connected to specified master\r\n"
