@@ -31,6 +31,7 @@ mod introspect;
 pub mod keys;
 pub mod links;
 mod long_double;
+mod monitor;
 mod names;
 pub mod owned_args;
 pub mod persistence;
