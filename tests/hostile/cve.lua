@@ -1,6 +1,13 @@
--- One attack for each published flaw in the scripting of Redis and Valkey since 2015. Each is
--- written from the flaw's description, and named after what it attacks.
+-- One attack for each published flaw in the scripting of Redis and Valkey since 2015, and for others
+-- that a script can reach. Each is written from the flaw's description, and named after what it
+-- attacks.
 
+--- cve-2014-5461-many-parameters-before-the-dots
+local p = {} for i = 1, 190 do p[i] = 'p' .. i end
+local f = loadstring('return function(' .. table.concat(p, ',') .. ', ...) return select("#", ...) end')()
+local function deep(n) local r = f() if n == 0 then return r end return deep(n - 1) + r end
+for n = 1, 190 do deep(n) coroutine.wrap(function() return f(), f(1, 2, 3) end)() end return 'clean'
+--> clean
 --- cve-2015-4335-bytecode-loaded-as-a-chunk
 local f = loadstring('\27LuaQ\0\1\4\8\4\8\0' .. string.rep('\255', 400)) return f == nil and 'clean' or 'loaded'
 --> clean
@@ -9,6 +16,12 @@ local ok, s = pcall(string.dump, function(a) for i = a, a, 0 do return i end end
 if not ok then return 'clean' end
 s = s:gsub('(\96%z%z\128)', '\22\0\0\128')
 local f = loadstring(s) return f == nil and 'clean' or 'loaded'
+--> clean
+--- cve-2015-8080-struct-size-of-a-number
+for _, n in ipairs({'2147483647', '2147483648', '4294967296', '4294967297', '18446744073709551617'}) do
+  for _, f in ipairs({'i', 'I', '>i', '!', 'c', 's'}) do pcall(struct.pack, f .. n, 'ab') pcall(struct.unpack, f .. n, 'ab') pcall(struct.size, f .. n) end
+end
+return pcall(struct.pack, 'I2147483648', 10) and 'packed' or 'clean'
 --> clean
 --- cve-2016-8339-config-is-not-for-scripts
 return redis.pcall('config', 'set', 'client-output-buffer-limit', 'master 3735928559 3405691582 373529054').err ~= nil and 'clean' or 'set'
@@ -38,6 +51,9 @@ return pcall(struct.pack, '>I2147483648', 10) and 'packed' or 'clean'
 --- cve-2020-14147-struct-number-wraps
 return pcall(struct.unpack, 'c' .. string.rep('9', 100), 'abc') and 'unpacked' or 'clean'
 --> clean
+--- cve-2021-29477-longest-common-subsequence
+redis.call('set', '{hostile}a', string.rep('a', 70000)) redis.call('set', '{hostile}b', string.rep('b', 70000))
+redis.pcall('lcs', '{hostile}a', '{hostile}b', 'idx') redis.call('del', '{hostile}a', '{hostile}b') return 'clean'
 --- cve-2021-32626-lua-stack-in-reply-of-a-call
 local t = {} for i = 1, 7900 do t[i] = 'a' end
 pcall(redis.call, 'echo', unpack(t)) return 'clean'
@@ -59,8 +75,16 @@ redis.breakpoint() redis.debug(string.rep('a', 1000), {}, {{}}, 'a\r\n$100000\r\
 --- cve-2021-32761-bit-fields-from-scripts
 return redis.pcall('bitfield_ro', 'nosuch', 'get', 'u8', '#9223372036854775807').err ~= nil and 'clean' or 'read'
 --> clean
+--- cve-2021-32687-set-of-numbers-with-a-broken-length
+redis.pcall('restore', 'hostile:intset', 0, '\11\16\8\0\0\0\255\255\255\127\1\0\0\0\0\0\0\0\11\0' .. string.rep('\0', 8))
+redis.call('del', 'hostile:intset') return 'clean'
+--> clean
 --- cve-2021-41099-strings-near-the-bulk-limit
 return redis.pcall('setrange', 'hostile:range', 536870911, 'xx').err ~= nil and 'clean' or 'written'
+--> clean
+--- cve-2021-43519-resumed-within-resumed
+local function nest(n) return coroutine.wrap(function() return nest(n + 1) end)() end
+return pcall(nest, 1) and 'endless' or 'clean'
 --> clean
 --- cve-2022-0543-package-loadlib
 return (rawget(_G, 'package') == nil and pcall(function() return package.loadlib end) == false) and 'clean' or 'open'
@@ -93,11 +117,32 @@ local s = string.rep('\1', 360000000) return pcall(cjson.encode, s) and 'encoded
 local s = string.rep('"', 100000000) local t = {s, s, s, s, s, s, s, s, s, s} pcall(cjson.encode, t) return 'clean'
 --- cve-2022-24834-cmsgpack-pack-overflow
 local s = string.rep('a', 100000000) pcall(cmsgpack.pack, s, s, s, s, s, s, s, s, s, s, s, s, s) return 'clean'
+--- cve-2022-31144-claimed-entries-that-are-gone
+redis.call('xadd', 'hostile:stream', '1-1', 'a', 'b') redis.call('xgroup', 'create', 'hostile:stream', 'g', '0')
+redis.call('xreadgroup', 'group', 'g', 'c', 'streams', 'hostile:stream', '>') redis.call('xdel', 'hostile:stream', '1-1')
+redis.call('xautoclaim', 'hostile:stream', 'g', 'd', 0, '0', 'count', 1) redis.call('del', 'hostile:stream') return 'clean'
+--> clean
+--- cve-2022-35951-count-of-claimed-entries
+redis.call('xgroup', 'create', 'hostile:stream', 'g', '0', 'mkstream')
+local r = redis.pcall('xautoclaim', 'hostile:stream', 'g', 'c', 0, '0', 'count', '4611686018427387904')
+redis.call('del', 'hostile:stream') return r.err ~= nil and 'clean' or 'claimed'
+--> clean
+--- cve-2022-35977-offsets-of-ranges
+local r = redis.pcall('setrange', 'hostile:range', '4294967296', 'x')
+redis.call('rpush', 'hostile:list', 3, 1, 2) redis.pcall('sort', 'hostile:list', 'limit', '1', '9223372036854775807')
+redis.pcall('sort', 'hostile:list', 'limit', '-9223372036854775808', '9223372036854775807')
+redis.call('del', 'hostile:list') return r.err ~= nil and 'clean' or 'written'
+--> clean
 --- cve-2022-36021-pattern-of-a-scan
 redis.pcall('scan', '0', 'match', string.rep('a*', 50) .. 'b') redis.pcall('keys', string.rep('a*', 50) .. 'b') return 'clean'
 --> clean
 --- cve-2023-22458-random-members-of-a-range
 return redis.pcall('hrandfield', 'nosuch', '-9223372036854775808').err ~= nil and 'clean' or 'answered'
+--- cve-2023-25155-random-members-of-a-set
+redis.call('sadd', 'hostile:set', 'a') redis.call('zadd', 'hostile:zset', 1, 'a')
+local r = redis.pcall('srandmember', 'hostile:set', '-9223372036854775808')
+redis.pcall('zrandmember', 'hostile:zset', '-9223372036854775807', 'withscores')
+redis.call('del', 'hostile:set', 'hostile:zset') return r.err ~= nil and 'clean' or 'answered'
 --- cve-2023-28856-increment-in-a-hash
 redis.pcall('hincrbyfloat', 'hostile:hash', 'a', '1e-100') redis.call('del', 'hostile:hash') return 'clean'
 --> clean
@@ -106,6 +151,9 @@ return redis.pcall('sort_ro', 'nosuch', 'get', '#') ~= nil and 'clean'
 --> clean
 --- cve-2023-41056-memory-of-a-resized-reply
 local t = {} for i = 1, 100 do t[i] = string.rep('a', i * 1000) end return #table.concat(t) > 0 and 'clean'
+--> clean
+--- cve-2024-31227-selectors-of-users
+return redis.pcall('acl', 'setuser', 'hostile', '%W%R~a', '(~a', ')', '%~').err ~= nil and 'clean' or 'set'
 --> clean
 --- cve-2024-31228-pattern-without-an-end
 return redis.pcall('keys', string.rep('*?', 20000)) ~= nil and 'clean'
@@ -123,6 +171,15 @@ local p = newproxy(true)
 pcall(function() getmetatable(p).__gc = function(x) p = x end end)
 pcall(rawset, getmetatable(p), '__gc', function(x) p = x end)
 p = nil collectgarbage() collectgarbage() return 'clean'
+--> clean
+--- cve-2025-32023-counts-of-runs-beyond-all-registers
+local runs = {} for i = 1, 70000 do runs[i] = '\127\255' end
+for _, body in ipairs({table.concat(runs), table.concat(runs) .. '\132', string.rep('\63', 300) .. '\132', '\127'}) do
+  redis.call('set', '{hostile}hll', 'HYLL\1\0\0\0' .. string.rep('\0', 7) .. '\128' .. body)
+  redis.pcall('pfcount', '{hostile}hll') redis.pcall('pfadd', '{hostile}hll', 'a') redis.pcall('pfcount', '{hostile}hll', '{hostile}no')
+  redis.pcall('pfmerge', '{hostile}hll', '{hostile}hll') redis.pcall('pfdebug', 'getreg', '{hostile}hll')
+end
+redis.call('del', '{hostile}hll') return 'clean'
 --> clean
 --- cve-2025-46817-unpack-of-the-whole-range
 return (pcall(unpack, {}, 0, 2147483647) or pcall(unpack, {1, 2, 3}, -2, 2147483647)) and 'unpacked' or 'clean'
@@ -159,4 +216,24 @@ return type(f) == 'function' and 'clean'
 --> clean
 --- cve-2025-49844-parser-left-by-a-failing-reader
 for i = 1, 50 do load(function() collectgarbage() if i % 2 == 0 then error('x') end return nil end, 'name' .. i) end collectgarbage() return 'clean'
+--> clean
+--- cve-2025-67733-error-reply-with-a-zero
+return redis.error_reply('ERR a\0b\r\n$5\r\nhello\r\n')
+--- cve-2025-67733-error-table-with-a-zero
+return {err = 'a\0\r\n:1\r\n', source = '\0\r\n:1', line = '\r\n:1'}
+--- cve-2025-67733-raised-error-with-a-zero
+error({err = '\0\r\n+x\r\n', source = '\r\n:1\0', line = '\0\r\n:2'})
+--- cve-2025-67733-raised-text-with-a-zero
+error('a\0\r\n*1\r\n:1\r\n', 0)
+--- cve-2025-67733-error-of-a-command-with-a-zero
+return redis.pcall('no\0such\r\n:1\r\n', '\0\r\n:1')
+--- cve-2026-25243-restore-of-broken-values
+local function tries(v)
+  local d = redis.call('dump', 'hostile:dump')
+  for i = 1, #d do redis.pcall('restore', 'hostile:copy', 0, d:sub(1, i - 1) .. string.char((d:byte(i) + v) % 256) .. d:sub(i + 1), 'replace') end
+  redis.call('del', 'hostile:dump', 'hostile:copy')
+end
+redis.call('hset', 'hostile:dump', 'a', 1, 'b', 2) tries(1) redis.call('rpush', 'hostile:dump', 1, 'x', 300) tries(128)
+redis.call('zadd', 'hostile:dump', 1, 'a', 2, 'b') tries(255) redis.call('xadd', 'hostile:dump', '1-1', 'a', 'b') tries(64)
+return 'clean'
 --> clean

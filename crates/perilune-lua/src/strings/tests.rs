@@ -1,3 +1,5 @@
+//! What is known of the hashes of strings, and that nobody can choose them.
+
 use std::collections::{HashMap, HashSet};
 
 use mlua::ffi::{
