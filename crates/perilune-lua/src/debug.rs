@@ -26,6 +26,10 @@ const EVAL_CHUNK: &CStr = c"@ldb_eval";
 const LEVELS_MAX: c_int = 200;
 /// Bytes of strings that count as one value.
 const BYTES_PER_VALUE: usize = 64;
+/// Variables that evaluated code sees; a function cannot have more than 200.
+const VARIABLES_MAX: usize = 180;
+/// Slots that an evaluation needs on the stack of the program.
+const FRAME_SLOTS: c_int = 4;
 /// Slots that copying needs on each level of nesting.
 const COPY_SLOTS: c_int = 6;
 
@@ -178,17 +182,138 @@ impl Frame {
         }
     }
 
-    /// Compiles code as an expression, or else as statements, onto the stack of a thread.
-    unsafe fn compile(&self, thread: *mut lua_State, code: &[u8]) -> bool {
+    /// The variables that the function of a level sees; of those with one name the last counts.
+    unsafe fn visible(&self, record: &mut lua_Debug) -> Vec<Variable> {
+        let mut found = Vec::new();
+        // SAFETY: as `push_upvalue`.
+        unsafe {
+            lua_getinfo(self.lua, c"f".as_ptr(), record);
+            for index in 1.. {
+                let name = lua_getupvalue(self.lua, -1, index);
+                if name.is_null() {
+                    break;
+                }
+                lua_pop(self.lua, 1);
+                found.push(Variable { name: CStr::from_ptr(name).to_owned(), index, outer: true });
+            }
+            lua_pop(self.lua, 1);
+            for index in 1.. {
+                let name = lua_getlocal(self.lua, record, index);
+                if name.is_null() {
+                    break;
+                }
+                lua_pop(self.lua, 1);
+                found.push(Variable { name: CStr::from_ptr(name).to_owned(), index, outer: false });
+            }
+        }
+        // Those that the compiler made have names that no program can have.
+        found.retain(|variable| !variable.name.to_bytes().starts_with(b"("));
+        found.split_off(found.len().saturating_sub(VARIABLES_MAX))
+    }
+
+    /// Pushes the value of a variable.
+    unsafe fn push_variable(&self, record: &mut lua_Debug, variable: &Variable) {
+        // SAFETY: as `push_upvalue`; the variable was found at this level.
+        unsafe {
+            if !variable.outer {
+                lua_getlocal(self.lua, record, variable.index);
+                return;
+            }
+            lua_getinfo(self.lua, c"f".as_ptr(), record);
+            lua_getupvalue(self.lua, -1, variable.index);
+            lua_remove(self.lua, -2);
+        }
+    }
+
+    /// Gives a variable the value on top of the stack, which is removed.
+    unsafe fn set_variable(&self, record: &mut lua_Debug, variable: &Variable) {
+        // SAFETY: as `push_variable`.
+        unsafe {
+            if !variable.outer {
+                lua_setlocal(self.lua, record, variable.index);
+                return;
+            }
+            lua_getinfo(self.lua, c"f".as_ptr(), record);
+            lua_insert(self.lua, -2);
+            lua_setupvalue(self.lua, -2, variable.index);
+            lua_pop(self.lua, 1);
+        }
+    }
+
+    /// Compiles code as an expression, or else as statements, onto the stack of a thread. The
+    /// code sees variables of these names, which it gets as arguments.
+    unsafe fn compile(&self, thread: *mut lua_State, code: &[u8], visible: &[Variable]) -> bool {
+        let names: Vec<&[u8]> = visible.iter().map(|variable| variable.name.to_bytes()).collect();
+        let head = match names.is_empty() {
+            true => Vec::new(),
+            false => [&b"local "[..], &names.join(&b','), b" = ... "].concat(),
+        };
         // SAFETY: an empty stack has room for a function or message.
         unsafe {
-            if load_text(thread, &[b"return ", code].concat(), EVAL_CHUNK) == LUA_OK {
+            if load_text(thread, &[&head, &b"return "[..], code].concat(), EVAL_CHUNK) == LUA_OK {
                 return true;
             }
             lua_settop(thread, 0);
-            load_text(thread, code, EVAL_CHUNK) == LUA_OK
+            load_text(thread, &[&head, code].concat(), EVAL_CHUNK) == LUA_OK
         }
     }
+
+    /// Runs code with the variables of a level, or with none, and hands on its value, which lies
+    /// on top of the thread it ran in.
+    unsafe fn run_code<T>(
+        &self,
+        mut record: Option<&mut lua_Debug>,
+        code: &[u8],
+        then: impl FnOnce(*mut lua_State) -> T,
+    ) -> Result<T, Vec<u8>> {
+        let lua = self.lua;
+        // SAFETY: host mode is on, so nothing raises but the code, which runs protected. The
+        // thread lies on the stack until its result is copied.
+        unsafe {
+            let context = context(lua);
+            if lua_checkstack(lua, FRAME_SLOTS) == 0 {
+                return Err(b"stack overflow".to_vec());
+            }
+            let visible = record.as_mut().map_or(Vec::new(), |record| self.visible(record));
+            let thread = lua_newthread(lua);
+            let mut fine = lua_checkstack(thread, VARIABLES_MAX as c_int) != 0
+                && self.compile(thread, code, &visible);
+            if fine {
+                for variable in &visible {
+                    if let Some(record) = &mut record {
+                        self.push_variable(record, variable);
+                        lua_xmove(lua, thread, 1);
+                    }
+                }
+                context.evaluating.set(true);
+                lua_setlevel(lua, thread);
+                context.arm(thread);
+                context.thread.set(thread);
+                context.base.hooks.in_host.set(false);
+                fine = lua_pcall(thread, visible.len() as c_int, 1, 0) == LUA_OK;
+                context.base.hooks.in_host.set(true);
+                context.thread.set(lua);
+                context.evaluating.set(false);
+            }
+            let result = if fine { Ok(then(thread)) } else { Err(message(thread)) };
+            lua_pop(lua, 1);
+            result
+        }
+    }
+}
+
+/// A variable of a function.
+struct Variable {
+    name: CString,
+    index: c_int,
+    /// It belongs to a function around this one.
+    outer: bool,
+}
+
+/// The value on top of a thread.
+unsafe fn copy_top(thread: *mut lua_State) -> DebugValue {
+    // SAFETY: the caller left it there, in host mode.
+    unsafe { copy(thread, lua_gettop(thread), 0, &mut { DEBUG_VALUES_MAX }) }
 }
 
 impl DebugFrame for Frame {
@@ -196,11 +321,11 @@ impl DebugFrame for Frame {
         self.line
     }
 
-    fn locals(&mut self) -> Vec<(String, DebugValue)> {
+    fn locals(&mut self, level: usize) -> Vec<(String, DebugValue)> {
         let mut found = Vec::new();
         // SAFETY: a hook has slots to spare; see `push_local`.
         unsafe {
-            let Some(record) = level(self.lua, 0) else { return found };
+            let Some(record) = program_level(self.lua, level) else { return found };
             for index in 1.. {
                 let name = lua_getlocal(self.lua, &record, index);
                 if name.is_null() {
@@ -252,33 +377,33 @@ impl DebugFrame for Frame {
     }
 
     fn evaluate(&mut self, code: &[u8]) -> Result<DebugValue, Vec<u8>> {
-        let lua = self.lua;
-        // SAFETY: host mode is on, so nothing raises but the code, which runs protected. The
-        // thread lies on the stack until its result is copied.
+        // SAFETY: the program stands still within a hook.
+        unsafe { self.run_code(None, code, |thread| copy_top(thread)) }
+    }
+
+    fn evaluate_in(&mut self, level: usize, code: &[u8]) -> Result<DebugValue, Vec<u8>> {
+        // SAFETY: as above; the record is of a level that exists.
         unsafe {
-            let context = context(lua);
-            if lua_checkstack(lua, 2) == 0 {
-                return Err(b"stack overflow".to_vec());
-            }
-            let thread = lua_newthread(lua);
-            let mut fine = self.compile(thread, code);
-            if fine {
-                context.evaluating.set(true);
-                lua_setlevel(lua, thread);
-                context.arm(thread);
-                context.thread.set(thread);
-                context.base.hooks.in_host.set(false);
-                fine = lua_pcall(thread, 0, 1, 0) == LUA_OK;
-                context.base.hooks.in_host.set(true);
-                context.thread.set(lua);
-                context.evaluating.set(false);
-            }
-            let result = match fine {
-                true => Ok(copy(thread, lua_gettop(thread), 0, &mut { DEBUG_VALUES_MAX })),
-                false => Err(message(thread)),
-            };
-            lua_pop(lua, 1);
-            result
+            let mut record = program_level(self.lua, level);
+            self.run_code(record.as_mut(), code, |thread| copy_top(thread))
+        }
+    }
+
+    fn assign(&mut self, level: usize, name: &str, code: &[u8]) -> Result<DebugValue, Vec<u8>> {
+        let unknown = || Err(format!("there is no variable '{name}'").into_bytes());
+        // SAFETY: as above.
+        unsafe {
+            let Some(mut record) = program_level(self.lua, level) else { return unknown() };
+            let Some(mut place) = program_level(self.lua, level) else { return unknown() };
+            let visible = self.visible(&mut record);
+            let named = |variable: &&Variable| variable.name.to_bytes() == name.as_bytes();
+            let Some(variable) = visible.iter().rfind(named) else { return unknown() };
+            self.run_code(Some(&mut record), code, |thread| {
+                let value = copy_top(thread);
+                lua_xmove(thread, self.lua, 1);
+                self.set_variable(&mut place, variable);
+                value
+            })
         }
     }
 
@@ -307,6 +432,25 @@ unsafe fn level(lua: *mut lua_State, at: c_int) -> Option<lua_Debug> {
         let mut record: lua_Debug = std::mem::zeroed();
         (lua_getstack(lua, at, &mut record) != 0).then_some(record)
     }
+}
+
+/// The record of a level that runs a line of the program, counted from 0.
+unsafe fn program_level(lua: *mut lua_State, wanted: usize) -> Option<lua_Debug> {
+    let mut passed = 0;
+    for at in 0..LEVELS_MAX {
+        // SAFETY: the record is of a level that exists.
+        unsafe {
+            let mut record = level(lua, at)?;
+            lua_getinfo(lua, c"Sl".as_ptr(), &mut record);
+            if program_line(&record).is_some() {
+                if passed == wanted {
+                    return Some(record);
+                }
+                passed += 1;
+            }
+        }
+    }
+    None
 }
 
 /// Copies the value at an absolute index. `left` is how many values may still be made.

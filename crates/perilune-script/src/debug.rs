@@ -66,8 +66,9 @@ pub trait DebugFrame {
     /// The line that runs next, from 1.
     fn line(&self) -> u32;
 
-    /// The named variables of the innermost function, in the order they were declared.
-    fn locals(&mut self) -> Vec<(String, DebugValue)>;
+    /// The named variables of a function, in the order they were declared. Levels are counted as
+    /// in [`stack`](Self::stack), from 0; beyond the last there is nothing.
+    fn locals(&mut self, level: usize) -> Vec<(String, DebugValue)>;
 
     /// The variable of that name in the innermost function that has one; or the global that
     /// holds the keys or arguments.
@@ -79,6 +80,13 @@ pub trait DebugFrame {
     /// Runs code of the language outside of any function of the program and answers its value, or
     /// an error message.
     fn evaluate(&mut self, code: &[u8]) -> Result<DebugValue, Vec<u8>>;
+
+    /// Runs code that sees the variables of the function of a level. What it assigns to them is
+    /// lost.
+    fn evaluate_in(&mut self, level: usize, code: &[u8]) -> Result<DebugValue, Vec<u8>>;
+
+    /// Gives a variable of the function of a level the value of an expression, and answers it.
+    fn assign(&mut self, level: usize, name: &str, code: &[u8]) -> Result<DebugValue, Vec<u8>>;
 
     /// The server, to run a command or to ask whether the program must end.
     fn host(&mut self) -> &mut dyn ScriptHost;

@@ -177,18 +177,30 @@ impl DebugTransport for Transport {
             return Received::Closed;
         }
         let mut bytes = [0; READ_BYTES];
-        match self.socket.read(&mut bytes) {
-            Ok(0) => Received::Closed,
-            Ok(n) => {
-                input.extend_from_slice(&bytes[..n]);
-                Received::Bytes
-            }
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
-                    Received::Nothing
-                }
-                _ => Received::Closed,
-            },
+        let result = self.socket.read(&mut bytes);
+        received(result, &bytes, input)
+    }
+
+    fn poll(&mut self, input: &mut Vec<u8>) -> Received {
+        let mut bytes = [0; READ_BYTES];
+        let result = self.socket.read_now(&mut bytes);
+        received(result, &bytes, input)
+    }
+}
+
+/// What a read into `bytes` came to.
+fn received(result: std::io::Result<usize>, bytes: &[u8], input: &mut Vec<u8>) -> Received {
+    match result {
+        Ok(0) => Received::Closed,
+        Ok(n) => {
+            input.extend_from_slice(&bytes[..n]);
+            Received::Bytes
         }
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
+                Received::Nothing
+            }
+            _ => Received::Closed,
+        },
     }
 }

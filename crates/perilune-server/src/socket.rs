@@ -89,6 +89,21 @@ impl BlockingSocket {
         }
     }
 
+    /// Reads what is there; [`WouldBlock`](io::ErrorKind::WouldBlock) when there is nothing.
+    pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.set_nonblocking(true)?;
+        let result = io::Read::read(self, buf);
+        self.set_nonblocking(false)?;
+        result
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match self {
+            BlockingSocket::Tcp(stream) => stream.set_nonblocking(nonblocking),
+            BlockingSocket::Unix(stream) => stream.set_nonblocking(nonblocking),
+        }
+    }
+
     /// Ends the connection both ways.
     pub(crate) fn shutdown(&self) -> io::Result<()> {
         match self {

@@ -118,16 +118,22 @@ impl Editor {
         }
     }
 
-    /// Launches with arguments beside the program, sets breakpoints and starts.
-    fn start(&mut self, mut launch: Value, breakpoints: &[u64]) {
+    /// Launches with arguments beside the program, sets breakpoints at lines and starts.
+    fn start(&mut self, launch: Value, breakpoints: &[u64]) {
+        let lines = breakpoints.iter().map(|line| json!({ "line": line })).collect();
+        self.start_with(launch, lines);
+    }
+
+    /// [`start`](Self::start) with breakpoints as they are.
+    fn start_with(&mut self, mut launch: Value, breakpoints: Vec<Value>) {
         let body = self.ask("initialize", json!({ "adapterID": "perilune" }));
         assert_eq!(body["supportsConfigurationDoneRequest"], true);
         launch["program"] = self.program().into();
         self.ask("launch", launch);
         self.event("initialized");
-        let lines: Vec<_> = breakpoints.iter().map(|line| json!({ "line": line })).collect();
         let source = json!({ "path": self.program() });
-        let body = self.ask("setBreakpoints", json!({ "source": source, "breakpoints": lines }));
+        let wanted = json!({ "source": source, "breakpoints": breakpoints });
+        let body = self.ask("setBreakpoints", wanted);
         assert_eq!(body["breakpoints"].as_array().expect("a list").len(), breakpoints.len());
         self.ask("configurationDone", json!({}));
     }
@@ -152,17 +158,39 @@ impl Editor {
         body["variables"].as_array().expect("a list").iter().map(variable).collect()
     }
 
-    /// The variables of a scope of the innermost function.
-    fn scope(&mut self, name: &str) -> Vec<(String, String, Value)> {
-        let body = self.ask("scopes", json!({ "frameId": 1 }));
+    /// The number of a scope of a function, counted from 1.
+    fn scope_of(&mut self, frame: u64, name: &str) -> Value {
+        let body = self.ask("scopes", json!({ "frameId": frame }));
         let scopes = body["scopes"].as_array().expect("a list").clone();
         let found = scopes.iter().find(|scope| scope["name"] == name).expect("the scope");
-        self.variables(&found["variablesReference"])
+        found["variablesReference"].clone()
+    }
+
+    /// The variables of a scope of the innermost function.
+    fn scope(&mut self, name: &str) -> Vec<(String, String, Value)> {
+        let number = self.scope_of(1, name);
+        self.variables(&number)
     }
 
     fn evaluate(&mut self, expression: &str) -> String {
-        let body = self.ask("evaluate", json!({ "expression": expression, "frameId": 1 }));
+        self.evaluate_in(1, expression)
+    }
+
+    /// What an expression comes to in a function, counted from 1.
+    fn evaluate_in(&mut self, frame: u64, expression: &str) -> String {
+        let body = self.ask("evaluate", json!({ "expression": expression, "frameId": frame }));
         body["result"].as_str().expect("text").to_owned()
+    }
+
+    /// Goes on to the next stop: why there, the line, and what was said on the way.
+    fn go_on(&mut self) -> (Value, u64, String) {
+        self.ask("continue", json!({ "threadId": 1 }));
+        self.next_stop()
+    }
+
+    fn next_stop(&mut self) -> (Value, u64, String) {
+        let (stop, output) = self.event("stopped");
+        (stop["reason"].clone(), self.stack()[0].1, output)
     }
 
     /// Waits for the end; what the program had to say, and its exit code.
@@ -228,7 +256,7 @@ fn tour(editor: &mut Editor, launch: Value) -> String {
     let inner = editor.variables(&locals[1].2);
     assert_eq!(pairs(&editor.variables(&inner[1].2)), [(r#"["k"]"#, r#""v""#)]);
     assert_eq!(pairs(&editor.scope("Replies")), [("get key", r#""value""#)]);
-    assert!(editor.refused("pause", json!({ "threadId": 1 })).contains("stops"));
+    assert!(editor.refused("pause", json!({ "threadId": 1 })).contains("does not run"));
 
     editor.ask("next", json!({ "threadId": 1 }));
     let (output, exit_code) = editor.end();
@@ -271,6 +299,119 @@ fn a_script_is_debugged_on_a_real_redis() {
         Some(redis) => tour_on(&ServerBuilder::of(&redis).start()),
         None => println!("redis-server is not installed"),
     }
+}
+
+/// Lets `check` have an editor on an engine of the adapter, and on a server in both modes.
+fn everywhere(program: &str, check: impl Fn(Editor, Value)) {
+    check(Editor::new(program), json!({ "stopOnEntry": false }));
+    let server = Server::start();
+    for mode in ["yes", "sync"] {
+        let address = format!("127.0.0.1:{}", server.port());
+        let launch = json!({ "stopOnEntry": false, "server": address, "mode": mode });
+        check(Editor::new(program), launch);
+    }
+}
+
+const LOOP: &str = "local total = 0
+local function add(n)
+  local twice = n * 2
+  total = total + twice
+  return total
+end
+for i = 1, 10 do
+  add(i)
+end
+return total
+";
+
+#[test]
+fn breakpoints_have_conditions_counts_and_messages() {
+    everywhere(LOOP, |mut editor, launch| {
+        let breakpoints = vec![
+            json!({ "line": 5, "condition": "n == 3" }),
+            json!({ "line": 8, "hitCondition": "%5" }),
+            json!({ "line": 4, "condition": "n < 3", "logMessage": "n is {n}, {total + twice}" }),
+        ];
+        editor.start_with(launch, breakpoints);
+        let (reason, line, said) = editor.next_stop();
+        assert_eq!((reason, line), (json!("breakpoint"), 5));
+        assert_eq!(said, "n is 1, 2\nn is 2, 6\n");
+        assert_eq!(editor.evaluate("n .. ' ' .. twice .. ' ' .. total"), r#""3 6 12""#);
+        let (_, line, said) = editor.go_on();
+        assert_eq!((line, said.as_str()), (8, ""));
+        assert_eq!(editor.evaluate("i"), "5");
+        // Where nothing stops the program, steps still do.
+        editor.ask("next", json!({ "threadId": 1 }));
+        editor.next_stop();
+        editor.ask("next", json!({ "threadId": 1 }));
+        let (reason, line, _) = editor.next_stop();
+        assert_eq!((reason, line), (json!("step"), 4));
+        editor.go_on();
+        assert_eq!(editor.evaluate("i"), "10");
+        editor.ask("continue", json!({ "threadId": 1 }));
+        assert_eq!(editor.end(), ("(integer) 110\n".to_owned(), json!(0)));
+    });
+}
+
+#[test]
+fn a_condition_that_fails_stops_and_is_told() {
+    let mut editor = Editor::new(LOOP);
+    let breakpoints = vec![json!({ "line": 4, "condition": "nowhere.x" })];
+    editor.start_with(json!({ "stopOnEntry": false }), breakpoints);
+    let (reason, line, said) = editor.next_stop();
+    assert_eq!((reason, line), (json!("breakpoint"), 4));
+    assert!(said.starts_with("The condition of line 4 fails: "), "{said}");
+    assert!(said.contains("nowhere"), "{said}");
+    editor.ask("disconnect", json!({}));
+}
+
+#[test]
+fn variables_of_outer_functions_are_seen_and_changed() {
+    everywhere(LOOP, |mut editor, launch| {
+        editor.start_with(launch, vec![json!({ "line": 4, "condition": "n == 3" })]);
+        editor.next_stop();
+        let locals = editor.scope_of(2, "Locals");
+        let variables = editor.variables(&locals);
+        let shown = pairs(&variables);
+        assert!(shown.contains(&("total", "6")) && shown.contains(&("i", "3")), "{shown:?}");
+        assert_eq!(editor.evaluate_in(2, "total + i"), "9");
+        assert!(editor.refused("evaluate", json!({ "expression": "i" })).contains("nonexistent"));
+        let set = |number: &Value, name: &str, value: &str| json!({ "variablesReference": number, "name": name, "value": value });
+        let body = editor.ask("setVariable", set(&locals, "total", "{i}"));
+        assert_eq!(body["value"], "{3}");
+        let refused = editor.refused("setVariable", set(&locals, "nobody", "1"));
+        assert!(refused.contains("no variable 'nobody'"), "{refused}");
+        let refused = editor.refused("setVariable", set(&locals, "total", "1 +"));
+        assert!(refused.contains("unexpected"), "{refused}");
+        let inputs = editor.scope_of(1, "KEYS and ARGV");
+        assert!(editor.refused("setVariable", set(&inputs, "KEYS", "1")).contains("only local"));
+        editor.ask("setVariable", set(&locals, "total", "total[1] + 97"));
+        assert_eq!(editor.evaluate("total"), "100");
+        let inner = editor.scope_of(1, "Locals");
+        editor.ask("setVariable", set(&inner, "twice", "n"));
+        assert_eq!(pairs(&editor.variables(&inner)), [("n", "3"), ("twice", "3")]);
+        editor.ask("continue", json!({ "threadId": 1 }));
+        assert_eq!(editor.end(), ("(integer) 201\n".to_owned(), json!(0)));
+    });
+}
+
+#[test]
+fn a_program_that_runs_is_stopped() {
+    everywhere("local i = 0\nwhile true do\n  i = i + 1\nend", |mut editor, launch| {
+        editor.start(launch, &[]);
+        editor.ask("pause", json!({ "threadId": 1 }));
+        assert_eq!(editor.next_stop().0, "pause");
+        for _ in 0..2 {
+            editor.ask("continue", json!({ "threadId": 1 }));
+            editor.ask("pause", json!({ "threadId": 1 }));
+            let (reason, line, said) = editor.next_stop();
+            assert_eq!((reason, said.as_str()), (json!("pause"), ""));
+            assert!((2..=3).contains(&line), "{line}");
+            assert_eq!(editor.evaluate("i >= 0"), "true");
+        }
+        editor.ask("terminate", json!({}));
+        assert_eq!(editor.end().1, 1);
+    });
 }
 
 /// What stands in the blocks of a language in a text.
@@ -370,10 +511,14 @@ fn what_makes_no_sense_is_refused() {
     assert!(editor.refused("variables", json!({ "variablesReference": 7 })).contains("nothing"));
     editor.ask("launch", json!({ "program": program }));
     assert!(editor.refused("launch", json!({ "program": program })).contains("already"));
-    let breakpoints = json!([{ "line": 2, "condition": "x" }, { "line": 0 }]);
+    let breakpoints = json!([
+        { "line": 2, "hitCondition": "often" }, { "line": 3, "logMessage": "{" }, { "line": 0 },
+    ]);
     let source = json!({ "path": program });
     let body =
         editor.ask("setBreakpoints", json!({ "source": source, "breakpoints": breakpoints }));
-    assert!(body["breakpoints"].as_array().expect("two").iter().all(|it| it["verified"] == false));
+    assert!(
+        body["breakpoints"].as_array().expect("a list").iter().all(|it| it["verified"] == false)
+    );
     editor.ask("disconnect", json!({}));
 }

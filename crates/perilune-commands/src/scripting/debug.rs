@@ -194,6 +194,10 @@ mod tests {
         fn receive(&mut self, _: &mut Vec<u8>) -> Received {
             Received::Closed
         }
+
+        fn poll(&mut self, _: &mut Vec<u8>) -> Received {
+            Received::Nothing
+        }
     }
 
     fn flow(test: &mut TestEngine, client: ClientSlot, words: &[&[u8]]) -> (Flow, Vec<u8>) {

@@ -113,7 +113,7 @@ fn variables_are_those_of_the_language() {
         if frame.line() == 5 {
             let names = ["x", "up", "inner", "KEYS", "ARGV", "gone", "print"];
             seen.borrow_mut().extend(names.map(|name| frame.variable(name)));
-            let locals = frame.locals();
+            let locals = frame.locals(0);
             assert_eq!(locals[0], ("x".to_owned(), DebugValue::Number(3.0)));
             assert_eq!(locals[1], ("inner".to_owned(), DebugValue::Nil));
             assert_eq!(locals.len(), 2);
@@ -129,6 +129,37 @@ fn variables_are_those_of_the_language() {
     let (x, up, inner) = (DebugValue::Number(3.0), text("u"), DebugValue::Nil);
     let expected = [Some(x), Some(up), Some(inner), list("k"), list("a"), None, None];
     assert_eq!(*seen.borrow(), expected);
+}
+
+#[test]
+fn functions_of_the_stack_are_seen_and_changed() {
+    let watcher = Watcher::new(|frame: &mut dyn DebugFrame| {
+        if frame.line() != 4 {
+            return Verdict::Continue;
+        }
+        let number = |value: f64| Ok(DebugValue::Number(value));
+        // `pcall` is between the two and no level of the program.
+        let names: Vec<_> = frame.locals(1).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a", "b", "f"]);
+        assert_eq!(frame.locals(2), []);
+        assert_eq!(frame.evaluate_in(0, b"a + b + c"), number(10.0 + 2.0 + 5.0));
+        assert_eq!(frame.evaluate_in(1, b"a + b"), number(3.0));
+        assert_eq!(frame.evaluate_in(0, b"a = 7 return a"), number(7.0));
+        assert_eq!(frame.evaluate_in(0, b"none"), Ok(DebugValue::Nil));
+        assert_eq!(frame.evaluate_in(0, b"KEYS[1]"), Ok(text("k")));
+        assert!(frame.evaluate_in(0, b"error('x')").is_err());
+        assert!(frame.evaluate_in(1, b"c").is_err(), "it is not seen there");
+        assert_eq!(frame.assign(0, "a", b"a * 2"), number(20.0));
+        assert_eq!(frame.assign(0, "b", b"c + 1"), number(6.0));
+        assert_eq!(frame.assign(1, "b", b"b + 1"), number(7.0));
+        assert!(frame.assign(0, "nobody", b"1").is_err());
+        assert!(frame.assign(0, "a", b"1 +").is_err());
+        Verdict::Continue
+    });
+    let source = "local a, b = 1, 2\nlocal function f(c)\n  local a, none = 10\n  \
+                  return a + b + c\nend\nlocal _, r = pcall(f, 5)\nreturn {r, a, b}";
+    let reply = debug(source, &watcher, &mut FakeHost::new());
+    assert_eq!(reply.as_deref(), Ok("*3\r\n:32\r\n:1\r\n:7\r\n"));
 }
 
 #[test]

@@ -10,7 +10,8 @@ const CONTEXT_LINES: i64 = 5;
 /// Fewest bytes that values can be cut to.
 const SHOWN_BYTES_MIN: i64 = 60;
 
-const UNKNOWN: &str = "<error> Unknown Redis Lua debugger command or wrong number of arguments.";
+pub(super) const UNKNOWN: &str =
+    "<error> Unknown Redis Lua debugger command or wrong number of arguments.";
 
 const HELP: &[&str] = &[
     "Commands, each with its first letter or in full:",
@@ -32,6 +33,10 @@ const HELP: &[&str] = &[
     "[e]val <code>        Run Lua code. It does not see local variables.",
     "[r]edis <cmd>        Run a command of the server.",
     "[m]axlen [len]       Show or set the length at which values are cut; 0 is never.",
+    "locals <level>       Show the local variables of a function; 0 is the innermost.",
+    "inspect <level> <code>  Run Lua code that sees the variables of a function.",
+    "assign <level> <var> <code>  Change a variable of a function.",
+    "pause                While the script runs: stop where it is.",
     "[a]bort              End the script. What it changed in sync mode stays changed.",
     "",
     "In scripts:",
@@ -58,9 +63,13 @@ impl Ldb<'_> {
             b"r" | b"redis" if !args.is_empty() => self.redis(args, frame),
             b"p" | b"print" => match args {
                 [name] => self.print(name, frame),
-                _ => self.print_all(frame),
+                _ => self.print_all(0, frame),
             },
             b"l" | b"list" => self.list(args),
+            b"locals" | b"inspect" | b"assign" => match args.split_first() {
+                Some((level, rest)) => self.at_level(&words[0], level, rest, frame),
+                None => self.say(UNKNOWN),
+            },
             b"w" | b"whole" => (1..=self.last_line()).for_each(|line| self.say_source(line)),
             _ => self.say(UNKNOWN),
         }
@@ -189,8 +198,8 @@ impl Ldb<'_> {
         Some(DebugValue::Table((1..).zip(texts).map(pair).collect()))
     }
 
-    fn print_all(&self, frame: &mut dyn DebugFrame) {
-        let locals = frame.locals();
+    fn print_all(&self, level: usize, frame: &mut dyn DebugFrame) {
+        let locals = frame.locals(level);
         if locals.is_empty() {
             self.say("No local variables in the current context.");
         }
@@ -200,8 +209,33 @@ impl Ldb<'_> {
     }
 
     fn eval(&self, args: &[Vec<u8>], frame: &mut dyn DebugFrame) {
+        self.say_result(|| frame.evaluate(&args.join(&b' ')));
+    }
+
+    /// The commands for a function of the trace, by its number.
+    fn at_level(&self, name: &[u8], level: &[u8], args: &[Vec<u8>], frame: &mut dyn DebugFrame) {
+        let levels = frame.stack().len();
+        let level = parse_int(level).and_then(|level| usize::try_from(level).ok());
+        let Some(level) = level.filter(|level| *level < levels) else {
+            return self.say("<error> There is no such level, see 'trace'.");
+        };
+        match (name.to_ascii_lowercase().as_slice(), args) {
+            (b"locals", []) => self.print_all(level, frame),
+            (b"inspect", code @ [_, ..]) => {
+                self.say_result(|| frame.evaluate_in(level, &code.join(&b' ')));
+            }
+            (b"assign", [variable, code @ ..]) if !code.is_empty() => {
+                let variable = String::from_utf8_lossy(variable);
+                self.say_result(|| frame.assign(level, &variable, &code.join(&b' ')));
+            }
+            _ => self.say(UNKNOWN),
+        }
+    }
+
+    /// Says what an evaluation comes to, which may be ended when it takes too long.
+    fn say_result(&self, evaluation: impl FnOnce() -> Result<DebugValue, Vec<u8>>) {
         self.evaluating.set(Some(Instant::now()));
-        let result = frame.evaluate(&args.join(&b' '));
+        let result = evaluation();
         self.evaluating.set(None);
         match result {
             Ok(value) => self.say_value("<retval> ", &value),

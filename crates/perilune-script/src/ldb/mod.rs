@@ -69,6 +69,9 @@ pub trait DebugTransport {
 
     /// Waits a short time, some milliseconds, for bytes and appends them to `input`.
     fn receive(&mut self, input: &mut Vec<u8>) -> Received;
+
+    /// Appends what has come to `input` without waiting.
+    fn poll(&mut self, input: &mut Vec<u8>) -> Received;
 }
 
 /// A debugging session.
@@ -253,6 +256,8 @@ impl<'a> Ldb<'a> {
             let request = self.next_request(frame);
             self.waiting.set(false);
             let words = match request {
+                // The program stopped before it could be told to.
+                Ok(words) if is_pause(&words) => continue,
                 Ok(words) => words,
                 Err(text) => return Verdict::Abort(text),
             };
@@ -289,6 +294,34 @@ impl<'a> Ldb<'a> {
     }
 }
 
+impl Ldb<'_> {
+    /// Whether the client wants a program that runs to stand still. An error ends the program.
+    fn is_pause_asked(&self) -> Result<bool, &'static str> {
+        let mut input = self.input.borrow_mut();
+        if input.len() > REQUEST_BYTES_MAX {
+            return Ok(false);
+        }
+        match self.transport.borrow_mut().poll(&mut input) {
+            Received::Nothing => return Ok(false),
+            Received::Closed => return Err(CLIENT_GONE),
+            Received::Bytes => {}
+        }
+        match Request::parse(&input) {
+            Request::Complete { words, length } if is_pause(&words) => {
+                input.drain(..length);
+                Ok(true)
+            }
+            // It waits for the next stop.
+            _ => Ok(false),
+        }
+    }
+}
+
+/// The only command that is heard while the program runs.
+fn is_pause(words: &[Vec<u8>]) -> bool {
+    matches!(words, [word] if word.eq_ignore_ascii_case(b"pause"))
+}
+
 impl Debugger for Ldb<'_> {
     fn on_line(&self, frame: &mut dyn DebugFrame) -> Verdict {
         let line = frame.line();
@@ -305,6 +338,14 @@ impl Debugger for Ldb<'_> {
     }
 
     fn on_tick(&self, frame: &mut dyn DebugFrame) -> Verdict {
+        match self.is_pause_asked() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.line.set(frame.line());
+                return self.stop(frame, "pause requested");
+            }
+            Err(text) => return Verdict::Abort(text),
+        }
         if self.step.get() || self.resumed.get().elapsed() < self.run_time {
             return Verdict::Continue;
         }

@@ -53,6 +53,14 @@ impl DebugTransport for Client {
             }
         }
     }
+
+    /// All but a pause is said while the program stands still.
+    fn poll(&mut self, input: &mut Vec<u8>) -> Received {
+        match self.says.front() {
+            Some(bytes) if bytes.ends_with(b"pause\r\n") => self.receive(input),
+            _ => Received::Nothing,
+        }
+    }
 }
 
 /// A server that replies to every command with a status, and ends the program when it was asked
@@ -106,9 +114,10 @@ impl DebugFrame for Program<'_, '_> {
         self.line
     }
 
-    fn locals(&mut self) -> Vec<(String, DebugValue)> {
+    fn locals(&mut self, level: usize) -> Vec<(String, DebugValue)> {
         let value = |line: u32| (format!("v{line}"), DebugValue::Number(line.into()));
-        (1..self.line).map(value).collect()
+        let first = level as u32 + 1;
+        (first..self.line).map(value).collect()
     }
 
     fn variable(&mut self, name: &str) -> Option<DebugValue> {
@@ -125,6 +134,14 @@ impl DebugFrame for Program<'_, '_> {
             b"bad code" => Err(b"what?".to_vec()),
             code => Ok(DebugValue::Text(code.to_vec())),
         }
+    }
+
+    fn evaluate_in(&mut self, level: usize, code: &[u8]) -> Result<DebugValue, Vec<u8>> {
+        self.evaluate(&[code, format!(" at {level}").as_bytes()].concat())
+    }
+
+    fn assign(&mut self, level: usize, name: &str, code: &[u8]) -> Result<DebugValue, Vec<u8>> {
+        self.evaluate(&[format!("{name} at {level} is ").as_bytes(), code].concat())
     }
 
     fn host(&mut self) -> &mut dyn ScriptHost {
@@ -280,6 +297,37 @@ fn breakpoints_come_and_go() {
 fn code_is_evaluated() {
     assert_eq!(reply_to("eval a + b"), r#"<retval> "a + b""#);
     assert_eq!(reply_to("e bad code"), "<error> what?");
+}
+
+#[test]
+fn functions_of_the_trace_have_numbers() {
+    assert_eq!(reply_to("locals 0"), "<value> v1 = 1");
+    assert_eq!(reply_to("locals 1"), "No local variables in the current context.");
+    assert_eq!(reply_to("inspect 1 a + b"), r#"<retval> "a + b at 1""#);
+    assert_eq!(reply_to("ASSIGN 0 v1 1 + 2"), r#"<retval> "v1 at 0 is 1 + 2""#);
+    for unknown in ["locals 2", "inspect -1 a", "assign x v1 2"] {
+        assert_eq!(reply_to(unknown), "<error> There is no such level, see 'trace'.");
+    }
+    for wrong in ["locals", "locals 0 a", "inspect 0", "assign 0 v1"] {
+        assert_eq!(reply_to(wrong), command::UNKNOWN);
+    }
+}
+
+#[test]
+fn a_program_that_runs_is_paused() {
+    // The last pause comes when the program stands still already, and has no answer.
+    let mut client = Client::saying(&["c", "pause", "pause", "p", "c"]);
+    let session = Ldb::new(&mut client, SOURCE, INPUT, 60_000);
+    let server = Server { session: None, questions_left: 9 };
+    let mut program = Program { line: 1, server };
+    session.on_line(&mut program);
+    program.line = 2;
+    assert_eq!(session.on_tick(&mut program), Verdict::Continue);
+    assert_eq!(session.on_tick(&mut program), Verdict::Continue);
+    drop(session);
+    let heard = client.heard();
+    assert_eq!(heard[1], "* Stopped at 2, stop reason = pause requested|-> 2   local b = 2");
+    assert_eq!((&*heard[2], heard.len()), ("<value> v1 = 1", 3));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The adapter: what each request of the editor does.
 
 use super::Input;
+use super::breakpoints::Breakpoint;
 use super::launch::Launch;
 use super::link::Link;
 use super::values::{Opened, Shown};
 use super::wire;
-use perilune_resp::split_args;
 use perilune_script::ScriptEngine;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -30,9 +30,9 @@ pub(super) enum State {
 }
 
 /// What a request is answered with: a body, or a message.
-type Answer = Result<Value, String>;
+pub(super) type Answer = Result<Value, String>;
 
-const NOT_STOPPED: &str = "the program does not stand still";
+pub(super) const NOT_STOPPED: &str = "the program does not stand still";
 
 /// Serves one editor.
 pub(super) struct Adapter<W> {
@@ -45,15 +45,21 @@ pub(super) struct Adapter<W> {
     /// What came while something else was waited for.
     pub(super) backlog: VecDeque<Input>,
     engines: fn() -> Vec<Box<dyn ScriptEngine>>,
-    launch: Option<Launch>,
+    pub(super) launch: Option<Launch>,
     link: Option<Link>,
     pub(super) state: State,
     /// Number that the editor gives to the first line.
-    first_line: u64,
-    /// Lines, from 1.
-    pub(super) breakpoints: Vec<u64>,
+    pub(super) first_line: u64,
+    /// At most one a line.
+    pub(super) breakpoints: Vec<Breakpoint>,
     /// The session does not know `breakpoints` yet.
     breakpoints_changed: bool,
+    /// The session knows our own commands; see the module.
+    pub(super) is_ours: bool,
+    /// The program is to stand still at its first line.
+    pub(super) pauses_first: bool,
+    /// The program was told to run one line.
+    pub(super) stepping: bool,
     pub(super) opened: Opened,
     /// Commands and their replies.
     pub(super) replies: Vec<(String, Shown)>,
@@ -81,6 +87,9 @@ impl<W: Write> Adapter<W> {
             first_line: 1,
             breakpoints: Vec::new(),
             breakpoints_changed: false,
+            is_ours: false,
+            pauses_first: false,
+            stepping: false,
             opened: Opened::default(),
             replies: Vec::new(),
             command: String::new(),
@@ -124,11 +133,10 @@ impl<W: Write> Adapter<W> {
             "stackTrace" => self.stack_trace(arguments)?,
             "scopes" => self.scopes(arguments)?,
             "variables" => self.variables(arguments),
+            "setVariable" => self.set_variable(arguments)?,
             "evaluate" => self.evaluate(arguments)?,
             "continue" | "next" | "stepIn" | "stepOut" => self.go_on(command)?,
-            "pause" => Err("a running program stops at breakpoints, and by itself when it runs \
-                            longer than 'busy-reply-threshold'"
-                .to_owned()),
+            "pause" => self.pause(),
             "terminate" | "disconnect" => Ok(json!({})),
             _ => Err(format!("'{command}' is not supported")),
         };
@@ -199,6 +207,10 @@ impl<W: Write> Adapter<W> {
             "supportsConfigurationDoneRequest": true,
             "supportsEvaluateForHovers": true,
             "supportsTerminateRequest": true,
+            "supportsConditionalBreakpoints": true,
+            "supportsHitConditionalBreakpoints": true,
+            "supportsLogPoints": true,
+            "supportsSetVariable": true,
         }))
     }
 
@@ -227,30 +239,27 @@ impl<W: Write> Adapter<W> {
         let path = arguments["source"]["path"].as_str().unwrap_or_default();
         let is_program = std::path::Path::new(path) == launch.program;
         let line_count = launch.line_count();
-        let mut lines = Vec::new();
+        let mut breakpoints = Vec::new();
         let mut answers = Vec::new();
         for wanted in arguments["breakpoints"].as_array().into_iter().flatten() {
             let line = wanted["line"].as_u64().map(|line| line + 1 - self.first_line);
             let line = line.filter(|line| is_program && (1..=line_count).contains(line));
-            let conditions = ["condition", "hitCondition", "logMessage"];
-            let problem = match line {
-                None => Some("there is no such line in the program"),
-                Some(_) if conditions.iter().any(|name| wanted.get(*name).is_some()) => {
-                    Some("breakpoints can't have conditions or messages")
-                }
-                Some(_) => None,
+            let read = match line {
+                None => Err("there is no such line in the program"),
+                Some(line) => Breakpoint::read(line, wanted),
             };
-            match (line, problem) {
-                (Some(line), None) => {
-                    lines.push(line);
-                    answers.push(json!({ "verified": true, "line": line + self.first_line - 1 }));
+            match read {
+                Ok(read) => {
+                    let line = read.line + self.first_line - 1;
+                    answers.push(json!({ "verified": true, "line": line }));
+                    breakpoints.push(read);
                 }
-                (_, problem) => answers.push(json!({ "verified": false, "message": problem })),
+                Err(problem) => answers.push(json!({ "verified": false, "message": problem })),
             }
         }
         if is_program {
-            lines.dedup();
-            self.breakpoints = lines;
+            breakpoints.dedup_by_key(|breakpoint| breakpoint.line);
+            self.breakpoints = breakpoints;
             self.breakpoints_changed = true;
             if self.state == State::Stopped {
                 self.apply_breakpoints()?;
@@ -263,7 +272,7 @@ impl<W: Write> Adapter<W> {
     pub(super) fn apply_breakpoints(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.breakpoints_changed) {
             let mut words = vec!["break".to_owned(), "0".to_owned()];
-            words.extend(self.breakpoints.iter().map(u64::to_string));
+            words.extend(self.breakpoints.iter().map(|breakpoint| breakpoint.line.to_string()));
             self.ask(&words)?;
         }
         Ok(())
@@ -277,147 +286,30 @@ impl<W: Write> Adapter<W> {
         Ok(Ok(json!({ "allThreadsContinued": true })))
     }
 
+    /// Asks a program that runs to stand still; it does so a little later.
+    fn pause(&mut self) -> Answer {
+        match self.state {
+            State::Running => {}
+            State::Starting => {
+                self.pauses_first = true;
+                return Ok(json!({}));
+            }
+            _ => return Err("the program does not run".to_owned()),
+        }
+        if !self.is_ours {
+            return Err("on this server a running program stops at breakpoints, and by itself \
+                        when it runs longer than 'busy-reply-threshold'"
+                .to_owned());
+        }
+        self.send(&[b"pause".to_vec()]);
+        Ok(json!({}))
+    }
+
     pub(super) fn resume(&mut self, word: &str) -> io::Result<()> {
         self.state = State::Running;
+        self.stepping = word == "step";
         self.opened.clear();
         self.send(&[word.as_bytes().to_vec()]);
         Ok(())
-    }
-
-    fn stack_trace(&mut self, arguments: &Value) -> io::Result<Answer> {
-        let (State::Stopped, Some(launch)) = (self.state, &self.launch) else {
-            return Ok(Err(NOT_STOPPED.to_owned()));
-        };
-        let name = launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let source = json!({ "name": name, "path": launch.program.to_string_lossy() });
-        let trace = self.ask(&["trace"])?;
-        let mut frames = Vec::new();
-        for pair in trace.chunks(2) {
-            let [head, at] = pair else { break };
-            let function = head.trim_start_matches("In ").trim_start_matches("From ");
-            let digits = at.get(3..).unwrap_or_default().split(' ').next().unwrap_or_default();
-            let line = digits.parse::<u64>().unwrap_or(1) + self.first_line - 1;
-            frames.push(json!({
-                "id": frames.len() + 1,
-                "name": function.trim_end_matches(':'),
-                "line": line,
-                "column": 1,
-                "source": source,
-            }));
-        }
-        let total = frames.len();
-        let start = arguments["startFrame"].as_u64().unwrap_or(0) as usize;
-        let levels = match arguments["levels"].as_u64() {
-            None | Some(0) => total,
-            Some(levels) => levels as usize,
-        };
-        let frames: Vec<Value> = frames.into_iter().skip(start).take(levels).collect();
-        Ok(Ok(json!({ "stackFrames": frames, "totalFrames": total })))
-    }
-
-    fn scopes(&mut self, arguments: &Value) -> io::Result<Answer> {
-        if self.state != State::Stopped {
-            return Ok(Err(NOT_STOPPED.to_owned()));
-        }
-        let mut scopes = Vec::new();
-        // The session shows the variables of the innermost function only.
-        if arguments["frameId"] == 1 {
-            let lines = self.ask(&["print"])?;
-            let local = |line: &String| {
-                let (name, value) = line.strip_prefix("<value> ")?.split_once(" = ")?;
-                Some((name.to_owned(), Shown::read(value)))
-            };
-            let locals: Vec<_> = lines.iter().filter_map(local).collect();
-            scopes.push(json!({
-                "name": "Locals",
-                "presentationHint": "locals",
-                "variablesReference": self.opened.add(&locals),
-                "expensive": false,
-            }));
-        }
-        let mut inputs = Vec::new();
-        for name in ["KEYS", "ARGV"] {
-            let lines = self.ask(&["print", name])?;
-            let value = lines.first().and_then(|line| line.strip_prefix("<value> "));
-            inputs.extend(value.map(|value| (name.to_owned(), Shown::read(value))));
-        }
-        let replies = self.replies.clone();
-        for (name, hint, values) in
-            [("KEYS and ARGV", "arguments", inputs), ("Replies", "registers", replies)]
-        {
-            scopes.push(json!({
-                "name": name,
-                "presentationHint": hint,
-                "variablesReference": self.opened.add(&values),
-                "expensive": false,
-            }));
-        }
-        Ok(Ok(json!({ "scopes": scopes })))
-    }
-
-    fn variables(&mut self, arguments: &Value) -> Answer {
-        let number = arguments["variablesReference"].as_u64().unwrap_or(0);
-        let values = self.opened.get(number).ok_or("there is nothing behind this number")?;
-        let variable = |(name, shown): &(String, Shown)| {
-            json!({
-                "name": name,
-                "value": shown.text,
-                "variablesReference": self.opened.add(&shown.children),
-            })
-        };
-        let variables: Vec<Value> = values.iter().map(variable).collect();
-        Ok(json!({ "variables": variables }))
-    }
-
-    fn evaluate(&mut self, arguments: &Value) -> io::Result<Answer> {
-        if self.state != State::Stopped {
-            return Ok(Err(NOT_STOPPED.to_owned()));
-        }
-        let expression = arguments["expression"].as_str().unwrap_or_default().trim();
-        if let Some(command) = expression.strip_prefix("redis ") {
-            return self.run_command(command);
-        }
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let mut lines = Vec::new();
-        if expression.chars().all(is_name) && !expression.starts_with(|c: char| c.is_numeric()) {
-            lines = self.ask(&["print", expression])?;
-            lines.retain(|line| line != "No such variable.");
-        }
-        if lines.is_empty() {
-            // Code that is a statement has no value.
-            lines = self.ask(&["eval", expression])?;
-        }
-        let mut answer = Err("the session is over".to_owned());
-        for line in &lines {
-            let value = line.strip_prefix("<value> ").or_else(|| line.strip_prefix("<retval> "));
-            if let Some(value) = value {
-                answer = Ok(Shown::read(value));
-            } else if let Some(error) = line.strip_prefix("<error> ") {
-                answer = Err(error.to_owned());
-            } else if line != "<endsession>" {
-                self.tell_line(line)?;
-            }
-        }
-        Ok(answer.map(|shown| {
-            let reference = self.opened.add(&shown.children);
-            json!({ "result": shown.text, "variablesReference": reference })
-        }))
-    }
-
-    /// `redis CMD...` in the editor's console.
-    fn run_command(&mut self, command: &str) -> io::Result<Answer> {
-        let Some(words) = split_args(command.as_bytes()).filter(|words| !words.is_empty()) else {
-            return Ok(Err("unbalanced quotes".to_owned()));
-        };
-        let words: Vec<Vec<u8>> = std::iter::once(b"redis".to_vec()).chain(words).collect();
-        let lines = self.ask(&words)?;
-        lines.iter().for_each(|line| self.remember(line));
-        let shown = lines.iter().rev().find_map(|line| line.strip_prefix("<reply> "));
-        let error = lines.iter().find_map(|line| line.strip_prefix("<error> "));
-        Ok(match (shown, error) {
-            (Some(reply), _) => Ok(json!({ "result": reply, "variablesReference": 0 })),
-            (None, Some(error)) => Err(error.to_owned()),
-            (None, None) => Err("the session is over".to_owned()),
-        })
     }
 }

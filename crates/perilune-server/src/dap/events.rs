@@ -3,6 +3,7 @@
 
 use super::Input;
 use super::adapter::{Adapter, State};
+use super::breakpoints::Piece;
 use super::values::Shown;
 use perilune_resp::{Value, format_cli};
 use serde_json::json;
@@ -79,29 +80,65 @@ impl<W: Write> Adapter<W> {
         self.opened.clear();
         if is_first {
             self.ask(&["maxlen", "0"])?;
+            let answer = self.ask(&["locals", "0"])?;
+            self.is_ours = !answer.iter().any(|line| line.starts_with("<error> Unknown"));
         }
         self.apply_breakpoints()?;
-        if is_first {
-            return self.on_first_stop(line);
-        }
         let (reason, text) = match why {
+            // A session stops at the first line, whether the user wants it or not.
+            _ if is_first || why == "break point" => {
+                let stops = self.breakpoint_stops(line)?;
+                if self.state != State::Stopped {
+                    return Ok(());
+                }
+                match stops {
+                    true => ("breakpoint", None),
+                    false if is_first && self.stops_on_entry() => ("entry", None),
+                    false if is_first && self.pauses_first => ("pause", None),
+                    false if !is_first && self.stepping => ("step", None),
+                    false => return self.resume("continue"),
+                }
+            }
             "step over" => ("step", None),
-            "break point" => ("breakpoint", None),
             "redis.breakpoint() called" => ("breakpoint", Some(why)),
+            "pause requested" => ("pause", None),
             _ => ("pause", Some(why)),
         };
         self.tell_stop(reason, text)
     }
 
-    /// A session stops at the first line, whether the user wants it or not.
-    fn on_first_stop(&mut self, line: u64) -> io::Result<()> {
-        if self.breakpoints.contains(&line) {
-            return self.tell_stop("breakpoint", None);
+    /// Whether the breakpoint at a line, if there is one, stops the program this time. One with a
+    /// message says it instead.
+    fn breakpoint_stops(&mut self, line: u64) -> io::Result<bool> {
+        let found = self.breakpoints.iter().position(|breakpoint| breakpoint.line == line);
+        let Some(at) = found else { return Ok(false) };
+        if let Some(condition) = self.breakpoints[at].condition.clone() {
+            match self.value_of(0, &condition)? {
+                Ok(shown) if matches!(&*shown.text, "nil" | "false") => return Ok(false),
+                Ok(_) => {}
+                Err(error) => {
+                    let text = format!("The condition of line {line} fails: {error}\n");
+                    self.tell("console", &text)?;
+                    return Ok(true);
+                }
+            }
         }
-        if self.stops_on_entry() {
-            return self.tell_stop("entry", None);
+        if !self.breakpoints[at].hit() {
+            return Ok(false);
         }
-        self.resume("continue")
+        let Some(pieces) = self.breakpoints[at].message.clone() else { return Ok(true) };
+        let mut said = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => said.push_str(&text),
+                Piece::Expression(code) => match self.value_of(0, &code)? {
+                    Ok(shown) => said.push_str(&shown.text),
+                    Err(error) => said.push_str(&format!("<{error}>")),
+                },
+            }
+        }
+        self.tell("console", &format!("{said}\n"))?;
+        Ok(false)
     }
 
     fn tell_stop(&mut self, reason: &str, text: Option<&str>) -> io::Result<()> {

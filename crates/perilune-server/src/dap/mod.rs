@@ -8,15 +8,23 @@
 //! - `wire`: messages of the editor;
 //! - `launch`: what is to be debugged, and where;
 //! - `link`: the connection to the session of the Lua debugger;
-//! - `adapter`: what each request does; `events`: what the editor is told unasked;
+//! - `adapter`: what each request does; `inspect`: those that look at a program that stands still;
+//!   `events`: what the editor is told unasked;
+//! - `breakpoints`: where the program stops, and under which conditions;
 //! - `values`: variables that can be opened.
+//!
+//! Servers of ours know commands that Redis does not (`locals`, `inspect`, `assign`, `pause`);
+//! which kind it is the adapter finds out at the first stop. On Redis variables of outer functions
+//! cannot be seen or changed, expressions do not see any, and a running program cannot be stopped.
 //!
 //! One thread does the work. It waits on one channel for requests and for what the session says;
 //! a thread for each of both feeds it. A program that runs cannot be asked anything: requests that
 //! need an answer from it are refused until it stops.
 
 mod adapter;
+mod breakpoints;
 mod events;
+mod inspect;
 mod launch;
 mod link;
 mod values;

@@ -72,6 +72,8 @@ fn table(text: &str, depth: usize) -> Option<(Vec<(String, Shown)>, &str)> {
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     values: Vec<Vec<(String, Shown)>>,
+    /// Numbers of the local variables of functions, with their levels.
+    locals: Vec<(usize, usize)>,
 }
 
 impl Opened {
@@ -84,6 +86,29 @@ impl Opened {
         self.values.len()
     }
 
+    /// The same for the local variables of a function, by its level on the stack.
+    pub(super) fn add_locals(&mut self, level: usize, locals: &[(String, Shown)]) -> usize {
+        let number = self.add(locals);
+        self.locals.push((number, level));
+        number
+    }
+
+    /// The level of the function whose local variables are behind a number.
+    pub(super) fn level(&self, number: u64) -> Option<usize> {
+        let is_it = |(own, _): &&(usize, usize)| *own as u64 == number && number > 0;
+        self.locals.iter().find(is_it).map(|(_, level)| *level)
+    }
+
+    /// Remembers that a variable has another value.
+    pub(super) fn set(&mut self, number: u64, name: &str, shown: &Shown) {
+        let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let values = at.and_then(|at| self.values.get_mut(at));
+        // Of several with one name the last is the one that is seen.
+        if let Some((_, old)) = values.and_then(|all| all.iter_mut().rfind(|it| it.0 == name)) {
+            *old = shown.clone();
+        }
+    }
+
     /// The values behind a number.
     pub(super) fn get(&self, number: u64) -> Option<Vec<(String, Shown)>> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
@@ -93,6 +118,7 @@ impl Opened {
     /// Forgets all numbers.
     pub(super) fn clear(&mut self) {
         self.values.clear();
+        self.locals.clear();
     }
 }
 
@@ -136,6 +162,10 @@ mod tests {
         let number = opened.add(&shown.children) as u64;
         assert_eq!(opened.get(number), Some(shown.children));
         assert_eq!((opened.add(&[]), opened.get(0), opened.get(9)), (0, None, None));
+        let locals = opened.add_locals(3, &[("a".to_owned(), Shown::read("1"))]) as u64;
+        assert_eq!((opened.level(locals), opened.level(number)), (Some(3), None));
+        opened.set(locals, "a", &shown);
+        assert_eq!(opened.get(locals), Some(vec![("a".to_owned(), shown.clone())]));
         opened.clear();
         assert_eq!(opened.get(number), None);
     }
