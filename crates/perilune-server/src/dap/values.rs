@@ -160,7 +160,7 @@ mod tests {
         let mut opened = Opened::default();
         let shown = Shown::read("{5}");
         let number = opened.add(&shown.children) as u64;
-        assert_eq!(opened.get(number), Some(shown.children));
+        assert_eq!(opened.get(number), Some(shown.children.clone()));
         assert_eq!((opened.add(&[]), opened.get(0), opened.get(9)), (0, None, None));
         let locals = opened.add_locals(3, &[("a".to_owned(), Shown::read("1"))]) as u64;
         assert_eq!((opened.level(locals), opened.level(number)), (Some(3), None));
