@@ -47,6 +47,10 @@ fn compress_with<const SLOTS: usize>(input: &[u8], size_max: usize) -> Option<Ve
         };
         if length < MATCH_MIN {
             at += 1;
+            // Not even if all of the rest were one match.
+            if out.len() + (at - literals) >= size_max {
+                return None;
+            }
             continue;
         }
         put_literals(&mut out, &input[literals..at]);
@@ -100,7 +104,8 @@ pub fn decompress(input: &[u8], size: usize) -> Option<Vec<u8>> {
 }
 
 fn hash<const SLOTS: usize>(input: &[u8], at: usize) -> usize {
-    let three = u32::from_le_bytes([0, input[at], input[at + 1], input[at + 2]]);
+    let [a, b, c] = *input[at..].first_chunk::<MATCH_MIN>().unwrap_or(&[0; MATCH_MIN]);
+    let three = u32::from_le_bytes([0, a, b, c]);
     (three.wrapping_mul(0x9E37_79B1) >> (32 - SLOTS.ilog2())) as usize
 }
 

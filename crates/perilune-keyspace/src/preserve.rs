@@ -62,11 +62,15 @@ impl Preserving {
     /// Hands over the next bucket. False at the end.
     pub(crate) fn walk(&mut self, epoch: u8, table: &HashTable<Box<KeyEntry>>) -> bool {
         let mut sink = lock(&self.sink);
+        // The entries of a bucket are all looked at before the first one is handed over: so their
+        // memory is fetched at once, and not one after the other with much work in between.
+        let mut due = Vec::new();
         self.cursor = table.scan(self.cursor, &mut |entry| {
             if entry.enter_epoch(epoch) {
-                sink.entry(self.home, entry);
+                due.push(entry);
             }
         });
+        due.into_iter().for_each(|entry| sink.entry(self.home, entry));
         self.cursor != 0
     }
 }
