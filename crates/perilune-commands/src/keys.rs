@@ -4,7 +4,8 @@
 //! `MIGRATE`), or where what is done to a key depends on the options (`SET`, `BITFIELD`), the row
 //! names one of the finders at the end of this file. As in Redis, the specs are asked first unless
 //! one of them is marked `variable_flags`; a spec that does not fit the arguments or is marked
-//! `incomplete` hands the question to the finder.
+//! `incomplete` hands the question to the finder, and where keys are counted, to a reading of the
+//! count that is as lenient as C's `atoi`.
 //!
 //! A position is always inside of the argument vector, whatever the arguments are. Keys a script
 //! or module makes up at run time are not found here.
@@ -76,7 +77,10 @@ pub fn key_positions(spec: &CommandSpec, args: Args<'_>) -> Vec<KeyPosition> {
     {
         return found;
     }
-    let mut found = spec.key_finder.map(|find| find(args)).unwrap_or_default();
+    let mut found = match spec.key_finder {
+        Some(find) => find(args),
+        None => by_lenient_count(spec.keys, args),
+    };
     found.retain(|key| key.index < args.len());
     found
 }
@@ -125,13 +129,59 @@ fn extent(find: FindKeys, begin: usize, args: Args<'_>) -> Option<(usize, usize,
         }
         FindKeys::KeyNum { keynum, first, step } => {
             let at = begin.checked_add(usize::try_from(keynum).ok()?)?;
-            let count = usize::try_from(args.int(at).ok()?).ok()?;
+            let count = args.int(at).ok().filter(|count| *count >= 0)?;
             let first = begin.checked_add(usize::try_from(first).ok()?)?;
-            let last = first.checked_add(count)?.checked_sub(1)?;
+            // Redis counts in 32 bits here.
+            let last = i32::try_from(first).ok()?.wrapping_add(count as i32).wrapping_sub(1);
+            let last = usize::try_from(last).ok()?;
             Some((first, last, usize::try_from(step).ok().filter(|step| *step > 0)?))
         }
         FindKeys::Unknown => None,
     }
+}
+
+/// The keys that are counted by an argument, whatever stands behind the digits of the count; a key
+/// to store to comes last. Nothing is known of what is done to them.
+fn by_lenient_count(specs: &[KeySpec], args: Args<'_>) -> Vec<KeyPosition> {
+    let mut stored = None;
+    for spec in specs.iter().filter(|spec| !has_word(spec.flags, "not_key")) {
+        match (spec.begin, spec.find) {
+            (BeginSearch::Index(at), FindKeys::KeyNum { keynum, first, .. }) => {
+                let (Ok(count_at), Ok(first)) =
+                    (usize::try_from(at + keynum), usize::try_from(at + first))
+                else {
+                    return Vec::new();
+                };
+                let count = leading_int(args.get(count_at).unwrap_or_default());
+                let count = usize::try_from(count).unwrap_or(0);
+                if count == 0 || count > args.len().saturating_sub(first) {
+                    return Vec::new();
+                }
+                return (first..first + count).chain(stored).map(|at| key(at, "")).collect();
+            }
+            (BeginSearch::Index(at), _) => stored = usize::try_from(at).ok(),
+            _ => {}
+        }
+    }
+    Vec::new()
+}
+
+/// Reads the number that a text begins with, as C's `atoi` does: zero if there is none, and cut to
+/// 32 bits.
+fn leading_int(text: &[u8]) -> i32 {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
+    let (negative, digits) = match &text[start..] {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    let digits =
+        digits.iter().map_while(|byte| byte.is_ascii_digit().then(|| i64::from(byte - b'0')));
+    let number = digits.fold(0i64, |number, digit| {
+        let digit = if negative { -digit } else { digit };
+        number.saturating_mul(10).saturating_add(digit)
+    });
+    number as i32
 }
 
 /// Position of a word, searched forwards from index `from`, or backwards when that is negative and
@@ -286,6 +336,25 @@ pub fn georadius_keys(args: Args<'_>) -> Vec<KeyPosition> {
         at += 1;
     }
     [Some(key(1, "")), stored].into_iter().flatten().collect()
+}
+
+/// `XREAD` and `XREADGROUP`: the first half of what follows `STREAMS`.
+pub fn xread_keys(args: Args<'_>) -> Vec<KeyPosition> {
+    let mut at = 1;
+    while !args.is(at, "STREAMS") {
+        at += match args.get(at) {
+            Some(_) if args.is(at, "BLOCK") || args.is(at, "COUNT") => 2,
+            Some(_) if args.is(at, "GROUP") => 3,
+            Some(_) if args.is(at, "NOACK") => 1,
+            _ => return Vec::new(),
+        };
+    }
+    match args.len() - at - 1 {
+        following if following % 2 == 0 => {
+            (at + 1..at + 1 + following / 2).map(|index| key(index, "")).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]

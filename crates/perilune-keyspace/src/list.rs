@@ -178,15 +178,7 @@ impl List {
         limits: &EncodingLimits,
         take: impl FnOnce(LpValue<'_>) -> R,
     ) -> Option<R> {
-        let taken = match &mut self.0 {
-            Repr::Listpack(lp) => {
-                let pos = if end == End::Head { lp.first() } else { lp.last() }?;
-                let taken = take(lp.get(pos));
-                lp.remove(pos);
-                Some(taken)
-            }
-            Repr::Quicklist(ql) => ql.pop(end, limits, take),
-        };
+        let taken = self.take(end, limits, take);
         self.try_shrink(limits);
         taken
     }
@@ -199,6 +191,16 @@ impl List {
     /// Removes and returns the last element.
     pub fn pop_back(&mut self, limits: &EncodingLimits) -> Option<Bytes> {
         self.pop(End::Tail, limits)
+    }
+
+    /// Moves the element at one end to an end and returns it. The size of the list is judged
+    /// afterwards only.
+    pub fn rotate(&mut self, from: End, to: End, limits: &EncodingLimits) -> Option<Bytes> {
+        let text = |value: LpValue<'_>| Bytes::new(value.as_slice(&mut itoa::Buffer::new()));
+        let moved = self.take(from, limits, text)?;
+        self.push(to, &[&moved[..]], limits);
+        self.try_shrink(limits);
+        Some(moved)
     }
 
     /// Hands the element at `index` to `read`; a negative index counts from the tail.
@@ -348,6 +350,24 @@ impl List {
         match &self.0 {
             Repr::Listpack(lp) => lp.check_invariants(),
             Repr::Quicklist(ql) => ql.check_invariants(),
+        }
+    }
+
+    /// Removes the element at an end after handing it to `take`, whatever size is left.
+    fn take<R>(
+        &mut self,
+        end: End,
+        limits: &EncodingLimits,
+        take: impl FnOnce(LpValue<'_>) -> R,
+    ) -> Option<R> {
+        match &mut self.0 {
+            Repr::Listpack(lp) => {
+                let pos = if end == End::Head { lp.first() } else { lp.last() }?;
+                let taken = take(lp.get(pos));
+                lp.remove(pos);
+                Some(taken)
+            }
+            Repr::Quicklist(ql) => ql.pop(end, limits, take),
         }
     }
 

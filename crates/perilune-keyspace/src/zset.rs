@@ -208,6 +208,13 @@ impl ZSet {
         }
     }
 
+    /// Leaves the listpack encoding for good, however few members there are.
+    pub fn index(&mut self) {
+        if let Repr::Listpack(lp) = &self.0 {
+            self.0 = Repr::Indexed(Box::new(Indexed::from_listpack(lp, 0)));
+        }
+    }
+
     /// Returns to the listpack encoding if the set is within its limits.
     pub fn compact(&mut self, limits: &EncodingLimits) {
         let Repr::Indexed(set) = &self.0 else { return };

@@ -1,7 +1,7 @@
 //! The payload of `FUNCTION DUMP`: every library as in a snapshot, then the footer of a payload.
 
 use crate::decode::read_string;
-use crate::encode::write_string;
+use crate::encode::{Target, write_string};
 use crate::format::opcode;
 use crate::payload::{seal, unseal};
 use std::fmt;
@@ -33,15 +33,16 @@ impl fmt::Display for FunctionsError {
 
 impl std::error::Error for FunctionsError {}
 
-/// The payload of libraries with these codes.
-pub fn dump_functions<'a>(codes: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut out = Vec::new();
+/// The payload of libraries with these codes, compressed where that saves enough if `compress`
+/// says so.
+pub fn dump_functions<'a>(codes: impl Iterator<Item = &'a [u8]>, compress: bool) -> Vec<u8> {
+    let mut out = Target { writer: Vec::new(), compress };
     for code in codes {
-        out.push(opcode::FUNCTION2);
+        out.writer.push(opcode::FUNCTION2);
         // Writing to a vector does not fail.
         let _ = write_string(&mut out, code);
     }
-    seal(out)
+    seal(out.writer)
 }
 
 /// The codes in a payload.
@@ -80,7 +81,7 @@ mod tests {
         for payload in [&b""[..], b"123456789", b"bad payload, and long"] {
             assert_eq!(restore_functions(payload), Err(FunctionsError::Footer));
         }
-        let mut damaged = dump_functions([&b"code"[..]].into_iter());
+        let mut damaged = dump_functions([&b"code"[..]].into_iter(), true);
         damaged[3] ^= 1;
         assert_eq!(restore_functions(&damaged), Err(FunctionsError::Footer));
         let mut newer = b"\xf5\x01a\x0c\x00".to_vec();
@@ -105,14 +106,14 @@ mod tests {
     #[test]
     fn long_codes_survive() {
         let codes = [vec![b'a'; 63], vec![b'b'; 64], vec![b'c'; 16_383], vec![b'd'; 16_384]];
-        let payload = dump_functions(codes.iter().map(Vec::as_slice));
+        let payload = dump_functions(codes.iter().map(Vec::as_slice), true);
         assert_eq!(restore_functions(&payload).unwrap(), codes);
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_read_back(codes: Vec<Vec<u8>>) {
-            let payload = dump_functions(codes.iter().map(Vec::as_slice));
+            let payload = dump_functions(codes.iter().map(Vec::as_slice), true);
             prop_assert_eq!(restore_functions(&payload), Ok(codes));
         }
 

@@ -8,6 +8,7 @@
 
 use crate::crc64::crc64;
 use crate::decode::read_byte;
+use crate::encode::Target;
 use crate::error::ReadError;
 use crate::format::VERSION;
 use crate::read_value::read_value;
@@ -17,12 +18,12 @@ use perilune_keyspace::{EncodingLimits, Value};
 /// Version and checksum.
 const FOOTER_BYTES: usize = 10;
 
-/// The payload of a value.
-pub fn dump_payload(value: &Value) -> Vec<u8> {
-    let mut out = vec![type_of(value)];
+/// The payload of a value, its strings compressed where that saves enough if `compress` says so.
+pub fn dump_payload(value: &Value, compress: bool) -> Vec<u8> {
+    let mut out = Target { writer: vec![type_of(value)], compress };
     // Writing to a vector does not fail.
     let _ = write_value(value, &mut out);
-    seal(out)
+    seal(out.writer)
 }
 
 /// The value of a payload. A footer that does not fit is [`ReadError::Footer`]; what follows the

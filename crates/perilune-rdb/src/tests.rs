@@ -179,7 +179,7 @@ fn payloads_are_those_of_redis() {
     ];
     for (value, payload) in pairs {
         assert_eq!(
-            dump_payload(&value).escape_ascii().to_string(),
+            dump_payload(&value, true).escape_ascii().to_string(),
             payload.escape_ascii().to_string()
         );
     }
@@ -271,7 +271,7 @@ fn snapshots_are_read_back() {
 #[test]
 fn payloads_are_read_back_in_the_encoding_of_the_limits() {
     for (_, value) in values() {
-        let payload = dump_payload(&value);
+        let payload = dump_payload(&value, true);
         for limits in [EncodingLimits::default(), tight()] {
             let copy = restore_payload(&payload, &limits).unwrap();
             assert_equal(&copy, &value);
@@ -406,14 +406,14 @@ proptest! {
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let values = values();
-        let mut body = dump_payload(&values[which.index(values.len())].1);
+        let mut body = dump_payload(&values[which.index(values.len())].1, true);
         body.truncate(body.len() - 10);
         for (place, byte) in flips {
             let place = place.index(body.len());
             body[place] = byte;
         }
         if let Ok(value) = restore_payload(&crate::payload::seal(body), &EncodingLimits::default()) {
-            let again = restore_payload(&dump_payload(&value), &tight()).unwrap();
+            let again = restore_payload(&dump_payload(&value, true), &tight()).unwrap();
             prop_assert!(content(&again) == content(&value));
         }
     }

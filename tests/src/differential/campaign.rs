@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 /// Steps of one sequence.
 const SEQUENCE: usize = 250;
-/// Combinations of protocols and limits.
-const STYLES: usize = 4;
 /// How long a sequence that differs is made shorter.
 const SHRINK_FOR: Duration = Duration::from_secs(40);
 
@@ -49,7 +47,7 @@ impl Campaign {
         let (mut commands, mut seed) = (0, self.seed);
         while commands < self.commands && start.elapsed() < self.time_max {
             let steps = Generator::new(catalogue, seed).steps(SEQUENCE);
-            let style = (seed % STYLES as u64) as usize;
+            let style = (seed % Sides::STYLES as u64) as usize;
             let found = sides.play(style, &steps)?;
             if let Some(found) = found.as_ref().filter(|_| self.survey) {
                 println!("seed {seed} {found}");

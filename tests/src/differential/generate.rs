@@ -1,9 +1,14 @@
 //! Commands out of the notation of their arguments.
 
 use super::catalogue::{Catalogue, Row};
+use super::normal::SPOP_ALL;
 use super::pools;
+use super::scripts::LIBRARIES;
 use crate::random::Random;
 use perilune_commands::syntax::{ArgKind, ArgSpec};
+
+/// The user that some sequences go on as. No other command names it.
+const USER: &str = "carol";
 
 /// The words of a command.
 pub(super) type Words = Vec<Vec<u8>>;
@@ -61,6 +66,15 @@ impl<'a> Generator<'a> {
     /// So many steps at least. Commands within a transaction are steps of their own.
     pub fn steps(&mut self, count: usize) -> Vec<Step> {
         let mut steps = Vec::new();
+        if self.random.percent(12) {
+            steps.extend(self.another_user());
+        }
+        if self.random.percent(20) {
+            for _ in 0..3 {
+                let library = self.random.pick(LIBRARIES).as_bytes().to_vec();
+                steps.push(Step::plain(vec![b"FUNCTION".into(), b"LOAD".into(), library]));
+            }
+        }
         while steps.len() < count {
             match self.random.below(100) {
                 0..4 => {
@@ -74,11 +88,30 @@ impl<'a> Generator<'a> {
                 4..7 => steps.push(self.bulk_load()),
                 _ => {
                     let step = self.step();
+                    let key = step.words.iter().find(|word| pools::keys().any(|key| key == **word));
+                    let encoding = key.filter(|_| self.random.percent(15)).cloned();
                     steps.push(step);
+                    steps.extend(
+                        encoding.map(|key| {
+                            Step::plain(vec![b"OBJECT".into(), b"ENCODING".into(), key])
+                        }),
+                    );
                 }
             }
         }
         steps
+    }
+
+    /// Goes on as a user with restrictions. The user is there in any case: Redis 7.2.4 does not
+    /// answer an `AUTH` that fails behind other replies.
+    fn another_user(&mut self) -> [Step; 3] {
+        let words = |words: &[&str]| words.iter().map(|word| Vec::from(*word)).collect::<Words>();
+        let mut restricted = words(&["ACL", "SETUSER", USER]);
+        for _ in 0..2 + self.random.below(6) {
+            restricted.push(pools::restriction(&mut self.random));
+        }
+        let user = words(&["ACL", "SETUSER", USER, "reset", "on", "nopass"]);
+        [user, restricted, words(&["AUTH", USER, "any"])].map(Step::plain)
     }
 
     fn step(&mut self) -> Step {
@@ -86,6 +119,9 @@ impl<'a> Generator<'a> {
         // What is taken by chance would differ from here on: the rest goes, too.
         if words.first().is_some_and(|name| name.eq_ignore_ascii_case(b"spop")) {
             let rest = words.get(1).cloned().unwrap_or_default();
+            if self.random.percent(40) {
+                return Step::plain(vec![words[0].clone(), rest, SPOP_ALL.into()]);
+            }
             return self.script(vec![words, vec![b"DEL".to_vec(), rest]]);
         }
         if self.random.percent(12) {
@@ -96,9 +132,18 @@ impl<'a> Generator<'a> {
                     commands.push(next);
                 }
             }
+            if self.random.percent(5) {
+                commands.extend(self.refused_to_scripts());
+            }
             return self.script(commands);
         }
         Step::plain(words)
+    }
+
+    fn refused_to_scripts(&mut self) -> Option<Words> {
+        let rows: Vec<&Row> = self.catalogue.all().filter(|row| row.noscript).collect();
+        let row = rows.get(self.random.below(rows.len()))?;
+        Some(self.of_row(row))
     }
 
     fn script(&mut self, inner: Vec<Words>) -> Step {
@@ -140,6 +185,12 @@ impl<'a> Generator<'a> {
         let rows = if others { &self.catalogue.others } else { &self.catalogue.data };
         let row = &rows[self.random.below(rows.len())];
         let mut words = self.of_row(row);
+        if row.name.starts_with("command|getkeys") {
+            let rows: Vec<&Row> = self.catalogue.all().collect();
+            words.truncate(2);
+            let row = rows[self.random.below(rows.len())];
+            words.extend(self.of_row(row));
+        }
         // A broken timeout could be one without end.
         let waits = ["bl", "br", "bz", "xread", "wait"].iter().any(|it| row.name.starts_with(it));
         if self.random.percent(5) && row.name != "spop" && !waits {

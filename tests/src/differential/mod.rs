@@ -13,10 +13,12 @@
 
 mod campaign;
 mod catalogue;
+mod contents;
 mod generate;
 pub mod normal;
 mod play;
 mod pools;
+mod scripts;
 
 pub use campaign::{Campaign, Report, regressions};
 pub use catalogue::{Catalogue, Row};

@@ -6,6 +6,9 @@
 use super::generate::{Step, Words};
 use perilune_resp::Value;
 
+/// How many members `SPOP` is asked for to take all.
+pub(super) const SPOP_ALL: &str = "1000000";
+
 /// What is free in the replies of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freedom {
@@ -15,8 +18,12 @@ pub enum Freedom {
     Order,
     /// The order of pairs.
     PairOrder,
+    /// The order of everything within it.
+    OrderWithin,
     /// Which elements, but not how many.
     Choice,
+    /// Everything but the length.
+    Length,
     /// Everything but the kind of reply.
     Content,
     /// The last digits of times.
@@ -46,18 +53,21 @@ pub fn freedom(words: &Words) -> Freedom {
             let by_nothing = pattern.is_some_and(|pattern| !pattern.contains(&b'*'));
             if by_nothing { Freedom::Order } else { Freedom::Nothing }
         }
+        // Everything, in some order.
+        "spop" if word(2) == SPOP_ALL => Freedom::Order,
         "spop" | "srandmember" | "hrandfield" | "zrandmember" => Freedom::Choice,
-        "randomkey" | "hello" | "dump" => Freedom::Content,
+        "dump" => Freedom::Length,
+        "randomkey" | "hello" => Freedom::Content,
         "memory" => Freedom::Content,
         "object" if matches!(word(1).as_str(), "idletime" | "freq") => Freedom::Content,
-        "function" if matches!(word(1).as_str(), "dump" | "list") => Freedom::Content,
+        "function" if word(1) == "dump" => Freedom::Length,
+        "function" if word(1) == "list" => Freedom::OrderWithin,
         "ttl" | "pttl" | "expiretime" | "pexpiretime" => Freedom::Time,
         // A cursor means something only to the server that gave it.
         "scan" if word(1) != "0" => Freedom::Content,
         "sscan" | "hscan" | "zscan" if word(2) != "0" => Freedom::Content,
         "scan" | "sscan" | "hscan" | "zscan" => Freedom::Scan,
         "xinfo" | "xpending" => Freedom::StreamTimes,
-        "eval" | "eval_ro" | "evalsha" | "fcall" | "fcall_ro" | "evalsha_ro" => Freedom::Nothing,
         _ => Freedom::Nothing,
     }
 }
@@ -137,6 +147,8 @@ pub fn same(ours: &Value, theirs: &Value, free: Freedom) -> bool {
         Freedom::Order => sorted(ours, 1) == sorted(theirs, 1),
         Freedom::PairOrder => sorted(ours, 2) == sorted(theirs, 2),
         Freedom::Choice => size(ours) == size(theirs),
+        Freedom::OrderWithin => sorted_within(ours) == sorted_within(theirs),
+        Freedom::Length => ours.as_bytes().map(<[u8]>::len) == theirs.as_bytes().map(<[u8]>::len),
         Freedom::Content => is_nothing(ours) == is_nothing(theirs),
         Freedom::Time => close(ours, theirs),
         Freedom::Scan => same_scan(ours, theirs),
@@ -178,6 +190,22 @@ fn sorted(value: &Value, width: usize) -> Vec<String> {
     };
     texts.push(kind);
     texts
+}
+
+/// The reply as text, with the elements of all its aggregates in an order of their own.
+fn sorted_within(value: &Value) -> String {
+    let mut texts: Vec<String> = match value {
+        Value::Map(pairs) => {
+            let pair = |(name, value)| format!("{} {}", sorted_within(name), sorted_within(value));
+            pairs.iter().map(|(name, value)| pair((name, value))).collect()
+        }
+        _ => match items(value) {
+            Some(items) => items.iter().map(sorted_within).collect(),
+            None => return format!("{value:?}"),
+        },
+    };
+    texts.sort();
+    format!("{:?} {}", std::mem::discriminant(value), texts.join(", "))
 }
 
 /// Times in seconds or milliseconds that are at most a minute apart.

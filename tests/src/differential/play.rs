@@ -1,28 +1,40 @@
 //! Two servers and the same steps on both.
 
-use super::generate::Step;
+use super::generate::{Step, Words};
 use super::normal::Judge;
-use super::pools;
 use crate::{Server, ServerBuilder};
 use perilune_resp::{Value, append_quoted, format_cli};
 use perilune_testkit::Connection;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Steps sent before their replies are read.
-const BATCH: usize = 16;
+const BATCH: usize = 64;
+
+/// What both servers are started with: no compression and no slow commands, so that payloads and
+/// the slow log depend on nothing but the commands.
+const SETTINGS: &[(&str, &str)] = &[
+    ("enable-debug-command", "yes"),
+    ("lfu-log-factor", "10"),
+    ("notify-keyspace-events", "KEA"),
+    ("rdbcompression", "no"),
+    ("slowlog-log-slower-than", "-1"),
+];
 
 /// Sizes at which encodings change, as the configurations that sequences run under.
-const LIMITS: &[&[(&str, &str)]] = &[
+const LIMITS: [&[(&str, &str)]; 3] = [
     &[
         ("list-max-listpack-size", "-2"),
         ("hash-max-listpack-entries", "512"),
         ("hash-max-listpack-value", "64"),
         ("set-max-intset-entries", "512"),
         ("set-max-listpack-entries", "128"),
+        ("set-max-listpack-value", "64"),
         ("zset-max-listpack-entries", "128"),
+        ("zset-max-listpack-value", "64"),
         ("stream-node-max-entries", "100"),
+        ("stream-node-max-bytes", "4096"),
         ("hll-sparse-max-bytes", "3000"),
         ("list-compress-depth", "0"),
     ],
@@ -32,10 +44,27 @@ const LIMITS: &[&[(&str, &str)]] = &[
         ("hash-max-listpack-value", "8"),
         ("set-max-intset-entries", "2"),
         ("set-max-listpack-entries", "2"),
+        ("set-max-listpack-value", "64"),
         ("zset-max-listpack-entries", "2"),
+        ("zset-max-listpack-value", "64"),
         ("stream-node-max-entries", "3"),
+        ("stream-node-max-bytes", "4096"),
         ("hll-sparse-max-bytes", "40"),
         ("list-compress-depth", "1"),
+    ],
+    &[
+        ("list-max-listpack-size", "-1"),
+        ("hash-max-listpack-entries", "100"),
+        ("hash-max-listpack-value", "300"),
+        ("set-max-intset-entries", "16"),
+        ("set-max-listpack-entries", "16"),
+        ("set-max-listpack-value", "300"),
+        ("zset-max-listpack-entries", "32"),
+        ("zset-max-listpack-value", "20"),
+        ("stream-node-max-entries", "10"),
+        ("stream-node-max-bytes", "100"),
+        ("hll-sparse-max-bytes", "200"),
+        ("list-compress-depth", "2"),
     ],
 ];
 
@@ -59,22 +88,56 @@ impl fmt::Display for Difference {
     }
 }
 
+/// The channel that tells a listener that a batch is over.
+const MARKS: &str = "end-of-batch";
+
 /// Our server and a real Redis.
 #[derive(Debug)]
 pub struct Sides {
     clients: [Connection; 2],
-    servers: [Server; 2],
+    /// Hear of every event of the key space.
+    listeners: [Connection; 2],
+    /// Tell the listeners what they have heard of.
+    markers: [Connection; 2],
+    marks: u64,
+    /// Run as long as this is there.
+    _servers: [Server; 2],
+    oracle: PathBuf,
 }
 
 impl Sides {
+    /// Combinations of protocols and limits.
+    pub const STYLES: usize = 2 * LIMITS.len();
+
     /// Starts both.
     pub fn start(oracle: &Path) -> Self {
-        let configured = |builder: ServerBuilder| {
-            builder.set("enable-debug-command", "yes").set("lfu-log-factor", "10").start()
+        let configured = |mut builder: ServerBuilder| {
+            for (name, value) in SETTINGS {
+                builder = builder.set(name, value);
+            }
+            builder.start()
         };
         let servers = [configured(Server::builder()), configured(ServerBuilder::of(oracle))];
-        let clients = [servers[0].connect(), servers[1].connect()];
-        Sides { clients, servers }
+        let connect = || [servers[0].connect(), servers[1].connect()];
+        let (clients, listeners, markers) = (connect(), connect(), connect());
+        let mut sides = Sides {
+            clients,
+            listeners,
+            markers,
+            marks: 0,
+            _servers: servers,
+            oracle: oracle.into(),
+        };
+        sides.listen().expect("both servers take subscribers");
+        sides
+    }
+
+    fn listen(&mut self) -> io::Result<()> {
+        for listener in &mut self.listeners {
+            listener.run(&["PSUBSCRIBE", "__key*__:*"])?;
+            listener.run(&["SUBSCRIBE", MARKS])?;
+        }
+        Ok(())
     }
 
     /// Whether the other side has a command of this name.
@@ -94,9 +157,12 @@ impl Sides {
                 batch.iter().for_each(|it| perilune_resp::encode_request(&it.words, &mut bytes));
                 client.send_raw(&bytes)?;
             }
-            let found = self.compare_replies(&mut judge, batch, number * BATCH);
-            if found.is_some() {
-                return Ok(found);
+            let first = number * BATCH;
+            if let Some(found) = self.compare_replies(&mut judge, batch, first) {
+                return Ok(Some(found));
+            }
+            if let Some(found) = self.compare_events(first + batch.len() - 1)? {
+                return Ok(Some(found));
             }
         }
         self.compare_contents(steps.len())
@@ -118,7 +184,7 @@ impl Sides {
             let ((our, our_bytes), (their, their_bytes)) = match (ours, theirs) {
                 (Ok(ours), Ok(theirs)) => (ours, theirs),
                 (ours, theirs) => {
-                    self.reconnect();
+                    self.start_again();
                     let [ours, theirs] = [ours, theirs].map(|reply| match reply {
                         Ok((value, bytes)) => shown((&value, bytes)),
                         Err(error) => format!("{error}\n"),
@@ -138,17 +204,57 @@ impl Sides {
         found
     }
 
-    /// New connections, after one on which replies are missing.
-    fn reconnect(&mut self) {
-        self.clients = [self.servers[0].connect(), self.servers[1].connect()];
+    /// Compares the events of the key space since the last time, in their order.
+    fn compare_events(&mut self, at: usize) -> io::Result<Option<Difference>> {
+        self.marks += 1;
+        let mark = self.marks.to_string();
+        let mut heard = [String::new(), String::new()];
+        let sides = self.listeners.iter_mut().zip(&mut self.markers);
+        for ((listener, marker), heard) in sides.zip(&mut heard) {
+            marker.run(&["PUBLISH", MARKS, &mark])?;
+            loop {
+                let message = listener.receive()?;
+                let Value::Array(parts) = &message else {
+                    return Err(io::Error::other(format!("no message: {message:?}")));
+                };
+                match &parts[..] {
+                    [_, channel, text] if channel.as_bytes() == Some(MARKS.as_bytes()) => {
+                        if text.as_bytes() == Some(mark.as_bytes()) {
+                            break;
+                        }
+                    }
+                    parts => parts.iter().skip(2).for_each(|it| heard.push_str(&format_cli(it))),
+                }
+            }
+        }
+        let [ours, theirs] = heard;
+        let asked = "events of the last commands".to_owned();
+        Ok((ours != theirs).then_some(Difference { at, asked, ours, theirs }))
     }
 
-    /// Runs a command on both.
-    fn both(&mut self, words: &[&[u8]]) -> io::Result<[Value; 2]> {
-        for client in &mut self.clients {
-            client.send(words)?;
+    /// New servers and connections, after one on which replies are missing: a server may be gone.
+    fn start_again(&mut self) {
+        *self = Sides::start(&self.oracle.clone());
+    }
+
+    /// Runs commands on both, and pairs their replies.
+    pub(super) fn all(&mut self, commands: &[Words]) -> io::Result<Vec<[Value; 2]>> {
+        let [ours, theirs] = self.each([commands, commands])?;
+        Ok(ours.into_iter().zip(theirs).map(|(ours, theirs)| [ours, theirs]).collect())
+    }
+
+    /// Runs commands on each, not necessarily the same ones.
+    pub(super) fn each(&mut self, commands: [&[Words]; 2]) -> io::Result<[Vec<Value>; 2]> {
+        for (client, commands) in self.clients.iter_mut().zip(commands) {
+            let mut bytes = Vec::new();
+            commands.iter().for_each(|words| perilune_resp::encode_request(words, &mut bytes));
+            client.send_raw(&bytes)?;
         }
-        Ok([self.clients[0].receive()?, self.clients[1].receive()?])
+        let [ours, theirs] = &mut self.clients;
+        let read = |client: &mut Connection, commands: &[Words]| {
+            commands.iter().map(|_| client.receive()).collect::<io::Result<_>>()
+        };
+        Ok([read(ours, commands[0])?, read(theirs, commands[1])?])
     }
 
     fn prepare(&mut self, style: usize) -> io::Result<()> {
@@ -159,74 +265,20 @@ impl Sides {
             "FLUSHALL".into(),
             "FUNCTION FLUSH".into(),
             "SCRIPT FLUSH".into(),
-            "ACL DELUSER alice bob".into(),
+            "ACL DELUSER alice bob carol".into(),
+            "DEBUG QUICKLIST-PACKED-THRESHOLD 0".into(),
         ];
         let limits = LIMITS[style / 2 % LIMITS.len()];
         lines.extend(limits.iter().map(|(name, value)| format!("CONFIG SET {name} {value}")));
-        for line in lines {
-            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            let [ours, _] = self.both(&words)?;
+        let commands: Vec<Words> =
+            lines.iter().map(|line| line.split(' ').map(Vec::from).collect()).collect();
+        let replies = self.all(&commands)?;
+        for (line, [ours, _]) in lines.iter().zip(replies) {
             if let Some(error) = ours.as_error() {
                 return Err(io::Error::other(format!("{line}: {}", error.escape_ascii())));
             }
         }
         Ok(())
-    }
-
-    fn compare_contents(&mut self, at: usize) -> io::Result<Option<Difference>> {
-        self.both(&[b"RESET"])?;
-        let digests = self.both(&[b"DEBUG", b"DIGEST"])?;
-        if digests[0] != digests[1] {
-            for key in pools::keys() {
-                let command = [b"DEBUG", &b"DIGEST-VALUE"[..], key.as_bytes()];
-                let [ours, theirs] = self.both(&command)?;
-                if ours != theirs {
-                    let asked = format!("content of {key}");
-                    let [ours, theirs] = self.both(&[b"DUMP", key.as_bytes()])?;
-                    let (ours, theirs) = (format_cli(&ours), format_cli(&theirs));
-                    return Ok(Some(Difference { at, asked, ours, theirs }));
-                }
-            }
-            let [ours, theirs] = digests.map(|digest| format_cli(&digest));
-            return Ok(Some(Difference { at, asked: "DEBUG DIGEST".into(), ours, theirs }));
-        }
-        for key in pools::keys() {
-            let difference = self.compare_key(at, key.as_bytes())?;
-            if difference.is_some() {
-                return Ok(difference);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Compares encodings, and gives each the other's payload of the value.
-    fn compare_key(&mut self, at: usize, key: &[u8]) -> io::Result<Option<Difference>> {
-        let differ = |asked: &str, [ours, theirs]: [Value; 2]| {
-            let asked = format!("{asked} {}", key.escape_ascii());
-            let [ours, theirs] = [ours, theirs].map(|value| format_cli(&value));
-            (ours != theirs).then_some(Difference { at, asked, ours, theirs })
-        };
-        let encodings = self.both(&[b"OBJECT", b"ENCODING", key])?;
-        if encodings[1] == Value::Null {
-            return Ok(differ("OBJECT ENCODING", encodings));
-        }
-        if let Some(difference) = differ("OBJECT ENCODING", encodings) {
-            return Ok(Some(difference));
-        }
-        let [ours, theirs] = self.both(&[b"DUMP", key])?;
-        let (Value::Bulk(ours), Value::Bulk(theirs)) = (&ours, &theirs) else {
-            return Ok(differ("DUMP", [ours, theirs]));
-        };
-        for (client, payload) in self.clients.iter_mut().zip([theirs, ours]) {
-            client.send(&[b"RESTORE", &b"exchanged"[..], b"0", payload, b"REPLACE"])?;
-        }
-        let restored = [self.clients[0].receive()?, self.clients[1].receive()?];
-        if let Some(difference) = differ("exchange of", restored) {
-            return Ok(Some(difference));
-        }
-        let digests = self.both(&[b"DEBUG", b"DIGEST-VALUE", b"exchanged"])?;
-        self.both(&[b"DEL", b"exchanged"])?;
-        Ok(differ("what was exchanged of", digests))
     }
 }
 

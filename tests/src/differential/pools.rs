@@ -5,8 +5,11 @@
 //! drawn from many values, so that two are hardly ever equal: what `GT` and `LT` make of equal
 //! deadlines would depend on the millisecond.
 
+use super::scripts::{LIBRARIES, SCRIPTS};
 use crate::random::Random;
 use perilune_commands::syntax::{ArgKind, ArgSpec};
+use perilune_keyspace::{EncodingLimits, End, List, ValueType, ZSet};
+use perilune_script::Digest;
 
 /// Kinds of keys, in the words of documentation groups, with the prefix of their names.
 const KEY_KINDS: &[(&str, &str)] = &[
@@ -69,6 +72,8 @@ const BAD_DOUBLES: &[&str] = &["nan", "x", "", "1x", " 1", "1e400", "0x1p3", "in
 const BOUNDS: &[&str] = &["-inf", "+inf", "(1", "(0", "0", "1", "2", "(1e3", "(inf", "-5", "3.5"];
 const LEX: &[&str] = &["-", "+", "[a", "(a", "[c", "(m", "[1", "(2", "[member", "[", "("];
 const BAD_LEX: &[&str] = &["a", "", "*", "--"];
+/// Lengths of long texts: around the limits of encodings, and some that fill a node.
+const TEXT_SIZES: &[usize] = &[44, 45, 64, 65, 300, 300, 300, 2000, 5000];
 const MEMBERS: &[&str] = &["a", "b", "c", "d", "1", "2", "3", "300", "-7", "member", "m:1", "x y"];
 const VALUES: &[&str] = &[
     "a",
@@ -102,35 +107,6 @@ const RADII: &[&str] = &["100", "200", "1", "5000", "0", "30000", "-1", "x", "0.
 const SORT_PATTERNS: &[&str] =
     &["str*", "nosort", "hash1->*", "hash*->a", "#", "*", "none*", "str1"];
 const TIMEOUTS: &[&str] = &["0.001", "0.002", "0.001", "-1", "x", "inf", "1e400"];
-const SCRIPTS: &[&str] = &[
-    "return {KEYS[1], ARGV[1], #KEYS, #ARGV}",
-    "return redis.call('get', KEYS[1])",
-    "return redis.pcall('incr', KEYS[1])",
-    "return redis.error_reply('MY error')",
-    "return redis.status_reply('FINE')",
-    "redis.setresp(3) return redis.call('zrange', KEYS[1], 0, -1, 'withscores')",
-    "#!lua flags=no-writes\nreturn redis.call('set', KEYS[1], 'x')",
-    "#!lua\nreturn redis.call('get', 'str1')",
-    "return {1, 2.7, 'x', false, nil, 3}",
-    "return {double = 3.5}",
-    "return tostring(redis.sha1hex(ARGV[1] or ''))",
-    "return cjson.encode({ARGV[1], 1, 1.5, true})",
-    "return nosuch.field",
-    "return (",
-    "error('boom')",
-    "error({err = 'ERR table'})",
-];
-const LIBRARIES: &[&str] = &[
-    "#!lua name=one\nredis.register_function('f1', function(k, a) return redis.call('get', k[1]) end)",
-    "#!lua name=two\nredis.register_function{function_name='f2', callback=function(k, a) return a end, flags={'no-writes'}}",
-    "#!lua name=one\nredis.register_function('f3', function(k, a) return redis.call('incr', k[1]) end)",
-    "#!lua name=bad\nreturn 1",
-    "#!lua\nreturn 1",
-    "#!nosuch name=x\nreturn 1",
-    "no shebang",
-    "#!lua name=bad name\nx",
-    "#!lua name=err\nerror('at load')",
-];
 const RULES: &[&str] = &[
     "on",
     "off",
@@ -174,6 +150,41 @@ const RULES: &[&str] = &[
     "#abc",
     "-config|nosuch",
 ];
+const RESTRICTIONS: &[&str] = &[
+    "~*",
+    "~*",
+    "~str*",
+    "~list*",
+    "%R~*",
+    "%R~hash*",
+    "%W~set*",
+    "%RW~zset*",
+    "+@all",
+    "+@all",
+    "+@read",
+    "+@write",
+    "+@fast",
+    "+@connection",
+    "+@scripting",
+    "+@transaction",
+    "-@list",
+    "-@dangerous",
+    "-@scripting",
+    "-get",
+    "-set",
+    "-eval",
+    "+config|get",
+    "+object|encoding",
+    "-object|encoding",
+    "&*",
+    "&a*",
+    "resetkeys",
+    "(~zset* +@sortedset)",
+    "(%R~list* +@list -lrange)",
+    "(~* +@keyspace)",
+    "-multi",
+    "-exec",
+];
 const PARAMETERS: &[&str] = &[
     "maxmemory*",
     "hash-max-*",
@@ -194,15 +205,25 @@ const PARAMETERS: &[&str] = &[
 /// others.
 const LEX_PREFIX: &str = "lex";
 
+/// What is said to be odd about keys: nothing, what looks like the end of a line or a text, and what
+/// is no text.
+const ODD_KEYS: &[&[u8]] = &[b"", b"\xff\x00\r\nkey", b"{str}1 \xc3\xa4", b"123"];
+
 /// A key of a kind, or in some cases of any kind. `name` is that of the argument.
 pub(super) fn key(random: &mut Random, name: &str, group: &str) -> Vec<u8> {
     if name == "lexkey" {
         return format!("{LEX_PREFIX}{}", 1 + random.below(KEYS_PER_KIND)).into_bytes();
     }
-    // Sorting a sorted set changes its encoding in Redis.
-    if name == "unsorted" {
-        let kind = *random.pick(&["list", "set", "list", "set", "str", "stream"]);
-        return format!("{kind}{}", 1 + random.below(KEYS_PER_KIND)).into_bytes();
+    let kinds: Option<&[&str]> = match name {
+        "sortable" => Some(&["list", "set", "zset", "lex", "str", "stream"]),
+        "ordered" => Some(&["list", "zset", "lex", "none"]),
+        _ => None,
+    };
+    if let Some(kinds) = kinds {
+        return format!("{}{}", random.pick(kinds), 1 + random.below(KEYS_PER_KIND)).into_bytes();
+    }
+    if random.percent(1) {
+        return random.pick(ODD_KEYS).to_vec();
     }
     let own = KEY_KINDS.iter().find(|(name, _)| *name == group);
     let prefix = match own {
@@ -213,9 +234,18 @@ pub(super) fn key(random: &mut Random, name: &str, group: &str) -> Vec<u8> {
 }
 
 /// All keys.
-pub(super) fn keys() -> impl Iterator<Item = String> {
+pub(super) fn keys() -> impl Iterator<Item = Vec<u8>> {
     let prefixes = KEY_KINDS.iter().map(|(_, prefix)| *prefix).chain([LEX_PREFIX]);
-    prefixes.flat_map(|prefix| (1..=KEYS_PER_KIND).map(move |number| format!("{prefix}{number}")))
+    prefixes
+        .flat_map(|prefix| {
+            (1..=KEYS_PER_KIND).map(move |number| format!("{prefix}{number}").into_bytes())
+        })
+        .chain(ODD_KEYS.iter().map(|key| key.to_vec()))
+}
+
+/// A rule for a user who may do something, but not all.
+pub(super) fn restriction(random: &mut Random) -> Vec<u8> {
+    of(random, RESTRICTIONS)
 }
 
 /// A word for an argument of a command of this group.
@@ -260,15 +290,34 @@ fn by_name(random: &mut Random, name: &str, command: &str, group: &str) -> Optio
         ("retrycount" | "entries-added" | "entries-read" | "entriesread", _) => {
             Some((SMALL, EDGES))
         }
+        ("weight-pattern", _) => Some((
+            &["str*", "hash*->a", "none*", "hash1->*", "str*->a", "s*r1"],
+            &["*", "hash1->*->x"],
+        )),
+        ("protocol-type", _) => Some((
+            &[
+                "string", "integer", "double", "null", "array", "set", "map", "true", "false",
+                "bignum", "verbatim",
+            ],
+            &["nosuch"],
+        )),
+        ("threshold-size", _) => {
+            Some((&["20", "60", "200", "0"], &["x", "1b", "-1", "5000000000"]))
+        }
         ("by-pattern" | "get-pattern", _) => Some((SORT_PATTERNS, GLOBS)),
         ("timeout", "generic") => Some((&["1", "2"], &["-1", "x"])),
         ("timeout", _) => Some((TIMEOUTS, TIMEOUTS)),
         ("milliseconds", "stream") => Some((&["1", "2"], &["-1", "x"])),
         ("script", _) => Some((SCRIPTS, SCRIPTS)),
+        ("sha1", _) if random.percent(80) => {
+            return Some(Digest::of(random.pick(SCRIPTS).as_bytes()).as_bytes().to_vec());
+        }
         ("sha1", _) => Some((&["ffffffffffffffffffffffffffffffffffffffff", "abc"], EDGES)),
         ("function-code", _) => Some((LIBRARIES, LIBRARIES)),
-        ("function", _) => Some((&["f1", "f2", "f3"], &["nosuch"])),
-        ("library-name" | "library-name-pattern", _) => Some((&["one", "two", "*"], &["nosuch"])),
+        ("function", _) => Some((&["f1", "f2", "f3", "f4"], &["nosuch"])),
+        ("library-name" | "library-name-pattern", _) => {
+            Some((&["one", "two", "three", "four", "*"], &["nosuch"]))
+        }
         ("username", _) => Some((&["alice", "bob"], &["nosuch"])),
         ("password", _) => Some((&["secret"], &["", "wrong"])),
         ("rule", _) => Some((RULES, RULES)),
@@ -325,8 +374,7 @@ fn text(random: &mut Random, common: &[&str]) -> Vec<u8> {
         0..13 => of(random, common),
         13..17 => random.below(400).to_string().into_bytes(),
         17 => {
-            let (byte, length) =
-                (b'a' + random.below(26) as u8, *random.pick(&[44, 45, 64, 65, 300]));
+            let (byte, length) = (b'a' + random.below(26) as u8, *random.pick(TEXT_SIZES));
             vec![byte; length]
         }
         18 => (random.next() as i64 >> random.below(63)).to_string().into_bytes(),
@@ -354,12 +402,21 @@ fn new_id(random: &mut Random) -> Vec<u8> {
 
 /// A payload of `DUMP`, in some cases a damaged one.
 fn payload(random: &mut Random) -> Vec<u8> {
-    let value = if random.percent(50) {
-        perilune_keyspace::Value::string(b"restored")
-    } else {
-        perilune_keyspace::Value::string(b"12345")
+    let value = match random.below(4) {
+        0 => perilune_keyspace::Value::string(b"restored"),
+        1 => perilune_keyspace::Value::string(b"12345"),
+        2 => {
+            let mut list = List::new();
+            list.push(End::Tail, &["a", "1", "-7"], &EncodingLimits::default());
+            list.into_value()
+        }
+        _ => {
+            let mut zset = ZSet::new();
+            zset.add(b"a", 1.5, &EncodingLimits::default());
+            zset.into_value()
+        }
     };
-    let mut payload = perilune_rdb::dump_payload(&value);
+    let mut payload = perilune_rdb::dump_payload(&value, true);
     if random.percent(20) {
         let at = random.below(payload.len());
         payload[at] ^= 1 << random.below(8);

@@ -46,6 +46,28 @@ fn a_count_tells_how_many_follow() {
 }
 
 #[test]
+fn a_count_that_is_no_number_is_read_leniently() {
+    let eval = row(&[KeySpec::keynum("RW access update", 2)]);
+    assert_eq!(with_flags(&eval, "eval s 1e5 a b"), [(3, "")]);
+    assert_eq!(positions(&eval, "eval s +2x a b"), [3, 4]);
+    assert_eq!(positions(&eval, "eval s 3x a b"), []);
+    assert_eq!(positions(&eval, "eval s 4294967297 a b"), [3]);
+    let store = row(&[KeySpec::one("OW update", 1), KeySpec::keynum("RO access", 2)]);
+    assert_eq!(with_flags(&store, "zunionstore d 2. a b"), [(3, ""), (4, ""), (1, "")]);
+    let texts = ["", "-", " 12 ", "-7x", "99999999999999999999", "4294967298"];
+    assert_eq!(texts.map(|text| leading_int(text.as_bytes())), [0, 0, 12, -7, -1, 2]);
+}
+
+#[test]
+fn streams_are_found_behind_the_options() {
+    let spec = CommandSpec { key_finder: Some(xread_keys), ..CommandSpec::EMPTY };
+    assert_eq!(positions(&spec, "xreadgroup group g c noack streams a b 1 2"), [6, 7]);
+    assert_eq!(positions(&spec, "xread streams"), []);
+    assert_eq!(positions(&spec, "xread streams a b 0"), []);
+    assert_eq!(positions(&spec, "xread nonsense streams a 0"), []);
+}
+
+#[test]
 fn a_word_introduces_half_of_the_rest() {
     let xread = row(&[KeySpec {
         flags: "RO access",

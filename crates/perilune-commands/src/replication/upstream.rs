@@ -376,7 +376,7 @@ impl Engine {
         if !self.wants_link(epoch) || keyspace.count() != self.keyspace.count() {
             return None;
         }
-        let libraries = dump_functions(loaded.libraries.iter().map(Vec::as_slice));
+        let libraries = dump_functions(loaded.libraries.iter().map(Vec::as_slice), false);
         let policy = RestorePolicy::Flush;
         if let Err(error) = self.restore_libraries(ClientSlot::SCRIPT, &libraries, policy) {
             let reason = error.text();

@@ -144,7 +144,8 @@ impl Engine {
 
     /// All libraries as a payload for [`restore_libraries`](Self::restore_libraries).
     pub(crate) fn dump_libraries(&self) -> Vec<u8> {
-        dump_functions(self.scripting.libraries.iter().map(|library| &*library.code))
+        let codes = self.scripting.libraries.iter().map(|library| &*library.code);
+        dump_functions(codes, self.config.rdbcompression)
     }
 
     /// Loads the libraries of a payload: all of them, or none and nothing has changed.

@@ -36,6 +36,26 @@ fn converts_when_full_and_back_below_half() {
 }
 
 #[test]
+fn an_element_that_moves_does_not_convert_the_list() {
+    let limits = limits(4, 0, 1 << 30);
+    let mut list = List::new();
+    list.push(End::Tail, &["1", "2", "3"], &limits);
+    // Counts as one more element than there is then.
+    list.set(0, b"x", &limits);
+    list.push_back(b"4", &limits);
+    list.set(0, b"1", &limits);
+    assert_eq!(list.encoding(), "quicklist");
+    list.pop_back(&limits);
+    assert_eq!(list.rotate(End::Tail, End::Head, &limits).as_deref(), Some(&b"3"[..]));
+    assert_eq!(
+        (texts(&list), list.encoding()),
+        (vec![b"3".to_vec(), b"1".to_vec(), b"2".to_vec()], "quicklist")
+    );
+    list.pop_back(&limits);
+    assert_eq!(list.encoding(), "listpack");
+}
+
+#[test]
 fn size_classes_bound_the_bytes() {
     for (class, bytes) in [(-1, 4096), (-2, 8192), (-5, 65_536), (-6, 65_536)] {
         let limits = limits(class, 0, 1 << 30);

@@ -63,7 +63,7 @@ fn write_entry(entry: &KeyEntry, out: &mut Vec<u8>) {
         }
         value => match value.as_string() {
             Some(content) => encode_request([&b"SET"[..], key, &content], out),
-            None => encode_request([&b"RESTORE"[..], key, b"0", &dump_payload(value)], out),
+            None => encode_request([&b"RESTORE"[..], key, b"0", &dump_payload(value, true)], out),
         },
     }
     if let Some(at_ms) = entry.expire_at() {

@@ -46,8 +46,9 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
 ];
 
 fn dump(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+    let compress = ctx.engine.config.rdbcompression;
     match ctx.read(args[1]) {
-        Some(value) => out.bulk(&dump_payload(value)),
+        Some(value) => out.bulk(&dump_payload(value, compress)),
         None => out.null(),
     }
     Ok(())
@@ -227,7 +228,7 @@ mod tests {
     fn a_key_in_the_way_is_replaced_only_if_told_so() {
         let mut test = TestEngine::new();
         let client = test.client();
-        let payload = dump_payload(&Value::Int(7));
+        let payload = dump_payload(&Value::Int(7), true);
         test.run(client, "SET k old");
         assert_eq!(
             restore(&mut test, client, "RESTORE k 0", &payload, ""),
@@ -248,7 +249,7 @@ mod tests {
     fn idle_times_and_counters_are_set_as_the_policy_goes() {
         let mut test = TestEngine::new();
         let client = test.client();
-        let payload = dump_payload(&Value::Int(7));
+        let payload = dump_payload(&Value::Int(7), true);
         restore(&mut test, client, "RESTORE a 0", &payload, "IDLETIME 1000");
         assert_eq!(test.run(client, "OBJECT IDLETIME a"), ":1000\r\n");
         test.run(client, "CONFIG SET maxmemory-policy allkeys-lfu");
@@ -260,7 +261,7 @@ mod tests {
     fn what_cannot_be_restored_is_refused() {
         let mut test = TestEngine::new();
         let client = test.client();
-        let payload = dump_payload(&Value::Int(7));
+        let payload = dump_payload(&Value::Int(7), true);
         let mut damaged = payload.clone();
         damaged[1] ^= 1;
         for (start, payload, options, error) in [

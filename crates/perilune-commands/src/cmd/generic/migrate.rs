@@ -233,11 +233,11 @@ fn encode<'a>(
     if selects {
         encode_request([b"SELECT", digits.format(request.db).as_bytes()], &mut bytes);
     }
-    let now_ms = ctx.now_ms();
+    let (now_ms, compress) = (ctx.now_ms(), ctx.engine.config.rdbcompression);
     for key in keys {
         let Some(entry) = ctx.peek(key) else { continue };
         let ttl_ms = entry.expire_at().map_or(0, |at| (at - now_ms).max(1));
-        let payload = dump_payload(entry.value());
+        let payload = dump_payload(entry.value(), compress);
         let ttl_ms = digits.format(ttl_ms).as_bytes();
         let words: [&[u8]; 5] = [b"RESTORE", key, ttl_ms, &payload, b"REPLACE"];
         encode_request(&words[..if request.replace { 5 } else { 4 }], &mut bytes);

@@ -4,6 +4,8 @@
 //! Elements are copied out of the value first, because `BY` and `GET` look up other keys. Each gets
 //! a weight (itself, or what the `BY` pattern leads to); where there is nothing to sort by, the
 //! order of the value is kept.
+//!
+//! As in Redis, a sorted set that was sorted has the encoding "skiplist" afterwards.
 
 use crate::args::Args;
 use crate::config::NotifyFlags;
@@ -11,7 +13,7 @@ use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
 use crate::spec::{BeginSearch, CommandSpec, FindKeys, KeySpec};
-use perilune_keyspace::{Bytes, List, Value, ValueType};
+use perilune_keyspace::{Bytes, List, Value, ValueType, ZSet};
 use perilune_resp::{ReplyWriter, parse_double};
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
@@ -68,6 +70,11 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
 ];
 
+/// Whether a pattern leads nowhere. It is read up to its first zero byte.
+fn is_constant(pattern: &[u8]) -> bool {
+    !pattern.split(|byte| *byte == 0).next().unwrap_or_default().contains(&b'*')
+}
+
 /// What to sort by, to return and to store.
 #[derive(Default)]
 struct SortOptions<'a> {
@@ -105,7 +112,7 @@ impl<'a> SortOptions<'a> {
                 at += 1;
             } else if args.is(at, "by") && left >= 1 {
                 options.by = args.get(at + 1);
-                let constant = options.by.is_some_and(|by| !by.contains(&b'*'));
+                let constant = options.by.is_some_and(is_constant);
                 if !constant && !any_key {
                     return Err(errors::SORT_BY_DENIED);
                 }
@@ -165,6 +172,9 @@ fn sort_with(
         options = SortOptions { unsorted: false, alpha: true, by: None, ..options };
     }
     let mut elements = load(ctx, args[1], &options)?;
+    if let Some(zset) = listpack_zset(ctx, args[1]) {
+        zset.index();
+    }
     if !options.unsorted {
         elements = sorted(ctx, elements, &options)?;
     }
@@ -174,6 +184,14 @@ fn sort_with(
         None => reply(ctx, elements, &options, out),
     }
     Ok(())
+}
+
+/// The sorted set at a key, if it is encoded as a listpack.
+fn listpack_zset<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Option<&'a mut ZSet> {
+    match ctx.peek(key)?.value() {
+        Value::ZSet(zset) if zset.as_listpack().is_some() => ctx.write_as(key).ok().flatten(),
+        _ => None,
+    }
 }
 
 /// The elements of the value at a key, in its order.

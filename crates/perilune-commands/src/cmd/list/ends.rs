@@ -332,9 +332,15 @@ pub(super) fn move_element(
     }
     // The destination is judged before anything changes.
     ctx.write_as::<List>(destination)?;
-    let element = ctx.write_as::<List>(source)?.and_then(|list| list.pop(from, &limits));
+    let within_one = source == destination;
+    let element = ctx.write_as::<List>(source)?.and_then(|list| match within_one {
+        true => list.rotate(from, to, &limits),
+        false => list.pop(from, &limits),
+    });
     let element: Bytes = element.ok_or(errors::NO_SUCH_KEY)?;
-    ctx.write_or_create(destination, List::new)?.push(to, &[&element[..]], &limits);
+    if !within_one {
+        ctx.write_or_create(destination, List::new)?.push(to, &[&element[..]], &limits);
+    }
     ctx.touch(destination);
     ctx.notify(NotifyFlags::LIST, push_event(to), destination);
     out.bulk(&element);
