@@ -65,7 +65,7 @@ mod quoted;
 
 pub use access::*;
 pub use failover::*;
-use quoted::shown;
+pub(crate) use quoted::shown;
 
 // Several groups.
 texts! {
@@ -605,9 +605,7 @@ texts! {
     /// `DEBUG RELOAD` with options it does not have.
     RELOAD_OPTIONS = "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.";
     /// A size that is no size.
-    DEBUG_MEMORY_VALUE = "ERR argument must be a memory value";
-    /// A size that is too large.
-    DEBUG_THRESHOLD = "ERR argument must be a memory value up to 4gb";
+    DEBUG_MEMORY_VALUE = "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
     /// `DEBUG LISTPACK` of a value in another encoding.
     NOT_A_LISTPACK = "ERR Not a listpack encoded object.";
     /// `DEBUG HTSTATS-KEY` of a value in another encoding.

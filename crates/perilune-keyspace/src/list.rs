@@ -344,6 +344,23 @@ impl List {
         ListBuilder { nodes: Quicklist::default(), limits }
     }
 
+    /// A list of elements that were there all at once: of a single node, however large, as Redis
+    /// makes of what `SORT` stores.
+    pub fn from_elements<T: AsRef<[u8]>>(elements: &[T], limits: &EncodingLimits) -> Self {
+        let (mut ql, mut node) = (Quicklist::default(), Listpack::new());
+        for element in elements {
+            if !node.can_take(element.as_ref().len()) {
+                ql.append_listpack(std::mem::take(&mut node), limits);
+            }
+            node.push_back(element.as_ref());
+        }
+        if ql.len() == 0 && !quicklist::exceeds(limits, node.byte_len(), node.len()) {
+            return List(Repr::Listpack(node));
+        }
+        ql.append_listpack(node, limits);
+        List(Repr::Quicklist(Box::new(ql)))
+    }
+
     /// Panics unless the module's invariants hold.
     #[doc(hidden)]
     pub fn check_invariants(&self) {

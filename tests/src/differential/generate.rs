@@ -283,11 +283,18 @@ impl<'a> Generator<'a> {
         match self.random.below(5) {
             0 => drop(words.remove(at)),
             1 => words.insert(other, words[at].clone()),
-            2 => words.swap(at, other),
+            // A value could become a time to live that ends during the run.
+            2 if !has_time_to_live(&words[0]) => words.swap(at, other),
             3 => words[0] = b"nosuch".to_vec(),
             _ => words[at] = strange,
         }
     }
+}
+
+/// Whether a command of this name may give a key a time to live.
+fn has_time_to_live(name: &[u8]) -> bool {
+    let names = ["set", "setex", "psetex", "getex", "expire", "pexpire", "restore"];
+    names.iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()))
 }
 
 /// Whether there are as many of these arguments as the command has said it has keys.

@@ -46,6 +46,7 @@ pub fn freedom(words: &Words) -> Freedom {
         "smembers" | "sinter" | "sunion" | "sdiff" | "keys" | "hkeys" | "hvals" | "acl"
         | "pubsub" => Freedom::Order,
         "hgetall" | "config" => Freedom::PairOrder,
+        "command" if word(1) == "getkeysandflags" => Freedom::OrderWithin,
         // Without an order of its own a set is taken as it lies.
         "sort" | "sort_ro" => {
             let by = words.iter().position(|word| word.eq_ignore_ascii_case(b"by"));

@@ -23,7 +23,7 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// Sizes at which encodings change, as the configurations that sequences run under.
-const LIMITS: [&[(&str, &str)]; 3] = [
+const LIMITS: [&[(&str, &str)]; 4] = [
     &[
         ("list-max-listpack-size", "-2"),
         ("hash-max-listpack-entries", "512"),
@@ -66,7 +66,26 @@ const LIMITS: [&[(&str, &str)]; 3] = [
         ("hll-sparse-max-bytes", "200"),
         ("list-compress-depth", "2"),
     ],
+    // Long elements have nodes of their own.
+    &[
+        (PACKED_THRESHOLD, "40"),
+        ("list-max-listpack-size", "5"),
+        ("hash-max-listpack-entries", "20"),
+        ("hash-max-listpack-value", "64"),
+        ("set-max-intset-entries", "512"),
+        ("set-max-listpack-entries", "20"),
+        ("set-max-listpack-value", "64"),
+        ("zset-max-listpack-entries", "20"),
+        ("zset-max-listpack-value", "64"),
+        ("stream-node-max-entries", "100"),
+        ("stream-node-max-bytes", "300"),
+        ("hll-sparse-max-bytes", "3000"),
+        ("list-compress-depth", "0"),
+    ],
 ];
+
+/// Not a setting, but what `DEBUG` is told.
+const PACKED_THRESHOLD: &str = "QUICKLIST-PACKED-THRESHOLD";
 
 /// Where two servers differ.
 #[derive(Debug, Clone)]
@@ -266,10 +285,13 @@ impl Sides {
             "FUNCTION FLUSH".into(),
             "SCRIPT FLUSH".into(),
             "ACL DELUSER alice bob carol".into(),
-            "DEBUG QUICKLIST-PACKED-THRESHOLD 0".into(),
+            format!("DEBUG {PACKED_THRESHOLD} 0"),
         ];
         let limits = LIMITS[style / 2 % LIMITS.len()];
-        lines.extend(limits.iter().map(|(name, value)| format!("CONFIG SET {name} {value}")));
+        lines.extend(limits.iter().map(|(name, value)| match *name {
+            PACKED_THRESHOLD => format!("DEBUG {name} {value}"),
+            _ => format!("CONFIG SET {name} {value}"),
+        }));
         let commands: Vec<Words> =
             lines.iter().map(|line| line.split(' ').map(Vec::from).collect()).collect();
         let replies = self.all(&commands)?;

@@ -301,9 +301,7 @@ fn by_name(random: &mut Random, name: &str, command: &str, group: &str) -> Optio
             ],
             &["nosuch"],
         )),
-        ("threshold-size", _) => {
-            Some((&["20", "60", "200", "0"], &["x", "1b", "-1", "5000000000"]))
-        }
+        ("threshold-size", _) => Some((&["x", "-1", "5000000000", "4gb"], &["", "1.5"])),
         ("by-pattern" | "get-pattern", _) => Some((SORT_PATTERNS, GLOBS)),
         ("timeout", "generic") => Some((&["1", "2"], &["-1", "x"])),
         ("timeout", _) => Some((TIMEOUTS, TIMEOUTS)),

@@ -85,7 +85,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     "return redis.call('eval', 'return 1', 0)",
     "return redis.call('type', KEYS[1])",
     "return redis.call('type', KEYS[1]).ok",
-    "return redis.call('restore', KEYS[2] or 'str2', ARGV[1] or '0', redis.call('dump', KEYS[1]) or '', 'replace')",
+    "return redis.call('restore', KEYS[2] or 'str2', '0', redis.call('dump', KEYS[1]) or '', 'replace')",
     "redis.call('select', 1) redis.call('set', KEYS[1] or 'str1', 'elsewhere') return redis.call('select', 0)",
     "for i = 1, 300 do redis.call('rpush', KEYS[1], i) end return redis.call('llen', KEYS[1])",
     "for i = 1, 200 do redis.call('hset', KEYS[1], 'f' .. i, i * 0.5) end return redis.call('hlen', KEYS[1])",

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
 use crate::spec::CommandSpec;
+use perilune_keyspace::EncodingLimits;
 use perilune_resp::ReplyWriter;
 use perilune_script::LogLevel;
 
@@ -116,7 +117,7 @@ fn config_set(
 ) -> Result<(), CommandError> {
     let words = args.from(2);
     if !words.len().is_multiple_of(2) {
-        return Err(errors::wrong_arity(b"config|set"));
+        return Err(errors::SYNTAX);
     }
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     ctx.engine.set_config(ctx.client, &pairs)?;
@@ -180,7 +181,9 @@ impl Engine {
 
     /// Lets changed parameters take effect on what the engine derived from the old ones.
     fn apply_parameters(&mut self, before: &Config, changed: &[ParamId]) {
-        self.limits = self.config.encoding_limits();
+        // Not a parameter: `DEBUG` sets it.
+        let list_packed_threshold = self.limits.list_packed_threshold;
+        self.limits = EncodingLimits { list_packed_threshold, ..self.config.encoding_limits() };
         if self.config.slowlog_max_len < before.slowlog_max_len {
             self.slowlog.entries.truncate(self.config.slowlog_max_len);
         }

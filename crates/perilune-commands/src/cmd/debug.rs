@@ -26,7 +26,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
 /// Default and largest packed threshold of lists, bytes.
-const PACKED_THRESHOLD_MAX: u64 = 1 << 32;
+const PACKED_THRESHOLD_MAX: u64 = (1 << 32) - (1 << 20);
 
 type Reply = Result<(), CommandError>;
 
@@ -251,10 +251,9 @@ fn protocol(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
 }
 
 fn packed_threshold(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
-    let bytes = crate::config::memory_bytes(args[2]).ok_or(errors::DEBUG_MEMORY_VALUE)?;
-    if bytes > PACKED_THRESHOLD_MAX {
-        return Err(errors::DEBUG_THRESHOLD);
-    }
+    let bytes = crate::config::memory_bytes(args[2])
+        .filter(|bytes| *bytes <= PACKED_THRESHOLD_MAX)
+        .ok_or(errors::DEBUG_MEMORY_VALUE)?;
     let default = perilune_keyspace::EncodingLimits::default().list_packed_threshold;
     ctx.engine.limits.list_packed_threshold = match bytes {
         0 => default,
@@ -271,6 +270,7 @@ fn listpack(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Rep
         Value::List(list) => list.as_listpack(),
         Value::Set(set) => set.as_listpack(),
         Value::ZSet(zset) => zset.as_listpack(),
+        Value::Hash(hash) => hash.as_listpack(),
         _ => None,
     };
     let Some(listpack) = found else { return Err(errors::NOT_A_LISTPACK) };

@@ -201,7 +201,7 @@ impl Config {
         let mut ids: Vec<(&'static str, ParamId)> = Vec::with_capacity(pairs.len());
         for (given, _) in pairs {
             let given = given.as_ref();
-            let spelled = String::from_utf8_lossy(given);
+            let spelled = crate::errors::shown(given);
             let Some((name, id)) = lookup(given) else {
                 return Err(ConfigError::Unknown(spelled.into_owned()));
             };

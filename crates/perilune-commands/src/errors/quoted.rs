@@ -7,7 +7,7 @@ use std::borrow::Cow;
 const ESCAPED: u32 = 0x10_FF00;
 
 /// What a peer sent as part of an error text: up to its first NUL byte, which ends it in Redis.
-pub(super) fn shown(sent: &[u8]) -> Cow<'_, str> {
+pub(crate) fn shown(sent: &[u8]) -> Cow<'_, str> {
     let end = sent.iter().position(|byte| *byte == 0).unwrap_or(sent.len());
     let sent = &sent[..end];
     if let (true, Ok(text)) = (sent.is_ascii(), std::str::from_utf8(sent)) {

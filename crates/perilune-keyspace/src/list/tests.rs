@@ -136,6 +136,16 @@ fn a_built_list_has_the_encoding_of_its_size() {
     assert_eq!((large.len(), large.encoding()), (7, "quicklist"));
 }
 
+#[test]
+fn elements_that_were_there_at_once_share_a_node() {
+    let limits = limits(4, 0, 1 << 30);
+    assert_eq!(List::from_elements(&["a", "b", "c", "d"], &limits).encoding(), "listpack");
+    let list = List::from_elements(&["a", "b", "c", "d", "e"], &limits);
+    assert_eq!(list.quicklist_info().map(|info| info.nodes), Some(1));
+    assert_eq!(list.len(), 5);
+    list.check_invariants();
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Push(bool, Vec<Vec<u8>>),

@@ -318,16 +318,14 @@ fn store(
     out: &mut dyn ReplyWriter,
 ) {
     let limits = ctx.limits();
-    let mut list = List::builder(&limits);
+    let mut found = Vec::new();
     for element in elements {
-        if options.get.is_empty() {
-            list.push(element);
-        }
         for pattern in &options.get {
-            list.push(&follow(ctx, pattern, element).unwrap_or_else(|| Bytes::new(b"")));
+            found.push(follow(ctx, pattern, element).unwrap_or_else(|| Bytes::new(b"")));
         }
     }
-    let list = list.finish();
+    let stored = if options.get.is_empty() { elements } else { &found };
+    let list = List::from_elements(stored, &limits);
     let len = list.len();
     ctx.expire_if_needed(destination);
     if len > 0 {
