@@ -157,7 +157,7 @@ return coroutine.running() == nil and 'clean' or 'leaked'
 --- collector-stopped
 collectgarbage('stop') collectgarbage('setpause', 100000) collectgarbage('setstepmul', 1) return 1
 --- then
-for i = 1, 2000 do local s = string.rep('a', 100000) .. i end return collectgarbage('count') < 64 * 1024 and 'clean' or 'leaked'
+for i = 1, 600 do local s = string.rep('a', 100000) .. i end return collectgarbage('count') < 32 * 1024 and 'clean' or 'leaked'
 --> clean
 --- finalizer
 local p = newproxy(true) pcall(function() getmetatable(p).__gc = function() error('leaked') end end)
