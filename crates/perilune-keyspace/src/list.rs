@@ -344,21 +344,14 @@ impl List {
         ListBuilder { nodes: Quicklist::default(), limits }
     }
 
-    /// A list of elements that were there all at once: of a single node, however large, as Redis
-    /// makes of what `SORT` stores.
+    /// A list of elements that were there all at once, in nodes of 8 KiB whatever the settings are,
+    /// as Redis makes of what `SORT` stores.
     pub fn from_elements<T: AsRef<[u8]>>(elements: &[T], limits: &EncodingLimits) -> Self {
-        let (mut ql, mut node) = (Quicklist::default(), Listpack::new());
-        for element in elements {
-            if !node.can_take(element.as_ref().len()) {
-                ql.append_listpack(std::mem::take(&mut node), limits);
-            }
-            node.push_back(element.as_ref());
-        }
-        if ql.len() == 0 && !quicklist::exceeds(limits, node.byte_len(), node.len()) {
-            return List(Repr::Listpack(node));
-        }
-        ql.append_listpack(node, limits);
-        List(Repr::Quicklist(Box::new(ql)))
+        let nodes =
+            EncodingLimits { list_max_listpack_size: -2, list_compress_depth: 0, ..*limits };
+        let mut builder = List::builder(&nodes);
+        elements.iter().for_each(|element| builder.push(element.as_ref()));
+        ListBuilder { nodes: builder.nodes, limits }.finish()
     }
 
     /// Panics unless the module's invariants hold.

@@ -137,7 +137,7 @@ fn a_built_list_has_the_encoding_of_its_size() {
 }
 
 #[test]
-fn elements_that_were_there_at_once_share_a_node() {
+fn elements_that_were_there_at_once_share_large_nodes() {
     let limits = limits(4, 0, 1 << 30);
     assert_eq!(List::from_elements(&["a", "b", "c", "d"], &limits).encoding(), "listpack");
     let list = List::from_elements(&["a", "b", "c", "d", "e"], &limits);
