@@ -86,26 +86,19 @@ fn combine(operation: Operation, result: &mut Vec<u8>, source: &[u8]) {
     let (common, beyond) = result.split_at_mut(source.len());
     match operation {
         Operation::And => {
-            by_words(common, source, |a, b| a & b);
+            each(common, source, |a, b| a & b);
             beyond.fill(0);
         }
-        Operation::Or => by_words(common, source, |a, b| a | b),
-        Operation::Xor => by_words(common, source, |a, b| a ^ b),
+        Operation::Or => each(common, source, |a, b| a | b),
+        Operation::Xor => each(common, source, |a, b| a ^ b),
         Operation::Not => {}
     }
 }
 
-/// Combines two slices of the same length, eight bytes at a time.
-fn by_words(result: &mut [u8], source: &[u8], combine: impl Fn(u64, u64) -> u64) {
-    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
-    let (mut to, from) = (result.chunks_exact_mut(8), source.chunks_exact(8));
-    let rest = from.remainder();
-    for (to, from) in to.by_ref().zip(from) {
-        let combined = combine(word(to), word(from));
-        to.copy_from_slice(&combined.to_ne_bytes());
-    }
-    for (to, from) in to.into_remainder().iter_mut().zip(rest) {
-        *to = combine(u64::from(*to), u64::from(*from)) as u8;
+/// Combines two slices of the same length. A loop as plain as this becomes vector instructions.
+fn each(result: &mut [u8], source: &[u8], combine: impl Fn(u8, u8) -> u8) {
+    for (to, from) in result.iter_mut().zip(source) {
+        *to = combine(*to, *from);
     }
 }
 

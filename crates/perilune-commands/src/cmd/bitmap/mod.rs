@@ -1,8 +1,8 @@
 //! Strings as arrays of bits. Bit 0 is the most significant bit of the first byte.
 //!
 //! `single` works on one bit, `range` counts and finds bits, `combine` joins whole strings, `field`
-//! reads and writes integers of up to 64 bits at any bit. A missing key is the empty string, and
-//! every string goes on with zeros behind its end.
+//! reads and writes integers of up to 64 bits at any bit, `words` has the loops over long strings.
+//! A missing key is the empty string, and every string goes on with zeros behind its end.
 
 pub(super) mod combine;
 pub(super) mod field;
@@ -10,6 +10,7 @@ pub(super) mod range;
 pub(super) mod single;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};

@@ -1,5 +1,7 @@
 //! `BITCOUNT` and `BITPOS`: counting and finding bits of a stretch of a string.
 
+use super::words;
+use super::words::word_of;
 use crate::args::Args;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
@@ -129,11 +131,7 @@ fn bit_range(start: i64, end: i64, in_bits: bool, len: usize) -> Range<usize> {
 /// Counts the bits that are set in a range of bits within `content`.
 fn count_ones(content: &[u8], bits: Range<usize>) -> u64 {
     let bytes = &content[bits.start / 8..bits.end.div_ceil(8)];
-    let words = bytes.chunks_exact(8);
-    let mut ones: u64 = words.remainder().iter().map(|byte| u64::from(byte.count_ones())).sum();
-    for word in words {
-        ones += u64::from(word_of(word).count_ones());
-    }
+    let mut ones = words::count_ones(bytes);
     let before = (bits.start % 8) as u32;
     let behind = (bytes.len() * 8 - before as usize - bits.len()) as u32;
     if let (Some(first), true) = (bytes.first(), before > 0) {
@@ -157,7 +155,10 @@ fn first_bit(content: &[u8], bits: Range<usize>, wanted: bool) -> Option<usize> 
         }
         at = at.next_multiple_of(8);
     }
-    let words = content.get(at / 8..bits.end.div_ceil(8))?.chunks_exact(8);
+    let bytes = content.get(at / 8..bits.end.div_ceil(8))?;
+    let skipped = words::skip(bytes, flip as u8);
+    at += skipped * 8;
+    let words = bytes[skipped..].chunks_exact(8);
     let rest = words.remainder();
     for word in words {
         let word = word_of(word) ^ flip;
@@ -174,11 +175,6 @@ fn first_bit(content: &[u8], bits: Range<usize>, wanted: bool) -> Option<usize> 
         at += 8;
     }
     None
-}
-
-/// Eight bytes as a word whose highest bit is the first bit of the string.
-fn word_of(bytes: &[u8]) -> u64 {
-    bytes.try_into().map_or(0, u64::from_be_bytes)
 }
 
 #[cfg(test)]
