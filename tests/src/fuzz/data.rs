@@ -1,6 +1,10 @@
 //! Targets that read values: payloads, snapshots, listpacks, nodes of streams.
 
-use super::{Target, effect_of};
+use super::node::node;
+use super::packed::Elements;
+use super::payload::Payload;
+use super::{Target, effect_of, mutate};
+use crate::random::Random;
 use perilune_keyspace::stream::StreamParts;
 use perilune_keyspace::{Keyspace, Listpack, StreamId};
 use perilune_rdb::{Meta, ReadOptions, crc64, read_snapshot, write_snapshot};
@@ -78,6 +82,23 @@ pub(super) fn kind_of(reply: &Value) -> u64 {
     }
 }
 
+/// What a reply looks like, down to the first items of its items.
+fn shape_of(reply: &Value, depth: usize) -> u64 {
+    let magnitude = |number: u64| number.checked_ilog2().map_or(0, |log| 1 + log / 4);
+    match reply {
+        Value::Int(number) => effect_of(("int", *number < 0, magnitude(number.unsigned_abs()))),
+        Value::Bulk(text) => effect_of(("bulk", magnitude(text.len() as u64))),
+        Value::Array(items) if depth > 0 => {
+            let first = items.iter().take(6).map(|item| shape_of(item, depth - 1));
+            effect_of((magnitude(items.len() as u64), first.collect::<Vec<_>>()))
+        }
+        other => kind_of(other),
+    }
+}
+
+/// Inputs of which this many in 100 have their bytes changed, whatever they mean.
+const BLIND_PERCENT: usize = 20;
+
 /// `RESTORE`, then a walk over the value. The input is a payload without version and checksum.
 pub(super) struct Restore {
     server: TestServer,
@@ -89,6 +110,22 @@ impl Restore {
         let mut server = TestServer::new(vec![Box::new(FakeEngine::new())]);
         let client = server.connect();
         Restore { server, client }
+    }
+
+    /// Restores a payload that lacks version and checksum: the reply.
+    fn restore(&mut self, input: &[u8]) -> Value {
+        let mut payload = input.to_vec();
+        payload.extend_from_slice(&perilune_rdb::VERSION.to_le_bytes());
+        let checksum = crc64(&payload);
+        payload.extend_from_slice(&checksum.to_le_bytes());
+        let words_of_restore: [&[u8]; 5] = [b"RESTORE", b"k", b"0", &payload, b"REPLACE"];
+        self.server.reply(self.client, &words_of_restore)
+    }
+
+    /// Whether a payload that lacks version and checksum is accepted.
+    #[cfg(test)]
+    pub(super) fn restores(&mut self, input: &[u8]) -> bool {
+        self.restore(input) == Value::Status(b"OK".to_vec())
     }
 }
 
@@ -103,21 +140,28 @@ impl Target for Restore {
             Value::Bulk(payload) => payload[..payload.len() - FOOTER].to_vec(),
             other => panic!("DUMP answered {other:?}"),
         };
-        keys.iter().map(payload).collect()
+        let mut seeds: Vec<Vec<u8>> = keys.iter().map(payload).collect();
+        seeds.extend(Payload::of_old_types());
+        seeds
+    }
+
+    fn change(&self, random: &mut Random, input: &mut Vec<u8>, others: &[Vec<u8>]) {
+        match Payload::of(input).filter(|_| !random.percent(BLIND_PERCENT)) {
+            Some(mut payload) => {
+                payload.mutate(random);
+                *input = payload.into_bytes();
+            }
+            None => mutate(random, input, others, self.words()),
+        }
     }
 
     fn run(&mut self, input: &[u8]) -> u64 {
-        let mut payload = input.to_vec();
-        payload.extend_from_slice(&perilune_rdb::VERSION.to_le_bytes());
-        let checksum = crc64(&payload);
-        payload.extend_from_slice(&checksum.to_le_bytes());
-        let words_of_restore: [&[u8]; 4] = [b"RESTORE", b"k", b"0", &payload];
-        let reply = self.server.reply(self.client, &words_of_restore);
+        let reply = self.restore(input);
         let mut effect = kind_of(&reply);
         if reply == Value::Status(b"OK".to_vec()) {
             for line in WALK.split('|') {
                 let reply = self.server.run(self.client, &words(line));
-                let kind = reply.as_ref().map_or(0, kind_of);
+                let kind = reply.as_ref().map_or(0, |reply| shape_of(reply, 3));
                 effect = effect.rotate_left(5) ^ kind;
                 if let (Some(Value::Bulk(payload)), true) = (&reply, line.contains("DUMP")) {
                     let again: [&[u8]; 5] = [b"RESTORE", b"again", b"0", payload, b"REPLACE"];
@@ -202,6 +246,16 @@ impl Target for Packed {
         ]
     }
 
+    fn change(&self, random: &mut Random, input: &mut Vec<u8>, others: &[Vec<u8>]) {
+        match Elements::of(input).filter(|_| !random.percent(BLIND_PERCENT)) {
+            Some(mut elements) => {
+                elements.mutate(random);
+                *input = elements.into_bytes();
+            }
+            None => mutate(random, input, others, self.words()),
+        }
+    }
+
     fn run(&mut self, input: &[u8]) -> u64 {
         let mut lp = match Listpack::from_bytes(input.to_vec()) {
             Ok(lp) => lp,
@@ -251,6 +305,19 @@ impl Target for StreamNode {
         seeds
     }
 
+    fn change(&self, random: &mut Random, input: &mut Vec<u8>, others: &[Vec<u8>]) {
+        let parts = input.split_first_chunk::<16>();
+        let parts = parts.and_then(|(id, listpack)| Some((*id, Elements::of(listpack)?)));
+        match parts.filter(|_| !random.percent(BLIND_PERCENT)) {
+            Some((id, _)) if random.percent(40) => *input = [&id[..], &node(random)].concat(),
+            Some((id, mut elements)) => {
+                elements.mutate(random);
+                *input = [&id[..], &elements.into_bytes()].concat();
+            }
+            None => mutate(random, input, others, self.words()),
+        }
+    }
+
     fn run(&mut self, input: &[u8]) -> u64 {
         let Some((id, listpack)) = input.split_first_chunk::<16>() else { return 0 };
         let listpack = match Listpack::from_bytes(listpack.to_vec()) {
@@ -268,6 +335,7 @@ impl Target for StreamNode {
             Err(error) => return effect_of(error.to_string()),
         };
         let ids: Vec<StreamId> = stream.iter().map(|entry| entry.id()).collect();
+        let shape: Vec<_> = stream.iter().take(6).map(|entry| entry.fields().count()).collect();
         assert_eq!(ids.len() as u64, stream.len());
         for id in &ids {
             assert!(stream.contains(*id));
@@ -276,6 +344,6 @@ impl Target for StreamNode {
         stream.check_invariants();
         assert_eq!(stream.delete(&ids[..ids.len() / 2]), ids.len() as u64 / 2);
         stream.check_invariants();
-        effect_of((ids.len().min(32), fields.min(64)))
+        effect_of((ids.len().min(32), fields.min(64), shape))
     }
 }

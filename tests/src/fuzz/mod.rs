@@ -2,13 +2,17 @@
 //!
 //! A [`Target`] brings valid inputs, made by our own writers, and reads any. [`fuzz`] mutates
 //! inputs and keeps those that had a new effect, as told by the target: an error that was not seen
-//! before, another kind of value. A find is a panic, an input that takes too long, or one that
+//! before, another kind of value. A target that knows what its inputs are made of changes that:
+//! one whose bytes are changed at random would mostly see the first check of its reader. A find is a panic, an input that takes too long, or one that
 //! takes far more memory than it has bytes.
 //!
 //! There is no feedback from the compiled code: this runs on stable Rust and needs no tools.
 
 mod data;
 mod mutate;
+mod node;
+mod packed;
+mod payload;
 mod script;
 mod text;
 
@@ -40,6 +44,11 @@ pub trait Target {
     /// Words that mean something in an input.
     fn words(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Changes an input a little. `others` are inputs to take pieces of.
+    fn change(&self, random: &mut Random, input: &mut Vec<u8>, others: &[Vec<u8>]) {
+        mutate(random, input, others, self.words());
     }
 
     /// Reads an input, walks over what was read, and says in one number what came of it.
@@ -108,7 +117,7 @@ pub fn fuzz(target: &mut dyn Target, time: Duration, seed: u64) -> Result<Outcom
     }
     while start.elapsed() < time {
         let mut input = random.pick(&corpus).clone();
-        mutate(&mut random, &mut input, &corpus, target.words());
+        target.change(&mut random, &mut input, &corpus);
         input.truncate(INPUT_MAX);
         let effect = one(target, &watched, &input, memory_before)?;
         inputs += 1;
