@@ -21,6 +21,8 @@ const SPARE_BYTES_MAX: usize = 4 * 1024;
 const QUERY_BUFFER_BYTES: usize = 32 * 1024;
 /// How long a client must be idle before it loses its buffers, milliseconds.
 const BUFFER_IDLE_MS: i64 = 2000;
+/// How long the longest reply of a client is remembered.
+pub(crate) const REPLY_PEAK_RESET_MS: i64 = 5000;
 
 impl Engine {
     /// Removes expired keys, oldest first, for at most `budget_us`. True when more are due.
@@ -166,6 +168,11 @@ impl Engine {
             self.env.log(perilune_script::LogLevel::Verbose, "Closing idle client");
             self.kill(client);
             return;
+        }
+        let peak_reset_ms = self.reply_peak_reset_ms;
+        if peak_reset_ms.is_some_and(|after| now_ms - session.reply_peak_since_ms >= after) {
+            session.reply_peak = session.pending_output();
+            session.reply_peak_since_ms = now_ms;
         }
         let buffers = session.buffer_figures();
         let wanted = if buffers.query_free <= SPARE_BYTES_MAX {

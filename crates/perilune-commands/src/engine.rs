@@ -15,7 +15,7 @@ use crate::aof::Aof;
 use crate::blocking::Waiters;
 use crate::client_memory::ClientMemory;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{BufferLimit, Config};
 use crate::environment::{BusyPort, Environment};
 use crate::evict::Eviction;
 use crate::links::Links;
@@ -24,7 +24,7 @@ use crate::propagation::Propagation;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
 use crate::scripting::Scripting;
-use crate::session::{ClientSlot, PeerInfo, Sessions, Waker};
+use crate::session::{ClientSlot, PeerInfo, Session, Sessions, Waker};
 use crate::stats::{LatencyMonitor, ServerStats, SlowLog};
 use crate::table::CommandTable;
 use crate::tracking::Tracking;
@@ -122,6 +122,8 @@ pub struct Engine {
     pub cron_paused: bool,
     /// `DEBUG REPLYBUFFER RESIZING 0`: connections keep buffers that they do not use.
     pub buffers_fixed: bool,
+    /// After so long the longest reply of a client is forgotten.
+    pub reply_peak_reset_ms: Option<i64>,
     /// Snapshots.
     pub persistence: Persistence,
     /// Where durable data lives.
@@ -248,6 +250,7 @@ impl EngineBuilder {
             replies_wait: false,
             cron_paused: false,
             buffers_fixed: false,
+            reply_peak_reset_ms: Some(crate::cron::REPLY_PEAK_RESET_MS),
             persistence: Persistence::default(),
             storage: self.storage,
             aof: Aof::new(self.sync_listener),
@@ -357,16 +360,10 @@ impl Engine {
         let now_ms = self.now_ms();
         let offset = self.replication.offset;
         let Some(session) = self.sessions.get_mut(client) else { return };
-        if session.is_master {
+        if session.is_master || session.killed {
             return;
         }
-        let mut limit = if session.is_replica() {
-            self.config.client_output_buffer_limit.replica
-        } else if session.subscriptions() > 0 {
-            self.config.client_output_buffer_limit.pubsub
-        } else {
-            self.config.client_output_buffer_limit.normal
-        };
+        let mut limit = output_limit(&self.config, session);
         let mut size = session.pending_output() as u64;
         if let Some(replica) = session.replica.as_ref().filter(|replica| replica.is_attached()) {
             size += replica.backlog_bytes(offset);
@@ -391,12 +388,24 @@ impl Engine {
             }
         };
         if over_hard || soft_for_too_long {
-            let id = session.id;
-            self.kill(client);
-            self.stats.output_limit_disconnections += 1;
-            let message = format!("Client id={id} closed for overcoming of output buffer limits.");
-            self.env.log(perilune_script::LogLevel::Warning, &message);
+            self.close_for_output(client);
         }
+    }
+
+    /// Bytes that a single reply to a client may have, where that is limited.
+    pub(crate) fn reply_bytes_max(&self, client: ClientSlot) -> Option<u64> {
+        let session = self.sessions.get(client).filter(|_| client != ClientSlot::SCRIPT)?;
+        let limit = output_limit(&self.config, session);
+        (limit.hard_bytes > 0 && !session.is_master).then_some(limit.hard_bytes)
+    }
+
+    /// Closes a client whose output is over its limit.
+    pub(crate) fn close_for_output(&mut self, client: ClientSlot) {
+        let id = self.sessions.get(client).map_or(0, |session| session.id);
+        self.kill(client);
+        self.stats.output_limit_disconnections += 1;
+        let message = format!("Client id={id} closed for overcoming of output buffer limits.");
+        self.env.log(perilune_script::LogLevel::Warning, &message);
     }
 
     /// Begins a batch of a client's commands: the clock, what the connection knows, what waits for
@@ -467,5 +476,17 @@ impl Engine {
     pub fn count_network(&mut self, read: usize, written: usize) {
         self.stats.net_input_bytes += read as u64;
         self.stats.net_output_bytes += written as u64;
+    }
+}
+
+/// The limit of the output of a client's class.
+fn output_limit(config: &Config, session: &Session) -> BufferLimit {
+    let limits = &config.client_output_buffer_limit;
+    if session.is_replica() {
+        limits.replica
+    } else if session.subscriptions() > 0 {
+        limits.pubsub
+    } else {
+        limits.normal
     }
 }

@@ -105,13 +105,19 @@ pub trait Environment: Send {
         job();
     }
 
+    /// Has the allocator give unused pages back to the system. `None` where nobody can ask it to.
+    fn purge_memory(&mut self) -> Option<()> {
+        None
+    }
+
     /// Ends the process at once, as a failure: a promise to clients cannot be kept. Where there is no
     /// process the engine just acknowledges nothing any more.
     fn abort(&mut self) {}
 
     /// Ends the process in the way a crash does, with a report in the log: for tests of what watches
-    /// the server. Where there is no process nothing happens.
-    fn crash(&mut self, _why: &str) {}
+    /// the server. It is one by a signal, or the server gave up by itself. Where there is no process
+    /// nothing happens.
+    fn crash(&mut self, _why: &str, _by_signal: bool) {}
 
     /// Makes changed parameters take effect outside of the engine (listeners, limits, log). A
     /// refusal undoes the change of all of them.

@@ -572,7 +572,7 @@ texts! {
     /// `MEMORY MALLOC-STATS`, which only unchecked calls into the allocator give.
     NO_MALLOC_STATS = "ERR the allocator of this process tells nothing about itself";
     /// `MEMORY PURGE`, likewise.
-    PURGE_UNSUPPORTED = "ERR purging is not supported by this build: the allocator gives unused pages back on its own";
+    PURGE_FAILED = "ERR Error purging dirty pages";
     /// `MONITOR` from a script or transaction.
     MONITOR_DENIED = "ERR MONITOR isn't allowed for DENY BLOCKING client";
     /// `SHUTDOWN ABORT` while nothing is ending.

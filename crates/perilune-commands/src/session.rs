@@ -113,6 +113,8 @@ pub struct BufferFigures {
     pub arguments: usize,
     /// Unused capacity of the read buffer.
     pub query_free: usize,
+    /// Capacity of the write buffer.
+    pub reply: usize,
 }
 
 /// Why a connection should give memory of its buffers back.
@@ -216,6 +218,9 @@ pub struct Session {
     pub commands: u64,
     /// Since when the output is over its soft limit, milliseconds.
     pub soft_limit_since_ms: Option<i64>,
+    /// The most bytes of replies that waited to be sent at once, since a while ago.
+    pub reply_peak: usize,
+    pub(crate) reply_peak_since_ms: i64,
     /// Wakes the connection.
     pub waker: Option<Arc<dyn Waker>>,
 }
@@ -275,6 +280,8 @@ impl Session {
             aof_offset: 0,
             commands: 0,
             soft_limit_since_ms: None,
+            reply_peak: 0,
+            reply_peak_since_ms: 0,
             waker,
         }
     }

@@ -33,8 +33,11 @@ const READ_CHUNK: usize = 16 * 1024;
 const READ_ROOM_MIN: usize = 4 * 1024;
 /// Room made at once for a long argument, at most.
 const READ_ROOM_MAX: usize = 1024 * 1024;
-/// An empty write buffer above this size is given back.
-const OUTPUT_KEEP: usize = 64 * 1024;
+/// Size that a write buffer has at least.
+const OUTPUT_MIN: usize = 1024;
+/// An empty write buffer above this size shrinks to [`OUTPUT_KEPT`].
+const OUTPUT_KEEP: usize = 32 * 1024;
+const OUTPUT_KEPT: usize = 16 * 1024;
 /// Places of arguments kept from one batch to the next.
 const RANGES_KEEP: usize = 4096;
 /// The engine hears of a read buffer between two commands when it differs by this much.
@@ -66,6 +69,8 @@ pub(crate) struct Bell {
     query: AtomicUsize,
     query_free: AtomicUsize,
     arguments: AtomicUsize,
+    /// Capacity of the write buffer.
+    reply: AtomicUsize,
     listener: Mutex<Option<TaskWaker>>,
 }
 
@@ -86,6 +91,7 @@ impl Waker for Bell {
             query: self.query.load(Ordering::Relaxed),
             query_free: self.query_free.load(Ordering::Relaxed),
             arguments: self.arguments.load(Ordering::Relaxed),
+            reply: self.reply.load(Ordering::Relaxed),
         }
     }
 }
@@ -263,6 +269,10 @@ impl State {
             std::mem::take(&mut self.bytes_read),
             std::mem::take(&mut self.bytes_written),
         );
+        if self.output.capacity() < OUTPUT_MIN {
+            self.output.reserve(OUTPUT_MIN);
+            self.note_output_size();
+        }
         self.reply_start = Some(self.output.len());
         self.note_input(0);
         let before = self.executed;
@@ -358,6 +368,7 @@ impl State {
             self.note_input(used);
             self.input_reported = self.input.size();
             self.authenticated = !auth_required;
+            session.reply_peak = session.reply_peak.max(self.output.len());
             self.deadline_ms = session.blocked.as_ref().and_then(|blocked| blocked.deadline_ms);
             self.kill = session.killed;
             let waits = session.blocked.as_ref().is_some_and(|b| b.kind == WaitKind::Fsync);
@@ -371,12 +382,18 @@ impl State {
                 self.decoder.set_limits(limits);
             }
         }
+        self.note_output_size();
         self.more = engine.has_stream_for(self.slot);
         if self.written < self.output.len() {
             self.note_unwritten();
             self.kill |= engine.check_output(self.slot);
         }
         self.counts_memory = engine.config.maxmemory_clients != 0;
+    }
+
+    /// Lets everybody know how large the write buffer is.
+    fn note_output_size(&self) {
+        self.bell.reply.store(self.output.capacity(), Ordering::Relaxed);
     }
 
     /// Lets the engine know how much the peer has not taken yet.
@@ -415,7 +432,7 @@ impl State {
         match tidy {
             Tidy::Idle => {
                 self.input.shrink(0);
-                self.output.shrink_to_fit();
+                self.output.shrink_to(OUTPUT_MIN);
                 self.requests.shrink_to_fit();
                 self.ranges.shrink_to_fit();
             }
@@ -640,6 +657,7 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
                 if state.output.is_empty() {
                     // A client that is mostly told things would seldom use it.
                     state.output = Vec::new();
+                    state.note_output_size();
                 }
             }
         }
@@ -722,7 +740,8 @@ fn note_written(state: &mut State, n: usize) {
         state.output.clear();
         state.written = 0;
         if state.output.capacity() > OUTPUT_KEEP {
-            state.output = Vec::new();
+            state.output.shrink_to(OUTPUT_KEPT);
+            state.note_output_size();
         }
     }
 }

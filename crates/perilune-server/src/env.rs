@@ -213,12 +213,19 @@ impl Environment for ProcessEnvironment {
         }
     }
 
+    fn purge_memory(&mut self) -> Option<()> {
+        memory::purge()
+    }
+
     fn abort(&mut self) {
         std::process::exit(1);
     }
 
-    fn crash(&mut self, why: &str) {
-        crate::process::crash(why, nix::sys::signal::Signal::SIGSEGV)
+    fn crash(&mut self, why: &str, by_signal: bool) {
+        match by_signal {
+            true => process::crash(why, nix::sys::signal::Signal::SIGSEGV),
+            false => process::give_up(why),
+        }
     }
 
     fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), Refusal> {
@@ -231,8 +238,12 @@ impl Environment for ProcessEnvironment {
             let reason = "Failed to set current oom_score_adj. Check server logs.".to_owned();
             return Err(Refusal { parameter: ParamId::oom_score_adj, reason });
         }
-        let of_process =
-            [ParamId::crash_log_enabled, ParamId::jemalloc_bg_thread, ParamId::proc_title_template];
+        let of_process = [
+            ParamId::crash_log_enabled,
+            ParamId::jemalloc_bg_thread,
+            ParamId::proc_title_template,
+            ParamId::use_exit_on_panic,
+        ];
         if changed.iter().any(|id| of_process.contains(id)) {
             process::apply(config);
         }

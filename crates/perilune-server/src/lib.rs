@@ -28,6 +28,7 @@ pub mod process;
 pub mod script_test;
 pub mod server;
 mod socket;
+mod title;
 mod turn;
 
 pub use gate::Gate;

@@ -17,7 +17,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
-use tikv_jemalloc_ctl::{epoch, stats};
+use tikv_jemalloc_ctl::{Access, AsName, arenas, epoch, stats};
 
 /// Difference from the allocator's sum that is left alone, bytes: it counts what its caches hold as
 /// handed out.
@@ -80,6 +80,23 @@ pub(crate) fn start() {
     USED.fetch_add(drift, Ordering::Relaxed);
 }
 
+/// Gives pages that are not in use back to the system. The allocator does so by itself, too, but
+/// takes its time.
+pub(crate) fn purge() -> Option<()> {
+    for arena in 0..arenas::narenas::read().ok()? {
+        for pages in ["dirty", "muzzy"] {
+            let name = format!("arena.{arena}.{pages}_decay_ms\0");
+            let name = name.as_str().name();
+            // Setting the time that they are kept to nothing ends it for those that are kept now. An
+            // arena that was never used has none and refuses.
+            if let Ok(kept_ms) = Access::<isize>::update(name, 0) {
+                name.write(kept_ms).ok()?;
+            }
+        }
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +117,22 @@ mod tests {
         assert!(used() >= before + big.len());
         drop(big);
         assert!(used() < before + DRIFT_MAX as usize);
+    }
+
+    #[test]
+    fn purging_gives_pages_back() {
+        let _alone = ALONE.lock();
+        let kept = vec![vec![1u8; 1024 * 1024]; 64];
+        drop(kept);
+        let resident = || {
+            epoch::advance().expect("an allocator with statistics");
+            stats::resident::read().expect("a figure")
+        };
+        let before = resident();
+        assert_eq!(purge(), Some(()));
+        assert!(resident() < before.saturating_sub(32 * 1024 * 1024) || before < 64 * 1024 * 1024);
+        let kept_ms: isize = b"arena.0.dirty_decay_ms\0".name().read().expect("a time");
+        assert!(kept_ms > 0);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! What the configuration asks of the process itself: its name, transparent huge pages, the
+//! What the configuration asks of the process itself: its title, transparent huge pages, the
 //! allocator's background threads, crash reports, the picture at the start.
 //!
 //! None of this can fail a start: a system that refuses is noted in the log.
 
-use crate::log;
+use crate::{log, title};
 use nix::sys::signal::{SigSet, Signal};
 use perilune_commands::config::Config;
 use perilune_script::LogLevel;
@@ -16,8 +16,9 @@ use tikv_jemalloc_ctl::background_thread;
 /// Whether a crash is reported in the log (`crash-log-enabled`).
 static REPORTS_CRASHES: AtomicBool = AtomicBool::new(true);
 
-/// Characters of a process name that the kernel keeps.
-const NAME_MAX: usize = 15;
+/// Whether a server that gives up just exits (`use-exit-on-panic`), so that tools which watch the
+/// process see an ordinary end.
+static EXITS: AtomicBool = AtomicBool::new(false);
 
 const LOGO: &str = r"
         _..._
@@ -51,25 +52,27 @@ pub(crate) fn apply(config: &Config) {
     if let Err(error) = background_thread::write(config.jemalloc_bg_thread) {
         log::write(LogLevel::Warning, &format!("Can't set jemalloc-bg-thread: {error}"));
     }
-    if config.set_proc_title {
-        // The name that `ps -o comm` and `top` show. Without it nothing is missing.
-        let _ = std::fs::write("/proc/self/comm", name(config));
+    EXITS.store(config.use_exit_on_panic, Ordering::Relaxed);
+    if config.set_proc_title
+        && let Err(error) = title::set(&title_of(config))
+    {
+        log::write(LogLevel::Verbose, &format!("Can't set the title of the process: {error}"));
     }
 }
 
-/// The template with its words replaced, as far as the kernel keeps it.
-fn name(config: &Config) -> String {
+/// The template with its words replaced.
+fn title_of(config: &Config) -> String {
     let address = config.bind.0.first().map_or("*", |address| address.trim_start_matches('-'));
     let title = config
         .proc_title_template
-        .replace("{title}", "perilune")
+        .replace("{title}", &title::program())
         .replace("{listen-addr}", &format!("{address}:{}", config.port))
         .replace("{server-mode}", "")
         .replace("{port}", &config.port.to_string())
         .replace("{tls-port}", &config.tls_port.to_string())
         .replace("{unixsocket}", &config.unixsocket)
         .replace("{config-file}", config.config_file.as_deref().unwrap_or_default());
-    title.trim().chars().take(NAME_MAX).collect()
+    title.trim().to_owned()
 }
 
 /// Writes what is known about a panic to the log. It ends the work of one connection, not the
@@ -97,6 +100,17 @@ pub(crate) fn crash(why: &str, by: Signal) -> ! {
         let _ = nix::sys::signal::raise(by);
     }
     std::process::abort()
+}
+
+/// Ends the process because it cannot go on, with a report if such are wanted.
+pub(crate) fn give_up(why: &str) -> ! {
+    if !EXITS.load(Ordering::Relaxed) {
+        crash(why, Signal::SIGABRT);
+    }
+    if REPORTS_CRASHES.load(Ordering::Relaxed) {
+        write_report(why);
+    }
+    std::process::exit(1)
 }
 
 /// Has a thread of its own wait for SIGABRT from outside, which every other thread leaves to it: a
@@ -146,10 +160,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_is_the_template_as_far_as_it_fits() {
+    fn the_title_is_the_template_with_its_words_replaced() {
         let mut config = Config { port: 7, ..Config::default() };
-        assert_eq!(name(&config), "perilune *:7");
-        config.proc_title_template = "{port} {title} of the moon".into();
-        assert_eq!(name(&config), "7 perilune of t");
+        assert_eq!(title_of(&config), format!("{} *:7", title::program()));
+        config.proc_title_template = "{port} of the moon {unixsocket}".into();
+        assert_eq!(title_of(&config), "7 of the moon");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::config::Config;
+use crate::cron::REPLY_PEAK_RESET_MS;
 use crate::ctx::Ctx;
 use crate::digest::Digest;
 use crate::errors::{self, CommandError};
@@ -70,6 +71,15 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
             Ok(())
         }
         (b"reload", _) => reload(ctx, args, out),
+        (b"replybuffer", 4) if args.is(2, "peak-reset-time") => {
+            ctx.engine.reply_peak_reset_ms = match args[3].to_ascii_lowercase().as_slice() {
+                b"never" => None,
+                b"reset" => Some(REPLY_PEAK_RESET_MS),
+                _ => Some(args.int(3)?),
+            };
+            out.ok();
+            Ok(())
+        }
         (b"replybuffer", 4) if args.is(2, "resizing") => {
             ctx.engine.buffers_fixed = args.int(3)? == 0;
             out.ok();
@@ -100,7 +110,8 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply 
         (b"htstats", 3..=4) => table_stats(ctx, args, out),
         (b"htstats-key", 3..=4) => value_table_stats(ctx, args, out),
         (b"segfault" | b"panic" | b"assert", 2) => {
-            ctx.engine.env.crash(&format!("DEBUG {}", String::from_utf8_lossy(&word)));
+            let why = format!("DEBUG {}", String::from_utf8_lossy(&word));
+            ctx.engine.env.crash(&why, word == b"segfault");
             Err(errors::NO_CRASH)
         }
         (b"error", 3) => Err(CommandError::owned(String::from_utf8_lossy(args[2]).into_owned())),
@@ -402,6 +413,8 @@ fn help(args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply {
             "    Answer with a reply of this type.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Set the size above which a list element gets a node of its own.",
+            "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
+            "    Forget the longest reply of a client after this time.",
             "REPLYBUFFER RESIZING <0|1>",
             "    Let connections keep buffers that they do not use.",
             "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",

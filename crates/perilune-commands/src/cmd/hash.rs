@@ -3,7 +3,7 @@
 //! A hash that loses its last field is removed with its key, so no handler leaves an empty one
 //! behind: those that may create a hash always put a field into a fresh one.
 
-use super::random_count::RandomCount;
+use super::random_count::{RandomCount, bytes_in_reply, pick_in_rounds};
 use super::scan;
 use crate::args::Args;
 use crate::config::NotifyFlags;
@@ -450,14 +450,15 @@ fn hrandfield(
     if with_values && !count.may_double() {
         return Err(errors::OUT_OF_RANGE);
     }
+    let bytes_max = ctx.engine.reply_bytes_max(ctx.client);
     let Some(hash) = ctx.read_as::<Hash>(args[1])? else {
         out.array(0);
         return Ok(());
     };
-    let picks = count.of(hash.len())?;
+    let picks = count.of(hash.len(), bytes_max)?;
     let nested = with_values && out.protocol() == Protocol::Resp3;
     out.array(if with_values && !nested { 2 * picks } else { picks });
-    let reply = |(field, value): (LpValue<'_>, LpValue<'_>)| {
+    let mut reply = |(field, value): (LpValue<'_>, LpValue<'_>)| {
         if nested {
             out.array(2);
         }
@@ -466,9 +467,21 @@ fn hrandfield(
             bulk_value(out, value);
         }
     };
-    match count {
-        RandomCount::Distinct(_) => hash.random_distinct(picks, &mut rng, reply),
-        RandomCount::Repeated(_) => hash.random_repeated(picks, &mut rng, reply),
+    if let RandomCount::Distinct(_) = count {
+        hash.random_distinct(picks, &mut rng, reply);
+        return Ok(());
+    }
+    let all = pick_in_rounds(picks, bytes_max, |some| {
+        let mut bytes = 0;
+        hash.random_repeated(some, &mut rng, |(field, value)| {
+            bytes += bytes_in_reply(field);
+            bytes += if with_values { bytes_in_reply(value) } else { 0 };
+            reply((field, value));
+        });
+        bytes
+    });
+    if !all {
+        ctx.engine.close_for_output(ctx.client);
     }
     Ok(())
 }

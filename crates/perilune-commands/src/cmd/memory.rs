@@ -105,9 +105,9 @@ const HELP: &[&str] = &[
     "DOCTOR",
     "    Tell in words what is remarkable about the use of memory.",
     "MALLOC-STATS",
-    "    Refused: the allocator's report is not available.",
+    "    Show what the allocator tells about itself.",
     "PURGE",
-    "    Refused: the allocator gives memory back on its own.",
+    "    Have the allocator give unused memory back to the system now.",
     "STATS",
     "    Tell the memory figures of the server.",
     "USAGE <key> [SAMPLES <count>]",
@@ -293,6 +293,12 @@ fn memory_malloc_stats(
     Ok(())
 }
 
-fn memory_purge(_: &mut Ctx<'_>, _: Args<'_>, _: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    Err(errors::PURGE_UNSUPPORTED)
+fn memory_purge(
+    ctx: &mut Ctx<'_>,
+    _: Args<'_>,
+    out: &mut dyn ReplyWriter,
+) -> Result<(), CommandError> {
+    ctx.engine.env.purge_memory().ok_or(errors::PURGE_FAILED)?;
+    out.ok();
+    Ok(())
 }

@@ -247,9 +247,7 @@ impl Config {
             self.assign_single(&param.kind, value)?;
         }
         match &param.only {
-            Some(only) if !only.values.iter().any(|value| self.get(id) == value.as_bytes()) => {
-                Err(only.reason.into())
-            }
+            Some(only) if !only.allows(id, &self.get(id)) => Err(only.reason.into()),
             _ => Ok(()),
         }
     }

@@ -3,8 +3,8 @@
 //! A row reads `field: type = default; "name" ["alias"] FLAGS => kind only [values] "reason";`. The
 //! macro turns the rows into the [`Config`] struct with its defaults, the [`ParamId`] enumeration and
 //! [`PARAMS`], which holds for each parameter how to read, write and print it. `only` lists the values
-//! a parameter may take while the feature behind it is missing; every other valid value is refused
-//! with the reason. Adding a parameter means adding one row.
+//! a parameter may take while the feature behind it is missing (`default` stands for that value);
+//! every other valid value is refused with the reason. Adding a parameter means adding one row.
 
 use bitflags::bitflags;
 
@@ -19,6 +19,13 @@ const U32_MAX: i128 = u32::MAX as i128;
 const I64_MAX: i128 = i64::MAX as i128;
 const U64_MAX: i128 = u64::MAX as i128;
 const MIB: i128 = 1 << 20;
+
+// Why parameters of missing features are refused.
+const NO_CLUSTER: &str = "cluster mode is not supported by this build";
+const NO_TLS: &str = "TLS is not supported by this build";
+const NO_DEFRAG: &str = "active defragmentation is not supported by this build";
+const NO_SYSLOG: &str = "logging to syslog is not supported by this build";
+const NO_CPULIST: &str = "CPU affinity is not supported by this build";
 
 bitflags! {
     /// Properties of a parameter.
@@ -106,8 +113,19 @@ pub(super) enum Kind {
 
 /// The values a parameter may take while the feature behind it is missing.
 pub(super) struct Only {
+    /// Without any it is the default.
     pub(super) values: &'static [&'static str],
     pub(super) reason: &'static str,
+}
+
+impl Only {
+    /// Whether the parameter `id` may have this value.
+    pub(super) fn allows(&self, id: ParamId, value: &[u8]) -> bool {
+        match self.values {
+            [] => Config::default().get(id) == value,
+            values => values.iter().any(|allowed| allowed.as_bytes() == value),
+        }
+    }
 }
 
 /// One parameter.
@@ -178,8 +196,11 @@ macro_rules! only {
     () => {
         None
     };
-    ([$($value:literal),*] $reason:literal) => {
-        Some(Only { values: &[$($value),*], reason: $reason })
+    (default $reason:expr) => {
+        Some(Only { values: &[], reason: $reason })
+    };
+    ([$($value:literal),+] $reason:expr) => {
+        Some(Only { values: &[$($value),+], reason: $reason })
     };
 }
 
@@ -195,7 +216,7 @@ macro_rules! alias {
 macro_rules! parameters {
     ($(
         $field:ident: $ty:ty = $default:expr; $name:literal $([$alias:literal])? $($flag:ident)|+
-        => $kind:ident $(($($arg:expr),*))? $(only $values:tt $reason:literal)?;
+        => $kind:ident $(($($arg:expr),*))? $(only $values:tt $reason:expr)?;
     )+) => {
         /// The configuration of a server: one field per parameter, named like it.
         ///
@@ -247,6 +268,7 @@ parameters! {
     bind: BindAddresses = BindAddresses::default(); "bind" MULTI_ARG => special;
     bind_source_addr: String = String::new(); "bind-source-addr" EMPTY_IS_UNSET => text;
     io_threads: u32 = 1; "io-threads" DEBUG | IMMUTABLE => int(1, 128);
+    // The threads of `io-threads` always read what they serve.
     io_threads_do_reads: bool = false; "io-threads-do-reads" DEBUG | IMMUTABLE => yesno;
     port: u16 = 6379; "port" NONE => int(0, 65535);
     socket_mark_id: u32 = 0; "socket-mark-id" IMMUTABLE => int(0, U32_MAX)
@@ -268,19 +290,21 @@ parameters! {
     // Server process
     always_show_logo: bool = false; "always-show-logo" IMMUTABLE => yesno;
     bio_cpulist: String = String::new(); "bio_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text
-        only [""] "CPU affinity is not supported by this build";
+        only [""] NO_CPULIST;
     daemonize: bool = false; "daemonize" IMMUTABLE => yesno;
     dir: String = String::new(); "dir" PROTECTED | DENY_LOADING => special;
     dynamic_hz: bool = true; "dynamic-hz" NONE => yesno;
     hz: u32 = 10; "hz" NONE => int(0, I32_MAX);
-    ignore_warnings: String = String::new(); "ignore-warnings" NONE => text;
+    // The one warning that Redis has a name for is about forks of the process.
+    ignore_warnings: String = String::new(); "ignore-warnings" NONE => text
+        only ["", "ARM64-COW-BUG"] "no other warning can be ignored";
     locale_collate: String = String::new(); "locale-collate" NONE => text
         only ["", "C", "POSIX"] "collation by locale is not supported by this build";
     pidfile: String = String::new(); "pidfile" IMMUTABLE | EMPTY_IS_UNSET => text;
     proc_title_template: String = String::from("{title} {listen-addr} {server-mode}");
         "proc-title-template" NONE => text(check::proc_title);
     server_cpulist: String = String::new(); "server_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text
-        only [""] "CPU affinity is not supported by this build";
+        only [""] NO_CPULIST;
     set_proc_title: bool = true; "set-proc-title" IMMUTABLE => yesno;
     shutdown_on_sigint: ShutdownFlags = ShutdownFlags::empty(); "shutdown-on-sigint" MULTI_ARG
         => special;
@@ -289,7 +313,6 @@ parameters! {
     shutdown_timeout: u32 = 10; "shutdown-timeout" NONE => int(0, I32_MAX);
     supervised: Supervised = Supervised::No; "supervised" IMMUTABLE => choice
         only ["no"] "talking to a supervisor is not supported by this build";
-    // How the process would end does not matter: a panic ends the work of one client only.
     use_exit_on_panic: bool = false; "use-exit-on-panic" HIDDEN => yesno;
     watchdog_period: u32 = 0; "watchdog-period" HIDDEN => int(0, I32_MAX)
         only ["0"] "the software watchdog is not supported by this build";
@@ -320,16 +343,22 @@ parameters! {
         => memory(0, I64_MAX);
 
     // Memory
-    active_defrag_cycle_max: u32 = 25; "active-defrag-cycle-max" NONE => int(1, 99);
-    active_defrag_cycle_min: u32 = 1; "active-defrag-cycle-min" NONE => int(1, 99);
+    active_defrag_cycle_max: u32 = 25; "active-defrag-cycle-max" NONE => int(1, 99)
+        only default NO_DEFRAG;
+    active_defrag_cycle_min: u32 = 1; "active-defrag-cycle-min" NONE => int(1, 99)
+        only default NO_DEFRAG;
     active_defrag_ignore_bytes: usize = 104_857_600; "active-defrag-ignore-bytes" NONE
-        => memory(1, I64_MAX);
+        => memory(1, I64_MAX)
+        only default NO_DEFRAG;
     active_defrag_max_scan_fields: usize = 1000; "active-defrag-max-scan-fields" NONE
-        => int(1, I64_MAX);
-    active_defrag_threshold_lower: u32 = 10; "active-defrag-threshold-lower" NONE => int(0, 1000);
-    active_defrag_threshold_upper: u32 = 100; "active-defrag-threshold-upper" NONE => int(0, 1000);
+        => int(1, I64_MAX)
+        only default NO_DEFRAG;
+    active_defrag_threshold_lower: u32 = 10; "active-defrag-threshold-lower" NONE => int(0, 1000)
+        only default NO_DEFRAG;
+    active_defrag_threshold_upper: u32 = 100; "active-defrag-threshold-upper" NONE => int(0, 1000)
+        only default NO_DEFRAG;
     activedefrag: bool = false; "activedefrag" DEBUG => yesno
-        only ["no"] "active defragmentation is not supported by this build";
+        only ["no"] NO_DEFRAG;
     disable_thp: bool = true; "disable-thp" IMMUTABLE => yesno;
     jemalloc_bg_thread: bool = true; "jemalloc-bg-thread" NONE => yesno;
     lazyfree_lazy_eviction: bool = false; "lazyfree-lazy-eviction" DEBUG => yesno;
@@ -362,9 +391,11 @@ parameters! {
     slowlog_log_slower_than: i64 = 10000; "slowlog-log-slower-than" NONE => int(-1, I64_MAX);
     slowlog_max_len: usize = 128; "slowlog-max-len" NONE => int(0, I64_MAX);
     syslog_enabled: bool = false; "syslog-enabled" IMMUTABLE => yesno
-        only ["no"] "logging to syslog is not supported by this build";
-    syslog_facility: SyslogFacility = SyslogFacility::Local0; "syslog-facility" IMMUTABLE => choice;
-    syslog_ident: String = String::from("redis"); "syslog-ident" IMMUTABLE => text;
+        only ["no"] NO_SYSLOG;
+    syslog_facility: SyslogFacility = SyslogFacility::Local0; "syslog-facility" IMMUTABLE => choice
+        only default NO_SYSLOG;
+    syslog_ident: String = String::from("redis"); "syslog-ident" IMMUTABLE => text
+        only default NO_SYSLOG;
 
     // Commands and scripts
     busy_reply_threshold: u64 = 5000; "busy-reply-threshold" ["lua-time-limit"] NONE
@@ -392,17 +423,19 @@ parameters! {
 
     // Snapshots
     bgsave_cpulist: String = String::new(); "bgsave_cpulist" IMMUTABLE | EMPTY_IS_UNSET => text
-        only [""] "CPU affinity is not supported by this build";
+        only [""] NO_CPULIST;
     dbfilename: String = String::from("dump.rdb"); "dbfilename" PROTECTED
         => text(check::dbfilename);
     key_load_delay: i32 = 0; "key-load-delay" HIDDEN => int(I32_MIN, I32_MAX);
     loading_process_events_interval_bytes: u64 = 2_097_152;
         "loading-process-events-interval-bytes" HIDDEN => int(1024, I32_MAX);
+    // No file is made to synchronise a replica, so none is ever left to remove.
     rdb_del_sync_files: bool = false; "rdb-del-sync-files" NONE => yesno;
     rdb_key_save_delay: i32 = 0; "rdb-key-save-delay" HIDDEN => int(I32_MIN, I32_MAX);
     rdb_save_incremental_fsync: bool = true; "rdb-save-incremental-fsync" NONE => yesno;
     rdbchecksum: bool = true; "rdbchecksum" IMMUTABLE => yesno;
     rdbcompression: bool = true; "rdbcompression" NONE => yesno;
+    // Whoever a payload comes from, it is checked as deeply as `yes` asks for.
     sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No;
         "sanitize-dump-payload" DEBUG => choice;
     save: Vec<SavePoint> = SavePoint::defaults(); "save" MULTI_ARG => special;
@@ -416,7 +449,7 @@ parameters! {
     aof_use_rdb_preamble: bool = true; "aof-use-rdb-preamble" NONE => yesno;
     aof_rewrite_cpulist: String = String::new(); "aof_rewrite_cpulist" IMMUTABLE | EMPTY_IS_UNSET
         => text
-        only [""] "CPU affinity is not supported by this build";
+        only [""] NO_CPULIST;
     appenddirname: String = String::from("appendonlydir"); "appenddirname" IMMUTABLE
         => text(check::appenddirname);
     appendfilename: String = String::from("appendonly.aof"); "appendfilename" IMMUTABLE
@@ -438,6 +471,7 @@ parameters! {
     repl_backlog_size: u64 = 1_048_576; "repl-backlog-size" NONE => memory(1, I64_MAX);
     repl_backlog_ttl: u64 = 3600; "repl-backlog-ttl" NONE => int(0, I64_MAX);
     repl_disable_tcp_nodelay: bool = false; "repl-disable-tcp-nodelay" NONE => yesno;
+    // What a master sends is always loaded beside the old data, which stay until all of it is here.
     repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled;
         "repl-diskless-load" DEBUG | DENY_LOADING => choice;
     repl_diskless_sync: bool = true; "repl-diskless-sync" DEBUG => yesno;
@@ -456,6 +490,7 @@ parameters! {
         => yesno;
     replica_ignore_maxmemory: bool = true;
         "replica-ignore-maxmemory" ["slave-ignore-maxmemory"] NONE => yesno;
+    // Data that a replica replaces are always freed in the background.
     replica_lazy_flush: bool = false; "replica-lazy-flush" ["slave-lazy-flush"] NONE => yesno;
     replica_priority: u32 = 100; "replica-priority" ["slave-priority"] NONE => int(0, I32_MAX);
     replica_read_only: bool = true; "replica-read-only" ["slave-read-only"] DEBUG => yesno;
@@ -465,57 +500,93 @@ parameters! {
 
     // Cluster
     cluster_allow_pubsubshard_when_down: bool = true; "cluster-allow-pubsubshard-when-down" NONE
-        => yesno;
-    cluster_allow_reads_when_down: bool = false; "cluster-allow-reads-when-down" NONE => yesno;
-    cluster_allow_replica_migration: bool = true; "cluster-allow-replica-migration" NONE => yesno;
-    cluster_announce_bus_port: u16 = 0; "cluster-announce-bus-port" NONE => int(0, 65535);
+        => yesno
+        only default NO_CLUSTER;
+    cluster_allow_reads_when_down: bool = false; "cluster-allow-reads-when-down" NONE => yesno
+        only default NO_CLUSTER;
+    cluster_allow_replica_migration: bool = true; "cluster-allow-replica-migration" NONE => yesno
+        only default NO_CLUSTER;
+    cluster_announce_bus_port: u16 = 0; "cluster-announce-bus-port" NONE => int(0, 65535)
+        only default NO_CLUSTER;
     cluster_announce_hostname: String = String::new(); "cluster-announce-hostname" EMPTY_IS_UNSET
-        => text(check::hostname);
+        => text(check::hostname)
+        only default NO_CLUSTER;
     cluster_announce_human_nodename: String = String::new();
-        "cluster-announce-human-nodename" EMPTY_IS_UNSET => text(check::nodename);
-    cluster_announce_ip: String = String::new(); "cluster-announce-ip" EMPTY_IS_UNSET => text;
-    cluster_announce_port: u16 = 0; "cluster-announce-port" NONE => int(0, 65535);
-    cluster_announce_tls_port: u16 = 0; "cluster-announce-tls-port" NONE => int(0, 65535);
+        "cluster-announce-human-nodename" EMPTY_IS_UNSET => text(check::nodename)
+        only default NO_CLUSTER;
+    cluster_announce_ip: String = String::new(); "cluster-announce-ip" EMPTY_IS_UNSET => text
+        only default NO_CLUSTER;
+    cluster_announce_port: u16 = 0; "cluster-announce-port" NONE => int(0, 65535)
+        only default NO_CLUSTER;
+    cluster_announce_tls_port: u16 = 0; "cluster-announce-tls-port" NONE => int(0, 65535)
+        only default NO_CLUSTER;
     cluster_config_file: String = String::from("nodes.conf"); "cluster-config-file" IMMUTABLE
-        => text;
+        => text
+        only default NO_CLUSTER;
     cluster_enabled: bool = false; "cluster-enabled" IMMUTABLE => yesno
-        only ["no"] "cluster mode is not supported by this build";
-    cluster_link_sendbuf_limit: u64 = 0; "cluster-link-sendbuf-limit" NONE => memory(0, U64_MAX);
-    cluster_migration_barrier: u32 = 1; "cluster-migration-barrier" NONE => int(0, I32_MAX);
-    cluster_node_timeout: u64 = 15000; "cluster-node-timeout" NONE => int(0, I64_MAX);
-    cluster_ping_interval: u64 = 0; "cluster-ping-interval" HIDDEN => int(0, I64_MAX);
-    cluster_port: u16 = 0; "cluster-port" IMMUTABLE => int(0, 65535);
+        only ["no"] NO_CLUSTER;
+    cluster_link_sendbuf_limit: u64 = 0; "cluster-link-sendbuf-limit" NONE => memory(0, U64_MAX)
+        only default NO_CLUSTER;
+    cluster_migration_barrier: u32 = 1; "cluster-migration-barrier" NONE => int(0, I32_MAX)
+        only default NO_CLUSTER;
+    cluster_node_timeout: u64 = 15000; "cluster-node-timeout" NONE => int(0, I64_MAX)
+        only default NO_CLUSTER;
+    cluster_ping_interval: u64 = 0; "cluster-ping-interval" HIDDEN => int(0, I64_MAX)
+        only default NO_CLUSTER;
+    cluster_port: u16 = 0; "cluster-port" IMMUTABLE => int(0, 65535)
+        only default NO_CLUSTER;
     cluster_preferred_endpoint_type: EndpointType = EndpointType::Ip;
-        "cluster-preferred-endpoint-type" NONE => choice;
+        "cluster-preferred-endpoint-type" NONE => choice
+        only default NO_CLUSTER;
     cluster_replica_no_failover: bool = false;
-        "cluster-replica-no-failover" ["cluster-slave-no-failover"] NONE => yesno;
+        "cluster-replica-no-failover" ["cluster-slave-no-failover"] NONE => yesno
+        only default NO_CLUSTER;
     cluster_replica_validity_factor: u32 = 10;
-        "cluster-replica-validity-factor" ["cluster-slave-validity-factor"] NONE => int(0, I32_MAX);
-    cluster_require_full_coverage: bool = true; "cluster-require-full-coverage" NONE => yesno;
+        "cluster-replica-validity-factor" ["cluster-slave-validity-factor"] NONE => int(0, I32_MAX)
+        only default NO_CLUSTER;
+    cluster_require_full_coverage: bool = true; "cluster-require-full-coverage" NONE => yesno
+        only default NO_CLUSTER;
 
     // TLS
-    tls_auth_clients: TlsAuthClients = TlsAuthClients::Yes; "tls-auth-clients" NONE => choice;
-    tls_ca_cert_dir: String = String::new(); "tls-ca-cert-dir" EMPTY_IS_UNSET => text;
-    tls_ca_cert_file: String = String::new(); "tls-ca-cert-file" EMPTY_IS_UNSET => text;
-    tls_cert_file: String = String::new(); "tls-cert-file" EMPTY_IS_UNSET => text;
-    tls_ciphers: String = String::new(); "tls-ciphers" EMPTY_IS_UNSET => text;
-    tls_ciphersuites: String = String::new(); "tls-ciphersuites" EMPTY_IS_UNSET => text;
-    tls_client_cert_file: String = String::new(); "tls-client-cert-file" EMPTY_IS_UNSET => text;
-    tls_client_key_file: String = String::new(); "tls-client-key-file" EMPTY_IS_UNSET => text;
+    tls_auth_clients: TlsAuthClients = TlsAuthClients::Yes; "tls-auth-clients" NONE => choice
+        only default NO_TLS;
+    tls_ca_cert_dir: String = String::new(); "tls-ca-cert-dir" EMPTY_IS_UNSET => text
+        only default NO_TLS;
+    tls_ca_cert_file: String = String::new(); "tls-ca-cert-file" EMPTY_IS_UNSET => text
+        only default NO_TLS;
+    tls_cert_file: String = String::new(); "tls-cert-file" EMPTY_IS_UNSET => text
+        only default NO_TLS;
+    tls_ciphers: String = String::new(); "tls-ciphers" EMPTY_IS_UNSET => text
+        only default NO_TLS;
+    tls_ciphersuites: String = String::new(); "tls-ciphersuites" EMPTY_IS_UNSET => text
+        only default NO_TLS;
+    tls_client_cert_file: String = String::new(); "tls-client-cert-file" EMPTY_IS_UNSET => text
+        only default NO_TLS;
+    tls_client_key_file: String = String::new(); "tls-client-key-file" EMPTY_IS_UNSET => text
+        only default NO_TLS;
     tls_client_key_file_pass: String = String::new(); "tls-client-key-file-pass" EMPTY_IS_UNSET
-        => text;
+        => text
+        only default NO_TLS;
     tls_cluster: bool = false; "tls-cluster" NONE => yesno
-        only ["no"] "TLS is not supported by this build";
-    tls_dh_params_file: String = String::new(); "tls-dh-params-file" EMPTY_IS_UNSET => text;
-    tls_key_file: String = String::new(); "tls-key-file" EMPTY_IS_UNSET => text;
-    tls_key_file_pass: String = String::new(); "tls-key-file-pass" EMPTY_IS_UNSET => text;
+        only ["no"] NO_TLS;
+    tls_dh_params_file: String = String::new(); "tls-dh-params-file" EMPTY_IS_UNSET => text
+        only default NO_TLS;
+    tls_key_file: String = String::new(); "tls-key-file" EMPTY_IS_UNSET => text
+        only default NO_TLS;
+    tls_key_file_pass: String = String::new(); "tls-key-file-pass" EMPTY_IS_UNSET => text
+        only default NO_TLS;
     tls_port: u16 = 0; "tls-port" NONE => int(0, 65535)
-        only ["0"] "TLS is not supported by this build";
-    tls_prefer_server_ciphers: bool = false; "tls-prefer-server-ciphers" NONE => yesno;
-    tls_protocols: String = String::new(); "tls-protocols" EMPTY_IS_UNSET => text;
+        only ["0"] NO_TLS;
+    tls_prefer_server_ciphers: bool = false; "tls-prefer-server-ciphers" NONE => yesno
+        only default NO_TLS;
+    tls_protocols: String = String::new(); "tls-protocols" EMPTY_IS_UNSET => text
+        only default NO_TLS;
     tls_replication: bool = false; "tls-replication" NONE => yesno
-        only ["no"] "TLS is not supported by this build";
-    tls_session_cache_size: u32 = 20480; "tls-session-cache-size" NONE => int(0, I32_MAX);
-    tls_session_cache_timeout: u32 = 300; "tls-session-cache-timeout" NONE => int(0, I32_MAX);
-    tls_session_caching: bool = true; "tls-session-caching" NONE => yesno;
+        only ["no"] NO_TLS;
+    tls_session_cache_size: u32 = 20480; "tls-session-cache-size" NONE => int(0, I32_MAX)
+        only default NO_TLS;
+    tls_session_cache_timeout: u32 = 300; "tls-session-cache-timeout" NONE => int(0, I32_MAX)
+        only default NO_TLS;
+    tls_session_caching: bool = true; "tls-session-caching" NONE => yesno
+        only default NO_TLS;
 }

@@ -47,7 +47,7 @@ fn the_table_is_consistent() {
         }
         if let Some(only) = &param.only {
             let value = get(&default, param.name);
-            assert!(only.values.contains(&value.as_str()), "default of {}", param.name);
+            assert!(only.allows(param.id, value.as_bytes()), "default of {}", param.name);
         }
     }
 }
@@ -179,6 +179,16 @@ fn errors_of_set() {
             &[("activedefrag", "yes")],
             format!(
                 "{prefix} 'activedefrag') - active defragmentation is not supported by this build"
+            ),
+        ),
+        (
+            &[("tls-ciphers", "DEFAULT")],
+            format!("{prefix} 'tls-ciphers') - TLS is not supported by this build"),
+        ),
+        (
+            &[("cluster-node-timeout", "1")],
+            format!(
+                "{prefix} 'cluster-node-timeout') - cluster mode is not supported by this build"
             ),
         ),
         (

@@ -110,7 +110,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Goes on reading for about `budget_us`. False when nothing is left to read.
+    /// Goes on reading for about `budget_us`, or for `loading-process-events-interval-bytes`. False
+    /// when nothing is left to read.
     pub fn load_cycle(&mut self, budget_us: u64) -> Result<bool, String> {
         if self.persistence.loading.as_ref().is_some_and(|loading| loading.is_append_only) {
             return self.load_append_only_cycle(budget_us);
@@ -228,7 +229,11 @@ impl Engine {
         let mut outcome = Slice::More;
         let mut keys = 0;
         let (started_us, delay_us) = (loading.started_us, loading.key_delay_us);
-        while outcome == Slice::More && now_us.saturating_sub(start_us) <= budget_us {
+        let bytes_end = loading.loaded_bytes + self.config.loading_process_events_interval_bytes;
+        while outcome == Slice::More
+            && now_us.saturating_sub(start_us) <= budget_us
+            && reader.bytes_read() < bytes_end
+        {
             let due = now_us.saturating_sub(started_us).checked_div(delay_us);
             if due.is_some_and(|due| loading.steps + keys > due) {
                 break;

@@ -243,6 +243,29 @@ fn while_the_data_are_read_most_commands_are_refused() {
 }
 
 #[test]
+fn clients_are_served_after_so_many_bytes_were_read() {
+    let storage = CrashStorage::new();
+    let mut test = engine_on(&storage, quiet());
+    let client = test.client();
+    for n in 0..500 {
+        test.run(client, &format!("SET k{n} 0123456789"));
+    }
+    test.run(client, "SAVE");
+    let often = Config { loading_process_events_interval_bytes: 1024, ..quiet() };
+    let mut slices = [quiet(), often].map(|config| {
+        let mut again = engine_on(&storage, config);
+        again.engine.begin_loading().expect("a readable file");
+        let mut slices = 1;
+        while again.engine.load_cycle(u64::MAX).expect("a readable file") {
+            slices += 1;
+        }
+        slices
+    });
+    slices.sort_unstable();
+    assert!(slices[0] == 1 && slices[1] > 5, "{slices:?}");
+}
+
+#[test]
 fn a_damaged_file_keeps_the_server_from_starting() {
     let storage = CrashStorage::new();
     let mut test = engine_on(&storage, quiet());

@@ -1,7 +1,7 @@
 //! Random members of a set: `SPOP`, `SRANDMEMBER`.
 
 use crate::args::Args;
-use crate::cmd::random_count::RandomCount;
+use crate::cmd::random_count::{RandomCount, bytes_in_reply, pick_in_rounds};
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
@@ -138,16 +138,27 @@ fn srandmember(
         return Err(errors::SYNTAX);
     }
     let count = RandomCount::parse(args, 2)?;
+    let bytes_max = ctx.engine.reply_bytes_max(ctx.client);
     let Some(set) = ctx.read_as::<Set>(args[1])? else {
         out.array(0);
         return Ok(());
     };
-    let picks = count.of(set.len())?;
+    let picks = count.of(set.len(), bytes_max)?;
     out.array(picks);
-    let reply = |member: LpValue<'_>| bulk_value(out, member);
-    match count {
-        RandomCount::Distinct(_) => set.random_distinct(picks, &mut rng, reply),
-        RandomCount::Repeated(_) => set.random_repeated(picks, &mut rng, reply),
+    if let RandomCount::Distinct(_) = count {
+        set.random_distinct(picks, &mut rng, |member| bulk_value(out, member));
+        return Ok(());
+    }
+    let all = pick_in_rounds(picks, bytes_max, |some| {
+        let mut bytes = 0;
+        set.random_repeated(some, &mut rng, |member| {
+            bytes += bytes_in_reply(member);
+            bulk_value(out, member);
+        });
+        bytes
+    });
+    if !all {
+        ctx.engine.close_for_output(ctx.client);
     }
     Ok(())
 }

@@ -37,6 +37,19 @@ fn a_set_lives_as_long_as_it_has_members() {
 }
 
 #[test]
+fn a_random_reply_ends_where_its_client_is_cut_off() {
+    let mut test = filled(&[("s", "a b c")]);
+    let client = test.client();
+    let too_many = "SRANDMEMBER s -999999999";
+    assert_eq!(test.run(client, too_many), "-ERR value is out of range\r\n");
+    test.run_words(client, &[b"CONFIG", b"SET", b"client-output-buffer-limit", b"normal 1000 0 0"]);
+    assert!(test.run(client, "SRANDMEMBER s -100").starts_with("*100\r\n"));
+    assert!(test.run(client, too_many).len() < 100_000);
+    assert!(test.engine.sessions.get(client).is_some_and(|session| session.killed));
+    assert_eq!(test.engine.stats.output_limit_disconnections, 1);
+}
+
+#[test]
 fn sets_are_compared() {
     check(&[
         ("SADD a 1 2 3", ":3"),

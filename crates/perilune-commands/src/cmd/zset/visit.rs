@@ -2,7 +2,7 @@
 
 use super::Layout;
 use crate::args::Args;
-use crate::cmd::random_count::RandomCount;
+use crate::cmd::random_count::{RandomCount, bytes_in_reply, pick_in_rounds};
 use crate::cmd::scan;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
@@ -65,19 +65,31 @@ fn zrandmember(
     if with_scores && !count.may_double() {
         return Err(errors::OUT_OF_RANGE);
     }
+    let bytes_max = ctx.engine.reply_bytes_max(ctx.client);
     let Some(zset) = ctx.read_as::<ZSet>(args[1])? else {
         out.array(0);
         return Ok(());
     };
-    let picks = count.of(zset.len())?;
+    let picks = count.of(zset.len(), bytes_max)?;
     let layout = Layout::of(with_scores, out);
     layout.begin(picks, out);
-    let reply = |pair: Scored<'_>| {
+    let mut reply = |pair: Scored<'_>| {
         layout.member(pair.score, out, |out| bulk_value(out, pair.member));
     };
-    match count {
-        RandomCount::Distinct(_) => zset.random_distinct(picks, &mut rng, reply),
-        RandomCount::Repeated(_) => zset.random_repeated(picks, &mut rng, reply),
+    if let RandomCount::Distinct(_) = count {
+        zset.random_distinct(picks, &mut rng, reply);
+        return Ok(());
+    }
+    let all = pick_in_rounds(picks, bytes_max, |some| {
+        let mut bytes = 0;
+        zset.random_repeated(some, &mut rng, |pair| {
+            bytes += bytes_in_reply(pair.member);
+            reply(pair);
+        });
+        bytes
+    });
+    if !all {
+        ctx.engine.close_for_output(ctx.client);
     }
     Ok(())
 }
