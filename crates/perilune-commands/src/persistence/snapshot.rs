@@ -134,7 +134,7 @@ impl Engine {
             is_walked: false,
             is_finished: false,
             started_us: self.clock.monotonic_us(),
-            key_delay_us: u64::try_from(self.config.rdb_key_save_delay).unwrap_or(0),
+            key_delay_us: self.key_delay_us(),
         });
         self.drive_snapshot();
         Ok(())
@@ -146,6 +146,11 @@ impl Engine {
         if !std::mem::replace(&mut self.persistence.is_driven, true) {
             self.env.drive_snapshot();
         }
+    }
+
+    /// `rdb-key-save-delay`, microseconds; negative ones are no delay here.
+    fn key_delay_us(&self) -> u64 {
+        u64::try_from(self.config.rdb_key_save_delay).unwrap_or(0)
     }
 
     /// Facts about the server for a snapshot made now.
@@ -180,7 +185,10 @@ impl Engine {
 
     fn snapshot_slice(&mut self, budget_us: u64) -> Pace {
         let start_us = self.clock.monotonic_us();
+        let key_delay_us = self.key_delay_us();
         let Some(job) = &mut self.persistence.job else { return Pace::Idle };
+        // There is no child process with a setting of its own: one that is lowered counts at once.
+        job.key_delay_us = job.key_delay_us.min(key_delay_us);
         let progress = job.recorder().poll();
         match progress {
             Progress::Running => {}

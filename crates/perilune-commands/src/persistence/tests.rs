@@ -320,6 +320,18 @@ fn the_last_key_takes_its_time_as_well() {
 }
 
 #[test]
+fn a_delay_that_is_lowered_counts_for_the_running_snapshot() {
+    let mut test = engine_on(&CrashStorage::new(), quiet());
+    let client = test.client();
+    test.run(client, "SET k v");
+    test.run(client, "CONFIG SET rdb-key-save-delay 1000000");
+    test.run(client, "BGSAVE");
+    test.run(client, "CONFIG SET rdb-key-save-delay 0");
+    end_snapshot(&mut test.engine);
+    assert!(!test.engine.persistence.last_failed());
+}
+
+#[test]
 fn a_snapshot_that_panicked_failed_and_makes_room_for_the_next() {
     let mut test = engine_on(&CrashStorage::new(), quiet());
     let client = test.client();
