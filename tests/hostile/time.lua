@@ -153,6 +153,13 @@ while true do local n = #t end
 local t = {} for i = 1, 1000000 do t[i] = 1 end
 local k = 0
 while true do k = k + 1 t['a' .. k] = 1 t['a' .. k] = nil end
+--- table-rehash-of-collisions
+local function number(high, sum)
+  return (struct.unpack('>d', struct.pack('>I4I4', high, (sum - high) % 2 ^ 32)))
+end
+local t = {}
+for i = 1, 32760 do t[number(0x41000000, 131071 * 32767 + 131070 - i)] = i end
+for i = 1, 32780 do t[number(0x40000000 + i, 7)] = i end
 --- unpack-wide-range
 return pcall(unpack, {}, 1, 2147483647)
 --- unpack-most forever

@@ -204,11 +204,15 @@ unsafe fn take_free(table: *mut Table) -> *mut Node {
 }
 
 /// Adds a key that is not in the table and answers the place of its value, which is nil. The key
-/// may be moved to the array part.
+/// may be moved to the array part. Adds to `steps` how far chains had to be followed.
 #[inline(never)]
-unsafe fn add(lua: *mut lua_State, table: *mut Table, key: *const Slot) -> *mut Slot {
-    // SAFETY: nodes are moved such that the invariants of chains hold; the collector hears of a
-    // new key in a table that it has been through.
+unsafe fn add(
+    lua: *mut lua_State,
+    table: *mut Table,
+    key: *const Slot,
+    steps: &mut usize,
+) -> *mut Slot {
+    // SAFETY: nodes are moved such that the invariants of chains hold.
     unsafe {
         let mut node = main_position(table, key);
         if !is_nil(&raw const (*node).value) || node == empty() {
@@ -216,7 +220,7 @@ unsafe fn add(lua: *mut lua_State, table: *mut Table, key: *const Slot) -> *mut 
             if free.is_null() {
                 resize::make_room(lua, table, key);
                 let place = find(table, key);
-                return if place == absent() { add(lua, table, key) } else { place };
+                return if place == absent() { add(lua, table, key, steps) } else { place };
             }
             let mut other = main_position(table, &raw const (*node).key);
             if other == node {
@@ -228,6 +232,7 @@ unsafe fn add(lua: *mut lua_State, table: *mut Table, key: *const Slot) -> *mut 
                 // The other key is a guest here: it moves on.
                 while (*other).next != node {
                     other = (*other).next;
+                    *steps += 1;
                 }
                 (*other).next = free;
                 *free = *node;
@@ -235,6 +240,16 @@ unsafe fn add(lua: *mut lua_State, table: *mut Table, key: *const Slot) -> *mut 
                 (*node).value.kind = LUA_TNIL;
             }
         }
+        set_key(lua, table, node, key);
+        &raw mut (*node).value
+    }
+}
+
+/// Gives a free node a key.
+#[inline(always)]
+unsafe fn set_key(lua: *mut lua_State, table: *mut Table, node: *mut Node, key: *const Slot) {
+    // SAFETY: the collector hears of a new key in a table that it has been through.
+    unsafe {
         let Slot { value, kind } = *key;
         (*node).key.value = value;
         (*node).key.kind = kind;
@@ -244,7 +259,6 @@ unsafe fn add(lua: *mut lua_State, table: *mut Table, key: *const Slot) -> *mut 
         {
             luaC_barrierback(lua, table);
         }
-        &raw mut (*node).value
     }
 }
 
@@ -301,7 +315,7 @@ unsafe extern "C-unwind" fn luaH_set(
             LUA_TNUMBER if (*key).value.number.is_nan() => refuse(lua, c"table index is NaN"),
             _ => {}
         }
-        add(lua, table, key)
+        add(lua, table, key, &mut 0)
     }
 }
 
@@ -322,7 +336,7 @@ unsafe extern "C-unwind" fn luaH_setnum(
         if place != absent() {
             return place;
         }
-        add(lua, table, &Slot::number(key.into()))
+        add(lua, table, &Slot::number(key.into()), &mut 0)
     }
 }
 
@@ -344,7 +358,7 @@ unsafe extern "C-unwind" fn luaH_setstr(
             return place;
         }
         let key = Slot { value: SlotValue { object: key.cast() }, kind: LUA_TSTRING };
-        add(lua, table, &key)
+        add(lua, table, &key, &mut 0)
     }
 }
 

@@ -4,14 +4,25 @@
 //! largest power of two such that more than half of its elements have a value; all keys that are
 //! not in it get exactly as many nodes as the next power of two has. So a table grows only if it
 //! is full, and shrinks when a key is added to one that was emptied.
+//!
+//! Keys are moved in the order of Lua 5.1, which decides who of those that collide is first, hence
+//! the order of `pairs`. Keys can be chosen such that this takes time that grows with the square of
+//! their number, all within one instruction. Then the hash part is built in an order that cannot:
+//! first the keys that find their main position free, and then the others, behind those.
 
 use std::ffi::c_int;
 
 use mlua::ffi::lua_State;
 
-use super::lookup::{empty, int_key, is_nil, node_count};
-use super::{add, refuse};
+use super::lookup::{empty, int_key, is_equal, is_nil, main_position, node_count};
+use super::{add, refuse, set_key};
 use crate::layout::{Node, Slot, Table, luaM_realloc_, luaM_toobig};
+
+/// How far chains are followed in the order of Lua for each node. Keys that nobody chose need less
+/// than one step.
+const STEPS_PER_NODE: usize = 16;
+/// And in addition, for small tables.
+const STEPS_MIN: usize = 1024;
 
 /// The logarithm of the largest number of elements, and of nodes.
 const BITS_MAX: usize = 26;
@@ -137,63 +148,139 @@ pub(super) unsafe fn set_nodes(lua: *mut lua_State, table: *mut Table, len: c_in
         let count = 1 << bits;
         let block = luaM_realloc_(lua, std::ptr::null_mut(), 0, count * size_of::<Node>());
         let nodes = block.cast::<Node>();
-        for at in 0..count {
-            nodes.add(at).write(Node {
+        (*table).nodes = nodes;
+        (*table).node_bits = bits as u8;
+        clear_nodes(table);
+    }
+}
+
+/// Makes all nodes of a hash part free.
+unsafe fn clear_nodes(table: *mut Table) {
+    // SAFETY: the table has nodes of its own, and so many.
+    unsafe {
+        for at in 0..node_count(table) {
+            (*table).nodes.add(at).write(Node {
                 value: Slot::NIL,
                 key: Slot::NIL,
                 next: std::ptr::null_mut(),
             });
         }
-        (*table).nodes = nodes;
-        (*table).node_bits = bits as u8;
-        (*table).last_free = nodes.add(count);
+        (*table).last_free = (*table).nodes.add(node_count(table));
     }
 }
 
-/// Where the value of a key that the table does not have is to be written, while it is built anew.
-unsafe fn place(lua: *mut lua_State, table: *mut Table, key: *const Slot) -> *mut Slot {
-    // SAFETY: the key is within the array part, or among as many as there are nodes.
+/// Where the keys of a table are that is built anew: elements beyond the new array part, which are
+/// not given back yet, and the nodes of the old hash part.
+struct Old {
+    elements: std::ops::Range<c_int>,
+    nodes: *mut Node,
+    node_count: usize,
+}
+
+impl Old {
+    /// Hands every key with its value to `each`, from the end of the hash part to its beginning,
+    /// until that answers false. Whether it never did.
+    unsafe fn each(
+        &self,
+        table: *const Table,
+        mut each: impl FnMut(*const Slot, Slot) -> bool,
+    ) -> bool {
+        // SAFETY: elements and nodes are there until all were moved.
+        unsafe {
+            let is_moved = |at: c_int, each: &mut dyn FnMut(*const Slot, Slot) -> bool| {
+                let value = *(*table).array.add(at as usize);
+                is_nil(&value) || each(&Slot::number(f64::from(at) + 1.0), value)
+            };
+            self.elements.clone().all(|at| is_moved(at, &mut each))
+                && (0..self.node_count).rev().all(|at| {
+                    let node = self.nodes.add(at);
+                    is_nil(&raw const (*node).value) || each(&raw const (*node).key, (*node).value)
+                })
+        }
+    }
+}
+
+/// The place of a key within the array part, or null.
+unsafe fn element(table: *mut Table, key: *const Slot) -> *mut Slot {
+    // SAFETY: the index is within the length.
     unsafe {
         match int_key(key) {
             Some(int) if int > 0 && int <= (*table).array_len => {
                 (*table).array.add(int as usize - 1)
             }
-            _ => add(lua, table, key),
+            _ => std::ptr::null_mut(),
         }
     }
 }
 
-/// Builds a table anew. Keys are moved from the end of each part to its beginning, which decides
-/// who of those that collide is first.
+/// Moves all keys in the order of Lua. False if chains would have to be followed for too long; then
+/// the nodes are to be cleared.
+unsafe fn move_in_order(lua: *mut lua_State, table: *mut Table, old: &Old) -> bool {
+    // SAFETY: every key finds a place, as the parts were made for them.
+    unsafe {
+        let (mut steps, most) = (0, node_count(table) * STEPS_PER_NODE + STEPS_MIN);
+        old.each(table, |key, value| {
+            let mut place = element(table, key);
+            if place.is_null() {
+                place = add(lua, table, key, &mut steps);
+            }
+            *place = value;
+            steps <= most
+        })
+    }
+}
+
+/// Moves all keys into cleared nodes, those last that find their main position taken: whoever has
+/// it is there by right, and need not move on.
+unsafe fn move_guests_last(lua: *mut lua_State, table: *mut Table, old: &Old) {
+    // SAFETY: as above.
+    unsafe {
+        old.each(table, |key, value| {
+            let mut place = element(table, key);
+            if place.is_null() {
+                let node = main_position(table, key);
+                if !is_nil(&raw const (*node).key) {
+                    return true;
+                }
+                set_key(lua, table, node, key);
+                place = &raw mut (*node).value;
+            }
+            *place = value;
+            true
+        });
+        old.each(table, |key, value| {
+            let is_home = is_equal(&raw const (*main_position(table, key)).key, key);
+            if !is_home && element(table, key).is_null() {
+                *add(lua, table, key, &mut 0) = value;
+            }
+            true
+        });
+    }
+}
+
+/// Builds a table anew.
 unsafe fn resize(lua: *mut lua_State, table: *mut Table, array_len: c_int, hash_len: c_int) {
     // SAFETY: an error of the allocator leaves a table that is whole: the array part only grew, or
-    // no node was moved yet. Every key finds a place, as the parts were made for them.
+    // no node was moved yet. That an array part shrinks is not refused.
     unsafe {
         let old_array_len = (*table).array_len;
-        let (old_nodes, old_count) = ((*table).nodes, node_count(table));
+        let (nodes, node_count) = ((*table).nodes, node_count(table));
+        let old = Old { elements: array_len..old_array_len, nodes, node_count };
         if array_len > old_array_len {
             set_array_len(lua, table, array_len);
         }
         set_nodes(lua, table, hash_len);
+        (*table).array_len = array_len;
+        if !move_in_order(lua, table, &old) {
+            clear_nodes(table);
+            move_guests_last(lua, table, &old);
+        }
         if array_len < old_array_len {
-            (*table).array_len = array_len;
-            for at in array_len..old_array_len {
-                let value = *(*table).array.add(at as usize);
-                if !is_nil(&value) {
-                    *place(lua, table, &Slot::number(f64::from(at) + 1.0)) = value;
-                }
-            }
             (*table).array_len = old_array_len;
             set_array_len(lua, table, array_len);
         }
-        for at in (0..old_count).rev() {
-            let node = old_nodes.add(at);
-            if !is_nil(&raw const (*node).value) {
-                *place(lua, table, &raw const (*node).key) = (*node).value;
-            }
-        }
-        if old_nodes != empty() {
-            luaM_realloc_(lua, old_nodes.cast(), old_count * size_of::<Node>(), 0);
+        if nodes != empty() {
+            luaM_realloc_(lua, nodes.cast(), node_count * size_of::<Node>(), 0);
         }
     }
 }

@@ -102,6 +102,34 @@ fn exchanged_tables_keep_their_marks() {
     }
 }
 
+#[test]
+fn keys_chosen_to_collide_survive_growth() {
+    let subject = Subject(State::new());
+    // SAFETY: the state is idle.
+    unsafe { lua_createtable(subject.0.lua(), 0, 0) };
+    // Numbers whose halves have this sum: what decides where they belong.
+    let with_sum = |sum: u32, high: u32| {
+        Key::Number(u64::from(high) << 32 | u64::from(sum.wrapping_sub(high)))
+    };
+    // Keys that belong to the lower half of 4096 nodes, and to the last ones of 8192, and a chain
+    // whose guests are in the upper half, and on growth move to those last ones.
+    let owners = (0..2040).map(|at| with_sum(8191 * 2047 + 8190 - at, 0x4100_0000));
+    let chain = (0..2500).map(|at| with_sum(7, 0x4000_0001 + at));
+    let keys: Vec<_> = owners.chain(chain).collect();
+    for (at, key) in keys.iter().enumerate() {
+        subject.set(key, Some(at as i32));
+    }
+    let mut visits = 0;
+    subject.walk(|key, at| {
+        visits += 1;
+        assert_eq!(key, keys[at as usize]);
+    });
+    assert_eq!(visits, keys.len());
+    for (at, key) in keys.iter().enumerate() {
+        assert_eq!(subject.get(key), Some(at as i32));
+    }
+}
+
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Key {
     Int(i32),
