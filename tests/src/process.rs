@@ -41,10 +41,11 @@ pub fn server_binary() -> &'static Path {
 }
 
 fn build_server() -> PathBuf {
-    // target/PROFILE/deps/TEST, or target/PROFILE/BINARY
+    // target/PROFILE/{deps/TEST,examples/EXAMPLE,BINARY}
     let program = std::env::current_exe().expect("a program knows its own path");
     let folder = program.parent().expect("a program is in a folder");
-    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let is_below = folder.ends_with("deps") || folder.ends_with("examples");
+    let folder = if is_below { folder.parent().unwrap_or(folder) } else { folder };
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
