@@ -6,6 +6,8 @@
 
 pub(super) mod combine;
 pub(super) mod field;
+#[cfg(target_arch = "x86_64")]
+mod harley_seal;
 pub(super) mod range;
 pub(super) mod single;
 #[cfg(test)]
