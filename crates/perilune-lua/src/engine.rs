@@ -10,6 +10,7 @@ use perilune_script::{
 
 use crate::debug::attach;
 use crate::errors;
+use crate::escape::keeps_no_arguments;
 use crate::layout::Slot;
 use crate::raise::push_bytes;
 use crate::register::{LibraryDraft, Registered};
@@ -35,7 +36,7 @@ struct Entry {
     code: i32,
     /// What messages call it.
     name: Vec<u8>,
-    is_function: bool,
+    mode: Mode,
 }
 
 /// A place for entries. Its generation grows whenever the entry changes, so that old handles miss.
@@ -150,6 +151,14 @@ impl LuaEngine {
                     lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
                     self.state.run(host, 0, 1, slot::ERROR_HANDLER)
                 }
+                Mode::Reader => {
+                    fill(lua, slot::KEYS, input.keys);
+                    fill(lua, slot::ARGV, input.args);
+                    lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
+                    lua_pushvalue(lua, slot::KEYS);
+                    lua_pushvalue(lua, slot::ARGV);
+                    self.state.run(host, 2, 1, slot::ERROR_HANDLER)
+                }
                 Mode::Function => {
                     lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
                     for values in [input.keys, input.args] {
@@ -189,7 +198,7 @@ impl LuaEngine {
                 lua_setfenv(lua, -2);
                 lua_settop(lua, slot::TOP);
             }
-            if mode != Mode::Script {
+            if matches!(mode, Mode::Function | Mode::Load) {
                 return;
             }
             self.runs_until_fresh -= 1;
@@ -244,6 +253,18 @@ impl LuaEngine {
         Ok(draft.functions)
     }
 
+    /// How a function of a library is to be called.
+    fn mode_of_function(&self, code: i32) -> Mode {
+        let lua = self.state.lua();
+        // SAFETY: nothing is running; an idle stack has room.
+        unsafe {
+            lua_rawgeti_(lua, LUA_REGISTRYINDEX, code);
+            let reads_only = keeps_no_arguments(lua);
+            lua_pop(lua, 1);
+            if reads_only { Mode::Reader } else { Mode::Function }
+        }
+    }
+
     fn release(&mut self, code: i32) {
         // SAFETY: the reference was made by `luaL_ref` and is released once; nothing is running.
         unsafe { luaL_unref(self.state.lua(), LUA_REGISTRYINDEX, code) }
@@ -252,8 +273,13 @@ impl LuaEngine {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
+    /// A script, which has `KEYS` and `ARGV`.
     Script,
+    /// A function of a library, called with two new tables.
     Function,
+    /// A function that gets the tables of scripts, since it can only read them.
+    Reader,
+    /// The code of a library, without arguments.
     Load,
 }
 
@@ -290,7 +316,7 @@ impl ScriptEngine for LuaEngine {
         self.switch_env(slot::SCRIPT_ENV);
         let code = self.load(source, SCRIPT_CHUNK)?;
         let name = [b"f_", id.as_bytes()].concat();
-        Ok(self.add(Entry { code, name, is_function: false }))
+        Ok(self.add(Entry { code, name, mode: Mode::Script }))
     }
 
     fn call(
@@ -300,15 +326,18 @@ impl ScriptEngine for LuaEngine {
         host: &mut dyn ScriptHost,
         out: &mut dyn ReplyWriter,
     ) -> Result<(), ScriptError> {
-        let Some(&Entry { code, is_function, .. }) = self.find(handle) else {
+        let Some(&Entry { code, mut mode, .. }) = self.find(handle) else {
             let text = errors::NO_SUCH_SCRIPT.to_vec();
             return Err(ScriptError { text, ..ScriptError::default() });
         };
-        let (mode, env) = match is_function {
-            true => (Mode::Function, slot::FUNCTION_ENV),
-            false => (Mode::Script, slot::SCRIPT_ENV),
-        };
-        self.switch_env(env);
+        if mode == Mode::Reader && self.state.context().debugger.get().is_some() {
+            // What a debugger evaluates may do with them what the function cannot.
+            mode = Mode::Function;
+        }
+        self.switch_env(match mode {
+            Mode::Script => slot::SCRIPT_ENV,
+            _ => slot::FUNCTION_ENV,
+        });
         let heap = &self.state.context().heap;
         heap.peak_bytes.set(heap.used_bytes.get());
         let status = self.run(code, input, host, mode);
@@ -363,7 +392,8 @@ impl ScriptEngine for LuaEngine {
         Ok(functions
             .into_iter()
             .map(|Registered { name, description, flags, code }| {
-                let entry = Entry { code, name: name.clone(), is_function: true };
+                let mode = self.mode_of_function(code);
+                let entry = Entry { code, name: name.clone(), mode };
                 FunctionSpec { name, description, flags, handle: self.add(entry) }
             })
             .collect())

@@ -173,6 +173,38 @@ pub(crate) struct Thread {
     pub(crate) global: *mut Global,
 }
 
+/// A function of Lua code, up to the last field that is used here.
+#[repr(C)]
+pub(crate) struct Closure {
+    // An `Object`, whose padding C puts the next two fields into.
+    pub(crate) next: *mut Object,
+    pub(crate) kind: u8,
+    pub(crate) marked: u8,
+    pub(crate) is_native: u8,
+    pub(crate) upvalue_count: u8,
+    pub(crate) gray_next: *mut Object,
+    pub(crate) env: *mut Table,
+    pub(crate) prototype: *mut Prototype,
+}
+
+/// The compiled code of a function.
+#[repr(C)]
+pub(crate) struct Prototype {
+    pub(crate) object: Object,
+    pub(crate) constants: *mut Slot,
+    pub(crate) code: *const u32,
+    pub(crate) parts: [*mut c_void; 5],
+    pub(crate) counts: [c_int; 2],
+    pub(crate) code_len: c_int,
+    pub(crate) more_counts: [c_int; 5],
+    pub(crate) gray_next: *mut Object,
+    pub(crate) upvalues: u8,
+    pub(crate) params: u8,
+    /// Not 0 if there are arguments beyond the parameters.
+    pub(crate) varargs: u8,
+    pub(crate) registers: u8,
+}
+
 unsafe extern "C-unwind" {
     /// Allocates, or raises.
     pub(crate) fn luaM_realloc_(
@@ -249,6 +281,9 @@ const _: () = {
     assert!(size_of::<Table>() == 64 && offset_of!(Table, node_bits) == 11);
     assert!(offset_of!(Table, is_readonly) == 12 && offset_of!(Table, metatable) == 16);
     assert!(size_of::<Node>() == 40 && offset_of!(Node, key) == 16);
+    assert!(offset_of!(Closure, env) == 24 && offset_of!(Closure, prototype) == 32);
+    assert!(offset_of!(Prototype, code) == 24 && offset_of!(Prototype, code_len) == 80);
+    assert!(offset_of!(Prototype, params) == 113);
     assert!(offset_of!(Thread, top) == 16 && offset_of!(Global, allocator) == 16);
     assert!(offset_of!(Thread, global) == 32 && offset_of!(Global, main_thread) == 176);
 };

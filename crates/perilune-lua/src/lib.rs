@@ -16,6 +16,7 @@
 //! - `raise`: errors leave native code only when no Rust value is alive;
 //! - `stdlib`: the libraries, rewritten without recursion or unchecked sizes;
 //! - `debug`: what a debugger has evaluated is a script like any other;
+//! - `escape`: functions that cannot keep their tables of arguments get the same ones each time;
 //! - `convert`, `reply`: replies in both directions, of any depth and size.
 //!
 //! All `unsafe` code of the project is in this crate. It speaks to Lua through the raw functions
@@ -41,6 +42,7 @@ mod coroutine;
 mod debug;
 mod engine;
 mod errors;
+mod escape;
 mod interrupt;
 mod layout;
 mod raise;

@@ -54,6 +54,9 @@ impl Census {
         // SAFETY: all indices are below the length.
         let len = unsafe { (*table).array_len as usize };
         for (bits, count) in self.0.iter_mut().enumerate() {
+            if from >= len {
+                break;
+            }
             let to = len.min(1 << bits);
             let is_used = |at: &usize| unsafe { !is_nil((*table).array.add(*at)) };
             let used = (from..to).filter(is_used).count() as u32;
@@ -81,12 +84,31 @@ impl Census {
     }
 }
 
+/// The length of the array part for one more element behind a full one, if there is nothing else: a
+/// shorter way to what a census finds.
+unsafe fn doubled_array(table: *const Table, key: *const Slot) -> Option<c_int> {
+    // SAFETY: all indices are below the length.
+    unsafe {
+        let len = (*table).array_len;
+        let is_power = len & (len - 1).max(0) == 0 && len < 1 << BITS_MAX;
+        let is_next = is_power && (*table).nodes == empty() && int_key(key) == Some(len + 1);
+        let is_full = || (0..len as usize).all(|at| !is_nil((*table).array.add(at)));
+        (is_next && is_full()).then(|| (len * 2).max(1))
+    }
+}
+
 /// Measures a table that `key` is about to be added to, and builds it anew.
 ///
 /// # Safety
 /// A live table, and a key that is not in it.
 #[cold]
 pub(super) unsafe fn make_room(lua: *mut lua_State, table: *mut Table, key: *const Slot) {
+    // SAFETY: as promised.
+    unsafe {
+        if let Some(len) = doubled_array(table, key) {
+            return set_array_len(lua, table, len);
+        }
+    }
     let mut census = Census([0; BITS_MAX + 1]);
     // SAFETY: as promised.
     unsafe {

@@ -28,6 +28,25 @@ fn functions_are_registered_and_called() {
 }
 
 #[test]
+fn what_functions_keep_of_their_arguments_stays() {
+    let mut bench = Bench::new();
+    let code = "local kept = {}
+        redis.register_function('keep', function(keys) kept[#kept + 1] = keys return #kept end)
+        redis.register_function('read', function(keys, args)
+            if args[1] then return keys[1] .. #args end
+            return {kept[1][1], kept[2] and kept[2][1], #keys}
+        end)";
+    let functions = bench.engine.load_library(code.as_bytes(), &mut bench.host).unwrap();
+    let [keep, read] = [0, 1].map(|at| functions[at].handle);
+    assert_eq!(bench.call(keep, &[b"a", b"b"], &[]), ":1");
+    assert_eq!(bench.call(read, &[b"c"], &[b"d", b"e"]), "$2 c2");
+    assert_eq!(bench.call(keep, &[b"f"], &[]), ":2");
+    assert_eq!(bench.call(read, &[], &[]), "*3 $1 a $1 f :0");
+    assert_eq!(bench.eval_with("return {#KEYS, #ARGV, ARGV[1]}", &[], &[b"g"]), "*3 :0 :1 $1 g");
+    assert_eq!(bench.call(read, &[], &[]), "*3 $1 a $1 f :0");
+}
+
+#[test]
 fn functions_see_their_own_globals() {
     let mut bench = Bench::new();
     let mut run = |body: &str| {
