@@ -142,7 +142,7 @@ fn snapshots(place: &Place<'_>, keys: u64) -> Result<[f64; 4]> {
 }
 
 /// Sets every key, to other values for another `seed`.
-fn write_all(client: &mut Client, keys: u64, seed: u64) -> Result<()> {
+pub(super) fn write_all(client: &mut Client, keys: u64, seed: u64) -> Result<()> {
     let mut random = Random::new(seed);
     for first in (0..keys).step_by(BATCH as usize) {
         let count = BATCH.min(keys - first);
@@ -242,7 +242,8 @@ fn line(figure: &Figure, values: &[f64]) -> String {
     line
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle of several figures.
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;

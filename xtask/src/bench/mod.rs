@@ -7,7 +7,9 @@
 mod cases;
 mod durability;
 mod fixed_rate;
+mod latency;
 mod load;
+mod paced;
 mod replies;
 mod report;
 mod requests;
@@ -52,7 +54,10 @@ pub(crate) struct Options {
     /// Measure what durability costs instead: snapshots and the append-only file.
     #[arg(long)]
     durability: bool,
-    /// With `--durability`: number of keys that are saved and loaded.
+    /// Measure latency at a fixed rate instead, also while keys are added, saved and flushed.
+    #[arg(long, conflicts_with = "durability")]
+    latency: bool,
+    /// With `--durability`, `--latency`: number of keys that are saved, loaded or added.
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
     /// With `--durability`: where the servers keep their data [default: the temporary folder].
@@ -94,6 +99,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // They would be in the way of those that are measured.
         drop(servers);
         durability::run(options, &chosen_servers, cores, &mut report)?;
+    } else if options.latency {
+        drop(servers);
+        latency::run(options, &chosen_servers, core, &mut report)?;
     } else {
         measure_cases(&chosen, &servers, options, &mut report)?;
     }
