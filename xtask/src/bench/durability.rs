@@ -104,7 +104,8 @@ impl<'a> Place<'a> {
 
     fn start(&self, cores: &Option<String>, extra: &[&str]) -> Result<Server> {
         let (name, binary, folder) = (self.name, self.binary, Some(self.folder.as_path()));
-        Server::start_with(&Setup { name, binary, cores: cores.as_deref(), folder, extra })
+        let cores = cores.as_deref();
+        Server::start_with(&Setup { name, binary, cores, folder, extra, under: &[] })
     }
 
     fn clear(&self) {

@@ -81,6 +81,25 @@ pub(super) fn measure(
     })
 }
 
+/// Sends so many requests, or a few more, and waits for all replies. How many there were; an error
+/// reply is an error.
+pub(super) fn send(
+    server: &Server,
+    pool: &Pool,
+    depth: usize,
+    clients: usize,
+    requests: u64,
+) -> Result<u64, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut generator = Generator::connect(server.address, pool, depth, clients).map_err(text)?;
+    generator.start()?;
+    while generator.replies < requests {
+        generator.turn()?;
+    }
+    generator.drain()?;
+    Ok(generator.replies)
+}
+
 impl<'a> Generator<'a> {
     fn connect(
         address: SocketAddr,

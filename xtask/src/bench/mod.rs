@@ -7,6 +7,7 @@
 mod cases;
 mod durability;
 mod fixed_rate;
+mod instructions;
 mod latency;
 mod load;
 mod paced;
@@ -57,6 +58,9 @@ pub(crate) struct Options {
     /// Measure latency at a fixed rate instead, also while keys are added, saved and flushed.
     #[arg(long, conflicts_with = "durability")]
     latency: bool,
+    /// Count instructions per request instead, with valgrind.
+    #[arg(long, conflicts_with_all = ["durability", "latency"])]
+    instructions: bool,
     /// With `--durability`, `--latency`: number of keys that are saved, loaded or added.
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
@@ -99,6 +103,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // They would be in the way of those that are measured.
         drop(servers);
         durability::run(options, &chosen_servers, cores, &mut report)?;
+    } else if options.instructions {
+        drop(servers);
+        instructions::run(&chosen, &chosen_servers, &mut report)?;
     } else if options.latency {
         drop(servers);
         latency::run(options, &chosen_servers, core, &mut report)?;

@@ -1,5 +1,6 @@
 //! Servers under load: started on a free port of the loopback, pinned to a core, killed when dropped.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -38,13 +39,16 @@ pub(super) struct Setup<'a> {
     pub(super) folder: Option<&'a Path>,
     /// Directives besides those that every server gets.
     pub(super) extra: &'a [&'a str],
+    /// The program and its arguments that run the server, if it does not run by itself.
+    pub(super) under: &'a [&'a str],
 }
 
 impl Server {
     /// Starts a server and waits until it answers. `core` is where all its threads run.
     pub(super) fn start(name: &str, binary: &Path, core: Option<usize>) -> Result<Self> {
         let core = core.map(|core| core.to_string());
-        Self::start_with(&Setup { name, binary, cores: core.as_deref(), folder: None, extra: &[] })
+        let cores = core.as_deref();
+        Self::start_with(&Setup { name, binary, cores, folder: None, extra: &[], under: &[] })
     }
 
     /// Starts a server and waits until it has read its data and answers.
@@ -61,15 +65,13 @@ impl Server {
             .binary
             .canonicalize()
             .with_context(|| format!("{name}: there is no {}", setup.binary.display()))?;
-        let mut command = match setup.cores {
-            // `taskset` replaces itself by the server, so the process is the server's.
-            Some(cores) => {
-                let mut command = Command::new("taskset");
-                command.arg("-c").arg(cores).arg(&binary);
-                command
-            }
-            None => Command::new(&binary),
-        };
+        // Each of these replaces itself by the next, so the process is the server's.
+        let pinned = setup.cores.into_iter().flat_map(|cores| ["taskset", "-c", cores]);
+        let mut words: Vec<&OsStr> =
+            pinned.chain(setup.under.iter().copied()).map(OsStr::new).collect();
+        words.push(binary.as_os_str());
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         command.args(arguments(port)).args(setup.extra).current_dir(&folder).stdin(Stdio::null());
         command.stdout(File::create(&log)?).stderr(File::create(folder.join("errors"))?);
         let child =
@@ -99,6 +101,16 @@ impl Server {
             }
             std::thread::sleep(READY_STEP);
         }
+    }
+
+    /// The number of the process.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it works, and what is measured of it may be kept for as long.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The processor time of all threads of the server so far.
