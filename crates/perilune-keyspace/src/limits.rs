@@ -2,7 +2,8 @@
 //!
 //! Every operation that may grow a value takes these as an argument: a value does not remember
 //! them, so a changed setting takes effect at the next write to the value, as clients of Redis
-//! expect. This module holds numbers only; the rules that use them stand with each value type.
+//! expect. The exception is a long list, which keeps the two of lists from when it became long, as
+//! in Redis. This module holds numbers only; the rules that use them stand with each value type.
 
 /// The encoding thresholds, one field per configuration parameter of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

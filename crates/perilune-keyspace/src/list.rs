@@ -65,6 +65,10 @@ pub struct QuicklistInfo {
     pub nodes: usize,
     /// Sum of the node sizes without compression.
     pub expanded_size: usize,
+    /// The `list-max-listpack-size` that the list keeps to.
+    pub node_size: i64,
+    /// The `list-compress-depth` that the list keeps to.
+    pub compress_depth: usize,
 }
 
 impl Default for List {
@@ -121,7 +125,13 @@ impl List {
         match &self.0 {
             Repr::Listpack(_) => None,
             Repr::Quicklist(ql) => {
-                Some(QuicklistInfo { nodes: ql.node_count(), expanded_size: ql.expanded_size() })
+                let (node_size, compress_depth) = ql.settings();
+                Some(QuicklistInfo {
+                    nodes: ql.node_count(),
+                    expanded_size: ql.expanded_size(),
+                    node_size,
+                    compress_depth,
+                })
             }
         }
     }
@@ -178,7 +188,7 @@ impl List {
         limits: &EncodingLimits,
         take: impl FnOnce(LpValue<'_>) -> R,
     ) -> Option<R> {
-        let taken = self.take(end, limits, take);
+        let taken = self.take(end, take);
         self.try_shrink(limits);
         taken
     }
@@ -197,7 +207,7 @@ impl List {
     /// afterwards only.
     pub fn rotate(&mut self, from: End, to: End, limits: &EncodingLimits) -> Option<Bytes> {
         let text = |value: LpValue<'_>| Bytes::new(value.as_slice(&mut itoa::Buffer::new()));
-        let moved = self.take(from, limits, text)?;
+        let moved = self.take(from, text)?;
         self.push(to, &[&moved[..]], limits);
         self.try_shrink(limits);
         Some(moved)
@@ -250,7 +260,7 @@ impl List {
                 let wanted = if wanted == 0 { usize::MAX } else { wanted };
                 quicklist::remove_from_listpack(lp, item, wanted, backward)
             }
-            Repr::Quicklist(ql) => ql.remove_equal(item, wanted, backward, limits),
+            Repr::Quicklist(ql) => ql.remove_equal(item, wanted, backward),
         };
         if removed > 0 {
             self.try_shrink(limits);
@@ -260,7 +270,7 @@ impl List {
 
     /// Removes up to `count` elements at an end.
     pub fn drop_end(&mut self, end: End, count: usize, limits: &EncodingLimits) {
-        self.drop_end_raw(end, count, limits);
+        self.drop_end_raw(end, count);
         self.try_shrink(limits);
     }
 
@@ -273,8 +283,8 @@ impl List {
             *self = List::new();
             return before;
         }
-        self.drop_end_raw(End::Tail, before - start - count, limits);
-        self.drop_end_raw(End::Head, start, limits);
+        self.drop_end_raw(End::Tail, before - start - count);
+        self.drop_end_raw(End::Head, start);
         self.try_shrink(limits);
         before - count
     }
@@ -341,17 +351,17 @@ impl List {
 
     /// Builds a list of nodes read from a snapshot, then picks its encoding.
     pub fn builder(limits: &EncodingLimits) -> ListBuilder<'_> {
-        ListBuilder { nodes: Quicklist::default(), limits }
+        ListBuilder { nodes: Quicklist::new(limits), limits }
     }
 
-    /// A list of elements that were there all at once, in nodes of 8 KiB whatever the settings are,
-    /// as Redis makes of what `SORT` stores.
+    /// A list of elements that were there all at once. If it is long, its nodes have 8 KiB whatever
+    /// the settings are, now and later, as Redis makes them of what `SORT` stores.
     pub fn from_elements<T: AsRef<[u8]>>(elements: &[T], limits: &EncodingLimits) -> Self {
         let nodes =
             EncodingLimits { list_max_listpack_size: -2, list_compress_depth: 0, ..*limits };
-        let mut builder = List::builder(&nodes);
+        let mut builder = ListBuilder { nodes: Quicklist::new(&nodes), limits };
         elements.iter().for_each(|element| builder.push(element.as_ref()));
-        ListBuilder { nodes: builder.nodes, limits }.finish()
+        builder.finish()
     }
 
     /// Panics unless the module's invariants hold.
@@ -364,12 +374,7 @@ impl List {
     }
 
     /// Removes the element at an end after handing it to `take`, whatever size is left.
-    fn take<R>(
-        &mut self,
-        end: End,
-        limits: &EncodingLimits,
-        take: impl FnOnce(LpValue<'_>) -> R,
-    ) -> Option<R> {
+    fn take<R>(&mut self, end: End, take: impl FnOnce(LpValue<'_>) -> R) -> Option<R> {
         match &mut self.0 {
             Repr::Listpack(lp) => {
                 let pos = if end == End::Head { lp.first() } else { lp.last() }?;
@@ -377,7 +382,7 @@ impl List {
                 lp.remove(pos);
                 Some(taken)
             }
-            Repr::Quicklist(ql) => ql.pop(end, limits, take),
+            Repr::Quicklist(ql) => ql.pop(end, take),
         }
     }
 
@@ -428,7 +433,7 @@ impl List {
         true
     }
 
-    fn drop_end_raw(&mut self, end: End, count: usize, limits: &EncodingLimits) {
+    fn drop_end_raw(&mut self, end: End, count: usize) {
         match &mut self.0 {
             Repr::Listpack(lp) => {
                 let count = count.min(lp.len());
@@ -436,23 +441,24 @@ impl List {
                     lp.remove_range(if end == End::Head { 0 } else { -(count as i64) }, count);
                 }
             }
-            Repr::Quicklist(ql) => ql.drop_end(end, count, limits),
+            Repr::Quicklist(ql) => ql.drop_end(end, count),
         }
     }
 
     /// Converts to a quicklist if a listpack would not take so much more.
     fn prepare_growth(&mut self, more_bytes: usize, more: usize, limits: &EncodingLimits) {
+        let fill = limits.list_max_listpack_size;
         if let Repr::Listpack(lp) = &mut self.0
-            && quicklist::exceeds(limits, lp.byte_len() + more_bytes, lp.len() + more)
+            && quicklist::exceeds(fill, lp.byte_len() + more_bytes, lp.len() + more)
         {
-            let mut ql = Quicklist::default();
-            ql.append_listpack(std::mem::take(lp), limits);
+            let mut ql = Quicklist::new(limits);
+            ql.append_listpack(std::mem::take(lp));
             self.0 = Repr::Quicklist(Box::new(ql));
         }
     }
 
     fn try_shrink(&mut self, limits: &EncodingLimits) {
-        let (bytes, count) = quicklist::node_limit(limits);
+        let (bytes, count) = quicklist::node_limit(limits.list_max_listpack_size);
         self.convert_if_within(bytes / 2, count / 2);
     }
 
@@ -480,12 +486,12 @@ impl ListBuilder<'_> {
 
     /// Adds a whole node; an empty one is left out.
     pub fn push_listpack(&mut self, lp: Listpack) {
-        self.nodes.append_listpack(lp, self.limits);
+        self.nodes.append_listpack(lp);
     }
 
     /// Adds an element as a node of its own.
     pub fn push_plain(&mut self, item: Vec<u8>) {
-        self.nodes.append_plain(item.into(), self.limits);
+        self.nodes.append_plain(item.into());
     }
 
     /// The list, as a listpack if it has one node that is small enough.
@@ -493,7 +499,7 @@ impl ListBuilder<'_> {
         if self.nodes.len() == 0 {
             return List::new();
         }
-        let (bytes, count) = quicklist::node_limit(self.limits);
+        let (bytes, count) = quicklist::node_limit(self.limits.list_max_listpack_size);
         let mut list = List(Repr::Quicklist(Box::new(self.nodes)));
         list.convert_if_within(bytes, count);
         list

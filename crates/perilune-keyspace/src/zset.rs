@@ -90,8 +90,8 @@ impl ZSet {
         if !compact::is_valid(&lp) {
             return None;
         }
-        let fits = lp.len() / 2 <= limits.zset_max_listpack_entries
-            && lp.iter().step_by(2).all(|m| m.text_len() <= limits.zset_max_listpack_value);
+        // Lengths of members are not looked at: Redis leaves that to the next write.
+        let fits = compact::len(&lp) <= limits.zset_max_listpack_entries;
         Some(ZSet(if fits {
             Repr::Listpack(lp)
         } else {

@@ -34,9 +34,11 @@ fn main() -> ExitCode {
 fn run(commands: usize, seed: u64, survey: bool) -> Result<(), String> {
     let mut sides = Sides::start(&oracle()?);
     let server = TestServer::new(vec![Box::new(FakeEngine::new())]);
-    let catalogue = Catalogue::of(&server.engine.commands, |name| sides.is_known(name));
+    let catalogue = Catalogue::for_sides(&server.engine.commands, &mut sides);
     let (start, mut done, mut next) = (Instant::now(), 0, seed);
-    println!("{} commands of {} rows from seed {seed}", commands, catalogue.rows().count());
+    let [major, minor] = sides.version();
+    let rows = catalogue.rows().count();
+    println!("{commands} commands of {rows} rows against Redis {major}.{minor} from seed {seed}");
     while done < commands {
         let stretch = STRETCH.min(commands - done);
         let campaign = Campaign { seed: next, commands: stretch, time_max: Duration::MAX, survey };

@@ -1,4 +1,4 @@
-//! A fuzz run: `fuzz TARGET SECONDS [SEED]`. `cargo xtask fuzz` calls this.
+//! A fuzz run: `fuzz TARGET SECONDS [SEED]`, seconds of CPU time. `cargo xtask fuzz` calls this.
 
 use perilune_tests::fuzz::{TARGETS, fuzz};
 use perilune_tests::random::Random;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match fuzz(&mut *make(), Duration::from_secs(seconds), seed) {
         Ok(outcome) => {
             println!(
-                "{name}, {seconds} s, seed {seed}: {} inputs, {} effects, no find",
+                "{name}, {seconds} s of CPU time, seed {seed}: {} inputs, {} effects, no find",
                 outcome.inputs, outcome.effects
             );
             ExitCode::SUCCESS

@@ -4,11 +4,12 @@
 //! unless it is excluded here with a reason; [`VARIANTS`] adds notations where a random choice of
 //! all options would hardly ever make sense.
 
+use super::play::Sides;
 use perilune_commands::spec::CommandFlags;
 use perilune_commands::syntax::{self, ArgSpec};
 use perilune_commands::table::CommandTable;
 
-/// Reasons, and the commands that are not generated for them. A `*` at the end stands for anything.
+/// Reasons, and the commands that are not generated for them. A `*` stands for anything.
 const EXCLUDED: &[(&str, &[&str])] = &[
     (
         "they end the server, write its files, or give it another role",
@@ -181,13 +182,14 @@ const VARIANTS: &[(&str, bool, &[&str])] = &[
         ],
     ),
     ("acl|cat", false, &["nosuch"]),
-    // Only what every sequence begins with setting, and nothing about lists: long ones follow the
-    // settings of today, while in Redis they follow those of the time when they became long.
+    // Only what every sequence begins with setting.
     (
         "config|set",
         false,
         &[
             "limit:'hash-max-listpack-entries' count:int",
+            "limit:'list-max-listpack-size' count:int",
+            "limit:'list-max-ziplist-size' class:'-1' other:'list-compress-depth' count:int",
             "limit:'hash-max-ziplist-value' count:int",
             "limit:'set-max-intset-entries' count:int",
             "limit:'set-max-listpack-entries' count:int",
@@ -250,6 +252,11 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// The rows of a table that can be compared with the other side.
+    pub fn for_sides(table: &CommandTable, sides: &mut Sides) -> Self {
+        Catalogue::of(table, |name| sides.is_known(name))
+    }
+
     /// The rows of a table that are not excluded and that `is_known` to the other side.
     pub fn of(table: &CommandTable, mut is_known: impl FnMut(&str) -> bool) -> Self {
         let mut catalogue =
@@ -281,6 +288,11 @@ impl Catalogue {
         self.data.iter().chain(&self.others)
     }
 
+    /// Whether a command of this name is run.
+    pub fn has(&self, name: &str) -> bool {
+        self.rows().any(|row| row.name == name)
+    }
+
     /// All that are run, and those that never are.
     pub fn all(&self) -> impl Iterator<Item = &Row> {
         self.rows().chain(&self.never_run)
@@ -289,15 +301,22 @@ impl Catalogue {
 
 /// Why a command is not generated, if it is not.
 pub(super) fn excluded(name: &str) -> Option<&'static str> {
-    let found = EXCLUDED.iter().find(|(_, names)| names.iter().any(|it| matches(it, name)));
+    reason(EXCLUDED, name)
+}
+
+/// The reason beside which a command is listed.
+pub(super) fn reason(
+    list: &[(&'static str, &'static [&'static str])],
+    name: &str,
+) -> Option<&'static str> {
+    let found = list.iter().find(|(_, names)| names.iter().any(|it| matches(it, name)));
     found.map(|(reason, _)| *reason)
 }
 
 fn matches(listed: &str, name: &str) -> bool {
-    match (listed.strip_prefix('*'), listed.strip_suffix('*')) {
-        (Some(end), _) => name.ends_with(end),
-        (_, Some(start)) => name.starts_with(start),
-        _ => listed == name,
+    match listed.split_once('*') {
+        Some((start, end)) => name.starts_with(start) && name.ends_with(end),
+        None => listed == name,
     }
 }
 

@@ -10,6 +10,9 @@ use perilune_commands::syntax::{ArgKind, ArgSpec};
 /// The user that some sequences go on as. No other command names it.
 const USER: &str = "carol";
 
+/// A key that is never there, and that the user may write to whatever the other rules are.
+const UNUSED_KEY: &str = "unused";
+
 /// The words of a command.
 pub(super) type Words = Vec<Vec<u8>>;
 
@@ -43,6 +46,20 @@ while at <= #ARGV do
 end
 return replies";
 
+/// Whether a command is one that has [`before_sort`] before it.
+pub(super) fn sorts(words: &Words) -> bool {
+    let name = words.first().map_or(&b""[..], Vec::as_slice);
+    name.eq_ignore_ascii_case(b"sort") || name.eq_ignore_ascii_case(b"sort_ro")
+}
+
+/// A command without effect that stands before each `SORT`. That takes texts for numbers with
+/// `strtod` and looks at `errno`, which Redis does not clear before: after any number that was out
+/// of range, in whatever command, it says that it cannot convert scores that it can. Reading a
+/// score clears it.
+pub(super) fn before_sort() -> Words {
+    ["ZADD", UNUSED_KEY, "XX", "0", "member"].map(Vec::from).into()
+}
+
 /// Makes steps.
 #[derive(Debug)]
 pub struct Generator<'a> {
@@ -66,7 +83,8 @@ impl<'a> Generator<'a> {
     /// So many steps at least. Commands within a transaction are steps of their own.
     pub fn steps(&mut self, count: usize) -> Vec<Step> {
         let mut steps = Vec::new();
-        if self.random.percent(12) {
+        let has_encodings = self.catalogue.has("object|encoding");
+        if self.random.percent(12) && self.catalogue.has("acl|setuser") {
             steps.extend(self.another_user());
         }
         if self.random.percent(20) {
@@ -89,7 +107,8 @@ impl<'a> Generator<'a> {
                 _ => {
                     let step = self.step();
                     let key = step.words.iter().find(|word| pools::keys().any(|key| key == **word));
-                    let encoding = key.filter(|_| self.random.percent(15)).cloned();
+                    let encoding =
+                        key.filter(|_| has_encodings && self.random.percent(15)).cloned();
                     steps.push(step);
                     steps.extend(
                         encoding.map(|key| {
@@ -110,6 +129,7 @@ impl<'a> Generator<'a> {
         for _ in 0..2 + self.random.below(6) {
             restricted.push(pools::restriction(&mut self.random));
         }
+        restricted.push(format!("(~{UNUSED_KEY} +zadd)").into());
         let user = words(&["ACL", "SETUSER", USER, "reset", "on", "nopass"]);
         [user, restricted, words(&["AUTH", USER, "any"])].map(Step::plain)
     }
@@ -151,6 +171,10 @@ impl<'a> Generator<'a> {
         let resp = if self.random.percent(30) { "redis.setresp(3)" } else { "" };
         let text = RUNNER.replace("@SETRESP", resp).replace("@CALL", call);
         let mut words = vec![b"EVAL".to_vec(), text.into_bytes(), b"0".to_vec()];
+        let inner: Vec<Words> = inner
+            .into_iter()
+            .flat_map(|command| sorts(&command).then(before_sort).into_iter().chain([command]))
+            .collect();
         for command in &inner {
             words.push(command.len().to_string().into_bytes());
             words.extend(command.iter().cloned());

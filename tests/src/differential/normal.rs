@@ -4,6 +4,7 @@
 //! brought to a form in which they do not.
 
 use super::generate::{Step, Words};
+use super::{CURRENT, Version};
 use perilune_resp::Value;
 
 /// How many members `SPOP` is asked for to take all.
@@ -57,10 +58,15 @@ pub fn freedom(words: &Words) -> Freedom {
         // Everything, in some order.
         "spop" if word(2) == SPOP_ALL => Freedom::Order,
         "spop" | "srandmember" | "hrandfield" | "zrandmember" => Freedom::Choice,
-        "dump" => Freedom::Length,
+        // The bytes are compared at the end of the sequence, without compression.
+        "dump" => Freedom::Content,
         "randomkey" | "hello" => Freedom::Content,
         "memory" => Freedom::Content,
-        "object" if matches!(word(1).as_str(), "idletime" | "freq") => Freedom::Content,
+        // How many hold on to a value in the memory of Redis: its key, the queue of the transaction
+        // that set it, all keys with the same small integer but those that `COPY` made.
+        "object" if matches!(word(1).as_str(), "idletime" | "freq" | "refcount") => {
+            Freedom::Content
+        }
         "function" if word(1) == "dump" => Freedom::Length,
         "function" if word(1) == "list" => Freedom::OrderWithin,
         "ttl" | "pttl" | "expiretime" | "pexpiretime" => Freedom::Time,
@@ -74,12 +80,19 @@ pub fn freedom(words: &Words) -> Freedom {
 }
 
 /// Follows the transactions of a connection and tells whether replies are equal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Judge {
     queued: Vec<Step>,
+    /// The version of the other side.
+    version: Version,
 }
 
 impl Judge {
+    /// Of replies of ours and of a Redis of this version.
+    pub fn new(version: Version) -> Self {
+        Judge { queued: Vec::new(), version }
+    }
+
     /// Whether the replies to a step are equal but for what is free.
     pub fn equal(&mut self, step: &Step, ours: &Value, theirs: &Value) -> bool {
         let name = step.words.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
@@ -87,6 +100,7 @@ impl Judge {
             self.queued.push(step.clone());
             return ours == theirs;
         }
+        let (ours, theirs) = (&comparable(ours, self.version), &comparable(theirs, self.version));
         let queued = match name.as_slice() {
             b"EXEC" | b"DISCARD" | b"RESET" => std::mem::take(&mut self.queued),
             _ => Vec::new(),
@@ -102,6 +116,40 @@ impl Judge {
             }
             _ => equal_alone(step, ours, theirs),
         }
+    }
+}
+
+/// Whole numbers of up to so many digits are written with these by every version.
+const WHOLE_DIGITS_MAX: usize = 16;
+
+/// A reply as it can be compared: before 7.2 numbers were written with other digits, and which
+/// scores of -0 were taken for 0 followed from other encodings.
+pub(super) fn comparable(reply: &Value, version: Version) -> Value {
+    if version == CURRENT {
+        return reply.clone();
+    }
+    let all = |items: &[Value]| items.iter().map(|item| comparable(item, version)).collect();
+    match reply {
+        Value::Bulk(text) => {
+            let text = String::from_utf8_lossy(text);
+            let number = text.parse::<f64>().ok().filter(|number| {
+                text.contains(['.', 'e']) || text.len() > WHOLE_DIGITS_MAX || number.is_nan()
+            });
+            match number {
+                _ if text == "-0" => Value::bulk("0"),
+                Some(number) => Value::bulk(format!("{number:e}")),
+                None => reply.clone(),
+            }
+        }
+        Value::Double(number) => Value::Double(number + 0.0),
+        Value::Array(items) => Value::Array(all(items)),
+        Value::Set(items) => Value::Set(all(items)),
+        Value::Push(items) => Value::Push(all(items)),
+        Value::Map(pairs) => {
+            let pair = |(name, value)| (comparable(name, version), comparable(value, version));
+            Value::Map(pairs.iter().map(|(name, value)| pair((name, value))).collect())
+        }
+        other => other.clone(),
     }
 }
 
@@ -299,10 +347,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_an_older_server_are_compared_as_numbers() {
+        let (ours, theirs) = (reply("$3\r\n0.1\r\n"), reply("$19\r\n0.10000000000000001\r\n"));
+        let step = Step::plain(vec![b"GET".to_vec(), b"key".to_vec()]);
+        assert!(Judge::new([7, 0]).equal(&step, &ours, &theirs));
+        assert!(!Judge::new(CURRENT).equal(&step, &ours, &theirs));
+    }
+
+    #[test]
     fn replies_of_a_transaction_have_the_freedom_of_its_commands() {
         let words = |text: &str| text.split(' ').map(|word| word.as_bytes().to_vec()).collect();
         let step = |text: &str| Step::plain(words(text));
-        let mut judge = Judge::default();
+        let mut judge = Judge::new(CURRENT);
         let queued = reply("+QUEUED\r\n");
         assert!(judge.equal(&step("SMEMBERS s"), &queued, &queued));
         assert!(judge.equal(&step("LRANGE l 0 -1"), &queued, &queued));

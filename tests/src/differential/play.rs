@@ -1,13 +1,13 @@
 //! Two servers and the same steps on both.
 
-use super::generate::{Step, Words};
+use super::generate::{Step, Words, before_sort, sorts};
 use super::normal::Judge;
+use super::{Oracle, Version, versions};
 use crate::{Server, ServerBuilder};
-use perilune_resp::{Value, append_quoted, format_cli};
+use perilune_resp::{Value, append_quoted, encode_request, format_cli};
 use perilune_testkit::Connection;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 
 /// Steps sent before their replies are read.
 const BATCH: usize = 64;
@@ -121,7 +121,7 @@ pub struct Sides {
     marks: u64,
     /// Run as long as this is there.
     _servers: [Server; 2],
-    oracle: PathBuf,
+    oracle: Oracle,
 }
 
 impl Sides {
@@ -129,14 +129,15 @@ impl Sides {
     pub const STYLES: usize = 2 * LIMITS.len();
 
     /// Starts both.
-    pub fn start(oracle: &Path) -> Self {
+    pub fn start(oracle: &Oracle) -> Self {
         let configured = |mut builder: ServerBuilder| {
             for (name, value) in SETTINGS {
                 builder = builder.set(name, value);
             }
             builder.start()
         };
-        let servers = [configured(Server::builder()), configured(ServerBuilder::of(oracle))];
+        let servers =
+            [configured(Server::builder()), configured(ServerBuilder::of(&oracle.binary))];
         let connect = || [servers[0].connect(), servers[1].connect()];
         let (clients, listeners, markers) = (connect(), connect(), connect());
         let mut sides = Sides {
@@ -145,7 +146,7 @@ impl Sides {
             markers,
             marks: 0,
             _servers: servers,
-            oracle: oracle.into(),
+            oracle: oracle.clone(),
         };
         sides.listen().expect("both servers take subscribers");
         sides
@@ -159,8 +160,16 @@ impl Sides {
         Ok(())
     }
 
-    /// Whether the other side has a command of this name.
+    /// The version of the other side.
+    pub fn version(&self) -> Version {
+        self.oracle.version
+    }
+
+    /// Whether the other side has a command of this name and it can be compared.
     pub fn is_known(&mut self, name: &str) -> bool {
+        if versions::left_out(name, self.version()).is_some() {
+            return false;
+        }
         let info = self.clients[1].run(&["COMMAND", "INFO", name]);
         matches!(info, Ok(Value::Array(rows)) if matches!(rows[..], [Value::Array(_)]))
     }
@@ -169,18 +178,27 @@ impl Sides {
     /// be repeated to see the same again.
     pub fn play(&mut self, style: usize, steps: &[Step]) -> io::Result<Option<Difference>> {
         self.prepare(style)?;
-        let mut judge = Judge::default();
-        for (number, batch) in steps.chunks(BATCH).enumerate() {
+        let mut judge = Judge::new(self.version());
+        let before_sort = Step::plain(before_sort());
+        let sent: Vec<(usize, &Step)> = steps
+            .iter()
+            .enumerate()
+            .flat_map(|(at, step)| {
+                let before = sorts(&step.words).then_some((at, &before_sort));
+                before.into_iter().chain([(at, step)])
+            })
+            .collect();
+        for batch in sent.chunks(BATCH) {
             for client in &mut self.clients {
                 let mut bytes = Vec::new();
-                batch.iter().for_each(|it| perilune_resp::encode_request(&it.words, &mut bytes));
+                batch.iter().for_each(|(_, it)| encode_request(&it.words, &mut bytes));
                 client.send_raw(&bytes)?;
             }
-            let first = number * BATCH;
-            if let Some(found) = self.compare_replies(&mut judge, batch, first) {
+            if let Some(found) = self.compare_replies(&mut judge, batch) {
                 return Ok(Some(found));
             }
-            if let Some(found) = self.compare_events(first + batch.len() - 1)? {
+            let last = batch.last().map_or(0, |(at, _)| *at);
+            if let Some(found) = self.compare_events(last)? {
                 return Ok(Some(found));
             }
         }
@@ -191,14 +209,13 @@ impl Sides {
     fn compare_replies(
         &mut self,
         judge: &mut Judge,
-        batch: &[Step],
-        first: usize,
+        batch: &[(usize, &Step)],
     ) -> Option<Difference> {
         let mut found = None;
-        for (at, step) in batch.iter().enumerate() {
+        for &(at, step) in batch {
             let (ours, theirs) = (self.clients[0].receive_raw(), self.clients[1].receive_raw());
             let differ = |ours: String, theirs: String| {
-                Some(Difference { at: first + at, asked: one_line(step), ours, theirs })
+                Some(Difference { at, asked: one_line(step), ours, theirs })
             };
             let ((our, our_bytes), (their, their_bytes)) = match (ours, theirs) {
                 (Ok(ours), Ok(theirs)) => (ours, theirs),
@@ -210,7 +227,7 @@ impl Sides {
                     });
                     // Whichever command of the batch is the reason, all of them are needed.
                     let missing = differ(ours, theirs);
-                    let at = first + batch.len() - 1;
+                    let at = batch.last().map_or(at, |(last, _)| *last);
                     return found.or_else(|| missing.map(|it| Difference { at, ..it }));
                 }
             };
@@ -225,6 +242,13 @@ impl Sides {
 
     /// Compares the events of the key space since the last time, in their order.
     fn compare_events(&mut self, at: usize) -> io::Result<Option<Difference>> {
+        let [ours, theirs] = self.events()?;
+        let asked = "events of the last commands".to_owned();
+        Ok((ours != theirs).then_some(Difference { at, asked, ours, theirs }))
+    }
+
+    /// What the listeners have heard of since the last time.
+    fn events(&mut self) -> io::Result<[String; 2]> {
         self.marks += 1;
         let mark = self.marks.to_string();
         let mut heard = [String::new(), String::new()];
@@ -246,9 +270,7 @@ impl Sides {
                 }
             }
         }
-        let [ours, theirs] = heard;
-        let asked = "events of the last commands".to_owned();
-        Ok((ours != theirs).then_some(Difference { at, asked, ours, theirs }))
+        Ok(heard)
     }
 
     /// New servers and connections, after one on which replies are missing: a server may be gone.
@@ -266,7 +288,7 @@ impl Sides {
     pub(super) fn each(&mut self, commands: [&[Words]; 2]) -> io::Result<[Vec<Value>; 2]> {
         for (client, commands) in self.clients.iter_mut().zip(commands) {
             let mut bytes = Vec::new();
-            commands.iter().for_each(|words| perilune_resp::encode_request(words, &mut bytes));
+            commands.iter().for_each(|words| encode_request(words, &mut bytes));
             client.send_raw(&bytes)?;
         }
         let [ours, theirs] = &mut self.clients;
@@ -300,7 +322,8 @@ impl Sides {
                 return Err(io::Error::other(format!("{line}: {}", error.escape_ascii())));
             }
         }
-        Ok(())
+        // Events that nobody asked for: those behind a difference, those of exchanged payloads.
+        self.events().map(drop)
     }
 }
 

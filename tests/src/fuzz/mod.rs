@@ -3,8 +3,11 @@
 //! A [`Target`] brings valid inputs, made by our own writers, and reads any. [`fuzz`] mutates
 //! inputs and keeps those that had a new effect, as told by the target: an error that was not seen
 //! before, another kind of value. A target that knows what its inputs are made of changes that:
-//! one whose bytes are changed at random would mostly see the first check of its reader. A find is a panic, an input that takes too long, or one that
-//! takes far more memory than it has bytes.
+//! one whose bytes are changed at random would mostly see the first check of its reader. A find is
+//! a panic, an input that takes too long, or one that takes far more memory than it has bytes.
+//!
+//! Times are CPU times of this process: other work on the machine neither shortens a run nor makes
+//! an input look slow. Only an input that never ends is told by the clock on the wall.
 //!
 //! There is no feedback from the compiled code: this runs on stable Rust and needs no tools.
 
@@ -19,13 +22,14 @@ mod text;
 pub use mutate::mutate;
 
 use crate::random::Random;
+use nix::time::{ClockId, clock_gettime};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long one input may take in a debug build on a machine with other work.
+/// How long one input may take in a debug build.
 const INPUT_TIME_MAX: Duration = Duration::from_secs(10);
 /// After so long an input is taken to run forever, and the process ends.
 const INPUT_NEVER_ENDS: Duration = Duration::from_secs(60);
@@ -103,9 +107,9 @@ pub(crate) fn effect_of(seen: impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Runs a target for a time.
+/// Runs a target for so much CPU time.
 pub fn fuzz(target: &mut dyn Target, time: Duration, seed: u64) -> Result<Outcome, Find> {
-    let start = Instant::now();
+    let start = cpu_time();
     let mut random = Random::new(seed);
     let (watched, memory_before) = (Watched::begin(), memory_kb());
     let mut corpus = Vec::new();
@@ -115,7 +119,7 @@ pub fn fuzz(target: &mut dyn Target, time: Duration, seed: u64) -> Result<Outcom
         inputs += 1;
         corpus.push(input);
     }
-    while start.elapsed() < time {
+    while cpu_time() - start < time {
         let mut input = random.pick(&corpus).clone();
         target.change(&mut random, &mut input, &corpus);
         input.truncate(INPUT_MAX);
@@ -135,7 +139,7 @@ fn one(
     memory_before: u64,
 ) -> Result<u64, Find> {
     let find = |what: String| Find { what, input: input.to_vec() };
-    let start = Instant::now();
+    let start = cpu_time();
     watched.set(Some(input));
     let outcome = catch_unwind(AssertUnwindSafe(|| target.run(input)));
     watched.set(None);
@@ -144,14 +148,21 @@ fn one(
         let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of another type");
         find(format!("panic {text}"))
     })?;
-    if start.elapsed() > INPUT_TIME_MAX {
-        return Err(find(format!("takes {:?}", start.elapsed())));
+    let time = cpu_time() - start;
+    if time > INPUT_TIME_MAX {
+        return Err(find(format!("takes {time:?}")));
     }
     let memory = memory_kb().saturating_sub(memory_before);
     if memory > MEMORY_KB_MAX {
         return Err(find(format!("memory grew by {memory} kB")));
     }
     Ok(effect)
+}
+
+/// CPU time that this process has used, in all its threads.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
+    time.expect("every process has this clock").into()
 }
 
 /// The most memory this process ever had resident, in kilobytes; 0 where nobody says.

@@ -7,7 +7,6 @@ mod dap;
 mod debugger;
 mod differential;
 mod examples;
-mod generated;
 mod hostile;
 mod kill;
 mod lifecycle;

@@ -165,8 +165,8 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply
             " ql_nodes:{} ql_avg_node:{average:.2} ql_listpack_max:{} ql_compressed:{} \
              ql_uncompressed_size:{}",
             info.nodes,
-            ctx.engine.limits.list_max_listpack_size,
-            i32::from(ctx.engine.limits.list_compress_depth != 0),
+            info.node_size,
+            i32::from(info.compress_depth != 0),
             info.expanded_size,
         ));
     }

@@ -12,8 +12,9 @@
 //! - a plain node holds one element and is neither merged with others nor compressed.
 //!
 //! A node takes an element while it stays within the size of `list-max-listpack-size`; a node that
-//! is full where an element is to be inserted is split, and small neighbours are merged. The
-//! settings come with every call, so nodes made under earlier settings may exceed today's.
+//! is full where an element is to be inserted is split, and small neighbours are merged. What the
+//! settings said when the quicklist was made holds for all its life, as in Redis: only the size
+//! from which an element has a node of its own comes with every call.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -33,20 +34,20 @@ const COMPRESS_MIN: usize = 48;
 /// Compression that saves no more than this is not kept.
 const COMPRESS_GAIN_MIN: usize = 8;
 
-/// Most bytes and most elements of a node.
-pub(super) fn node_limit(limits: &EncodingLimits) -> (usize, usize) {
-    match usize::try_from(limits.list_max_listpack_size) {
+/// Most bytes and most elements of a node, by a value of `list-max-listpack-size`.
+pub(super) fn node_limit(fill: i64) -> (usize, usize) {
+    match usize::try_from(fill) {
         Ok(count) => (usize::MAX, count.max(1)),
         Err(_) => {
-            let class = limits.list_max_listpack_size.unsigned_abs().min(5) as usize;
+            let class = fill.unsigned_abs().min(SIZE_CLASSES.len() as u64) as usize;
             (SIZE_CLASSES[class - 1], usize::MAX)
         }
     }
 }
 
 /// Whether a node of this size is too large.
-pub(super) fn exceeds(limits: &EncodingLimits, bytes: usize, count: usize) -> bool {
-    match node_limit(limits) {
+pub(super) fn exceeds(fill: i64, bytes: usize, count: usize) -> bool {
+    match node_limit(fill) {
         (usize::MAX, count_max) => bytes > COUNTED_NODE_BYTES_MAX || count > count_max,
         (bytes_max, _) => bytes > bytes_max,
     }
@@ -97,6 +98,10 @@ impl Node {
 
     fn is_plain(&self) -> bool {
         matches!(self, Node::Plain(_))
+    }
+
+    fn takes(&self, fill: i16, text: &[u8], limits: &EncodingLimits) -> bool {
+        !self.is_plain() && takes(fill, (self.size(), self.count()), text, limits)
     }
 
     fn compress(&mut self) {
@@ -171,13 +176,31 @@ fn visit_listpack(
 }
 
 /// The nodes of a long list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Quicklist {
     nodes: VecDeque<Node>,
     count: usize,
+    /// The `list-max-listpack-size` it was made under.
+    fill: i16,
+    /// The `list-compress-depth` it was made under.
+    depth: u16,
 }
 
 impl Quicklist {
+    /// An empty one, which keeps these settings, or the nearest to them that it can.
+    pub(super) fn new(limits: &EncodingLimits) -> Self {
+        let size_class_max = -(SIZE_CLASSES.len() as i64);
+        let fill = limits.list_max_listpack_size.clamp(size_class_max, i64::from(i16::MAX));
+        let depth = limits.list_compress_depth.min(usize::from(u16::MAX));
+        Quicklist { nodes: VecDeque::new(), count: 0, fill: fill as i16, depth: depth as u16 }
+    }
+
+    /// The settings it was made under: the size of a node, and the nodes at each end that are not
+    /// compressed.
+    pub(super) fn settings(&self) -> (i64, usize) {
+        (i64::from(self.fill), usize::from(self.depth))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.count
     }
@@ -207,16 +230,16 @@ impl Quicklist {
         })
     }
 
-    pub(super) fn append_listpack(&mut self, lp: Listpack, limits: &EncodingLimits) {
+    pub(super) fn append_listpack(&mut self, lp: Listpack) {
         if !lp.is_empty() {
             self.count += lp.len();
-            self.add_node(self.nodes.len(), Node::Packed(lp), limits);
+            self.add_node(self.nodes.len(), Node::Packed(lp));
         }
     }
 
-    pub(super) fn append_plain(&mut self, text: Box<[u8]>, limits: &EncodingLimits) {
+    pub(super) fn append_plain(&mut self, text: Box<[u8]>) {
         self.count += 1;
-        self.add_node(self.nodes.len(), Node::Plain(text), limits);
+        self.add_node(self.nodes.len(), Node::Plain(text));
     }
 
     pub(super) fn push(&mut self, end: End, text: &[u8], limits: &EncodingLimits) {
@@ -226,7 +249,7 @@ impl Quicklist {
         };
         self.count += 1;
         if let Some(Node::Packed(lp)) = node
-            && allows_insert(lp, text, limits)
+            && takes(self.fill, (lp.byte_len(), lp.len()), text, limits)
         {
             match end {
                 End::Head => lp.push_front(text),
@@ -235,16 +258,11 @@ impl Quicklist {
             return;
         }
         let at = if end == End::Head { 0 } else { self.nodes.len() };
-        self.add_node(at, new_node(text, limits), limits);
+        self.add_node(at, new_node(text, limits));
     }
 
     /// Removes the element at an end and hands it to `take`.
-    pub(super) fn pop<R>(
-        &mut self,
-        end: End,
-        limits: &EncodingLimits,
-        take: impl FnOnce(LpValue<'_>) -> R,
-    ) -> Option<R> {
+    pub(super) fn pop<R>(&mut self, end: End, take: impl FnOnce(LpValue<'_>) -> R) -> Option<R> {
         let at = if end == End::Head { 0 } else { self.nodes.len().checked_sub(1)? };
         let node = self.nodes.get_mut(at)?;
         let taken = match node {
@@ -262,7 +280,7 @@ impl Quicklist {
             }
         };
         self.count -= 1;
-        self.drop_node(at, limits);
+        self.drop_node(at);
         Some(taken)
     }
 
@@ -303,7 +321,7 @@ impl Quicklist {
             Node::Plain(_) => {
                 self.insert_at(at, 0, true, text, limits);
                 self.count -= 1;
-                self.drop_node(at, limits);
+                self.drop_node(at);
             }
             node if !large => {
                 if let Some(lp) = node.packed()
@@ -311,7 +329,7 @@ impl Quicklist {
                 {
                     lp.replace(pos, text);
                 }
-                self.settle(at..at + 1, limits);
+                self.settle(at..at + 1);
             }
             _ => {
                 // After this the old element is the last of its node.
@@ -320,9 +338,9 @@ impl Quicklist {
                 if let Some(lp) = self.nodes[at].packed() {
                     lp.remove_range(-1, 1);
                     if lp.is_empty() {
-                        self.drop_node(at, limits);
+                        self.drop_node(at);
                     } else {
-                        self.settle(at..at + 1, limits);
+                        self.settle(at..at + 1);
                     }
                 }
             }
@@ -343,13 +361,7 @@ impl Quicklist {
     }
 
     /// Removes up to `count` elements equal to `text` (all if zero), from the head or the tail on.
-    pub(super) fn remove_equal(
-        &mut self,
-        text: &[u8],
-        count: usize,
-        backward: bool,
-        limits: &EncodingLimits,
-    ) -> usize {
+    pub(super) fn remove_equal(&mut self, text: &[u8], count: usize, backward: bool) -> usize {
         let wanted = if count == 0 { usize::MAX } else { count };
         let (mut removed, last) = (0, self.nodes.len());
         let mut emptied = false;
@@ -366,20 +378,20 @@ impl Quicklist {
                     self.nodes[at] = Node::Packed(Listpack::new());
                     emptied = true;
                 }
-                _ if here > 0 => self.settle(at..at + 1, limits),
+                _ if here > 0 => self.settle(at..at + 1),
                 _ => {}
             }
         }
         self.count -= removed;
         if emptied {
             self.nodes.retain(|node| node.count() > 0);
-            self.settle(0..0, limits);
+            self.settle(0..0);
         }
         removed
     }
 
     /// Removes up to `count` elements at an end.
-    pub(super) fn drop_end(&mut self, end: End, count: usize, limits: &EncodingLimits) {
+    pub(super) fn drop_end(&mut self, end: End, count: usize) {
         let mut left = count;
         while left > 0 {
             let node = match end {
@@ -402,7 +414,7 @@ impl Quicklist {
                 End::Tail => self.nodes.pop_back(),
             };
         }
-        self.settle(0..0, limits);
+        self.settle(0..0);
     }
 
     /// The only node's listpack, if there is just one and it is within the given size.
@@ -482,30 +494,30 @@ impl Quicklist {
         if is_large(text, limits) {
             let new = Node::Plain(text.into());
             if node.is_plain() || at_edge {
-                self.add_node(at + usize::from(after), new, limits);
+                self.add_node(at + usize::from(after), new);
             } else {
                 self.split(at, place);
-                self.add_node(at + 1, new, limits);
-                self.settle(at..at + 3, limits);
+                self.add_node(at + 1, new);
+                self.settle(at..at + 3);
             }
             return;
         }
-        if node_allows_insert(node, text, limits) {
+        if node.takes(self.fill, text, limits) {
             insert_in_node(node, place, text);
-            self.settle(at..at + 1, limits);
+            self.settle(at..at + 1);
             return;
         }
         if at_edge {
             let neighbour = if after { Some(at + 1) } else { at.checked_sub(1) };
             let room = neighbour.filter(|&i| {
-                self.nodes.get(i).is_some_and(|node| node_allows_insert(node, text, limits))
+                self.nodes.get(i).is_some_and(|node| node.takes(self.fill, text, limits))
             });
             if let Some(i) = room {
                 let place = if after { 0 } else { self.nodes[i].count() };
                 insert_in_node(&mut self.nodes[i], place, text);
-                self.settle(i..i + 1, limits);
+                self.settle(i..i + 1);
             } else {
-                self.add_node(at + usize::from(after), Node::single(text), limits);
+                self.add_node(at + usize::from(after), Node::single(text));
             }
             return;
         }
@@ -514,8 +526,8 @@ impl Quicklist {
         let (taker, centre) = if after { (at + 1, at) } else { (at, at + 1) };
         let place = if after { 0 } else { self.nodes[taker].count() };
         insert_in_node(&mut self.nodes[taker], place, text);
-        self.merge_around(centre, limits);
-        self.settle(at.saturating_sub(2)..at + 4, limits);
+        self.merge_around(centre);
+        self.settle(at.saturating_sub(2)..at + 4);
     }
 
     /// Splits node `at` so that its elements from `place` on form the next node.
@@ -529,23 +541,26 @@ impl Quicklist {
     }
 
     /// Merges the neighbours on each side of `centre`, then `centre` with what is beside it.
-    fn merge_around(&mut self, mut centre: usize, limits: &EncodingLimits) {
-        if centre >= 2 && self.merge_next(centre - 2, limits) {
+    fn merge_around(&mut self, mut centre: usize) {
+        if centre >= 2 && self.merge_next(centre - 2) {
             centre -= 1;
         }
-        self.merge_next(centre + 1, limits);
-        if centre >= 1 && self.merge_next(centre - 1, limits) {
+        self.merge_next(centre + 1);
+        if centre >= 1 && self.merge_next(centre - 1) {
             centre -= 1;
         }
-        self.merge_next(centre, limits);
+        self.merge_next(centre);
     }
 
     /// Appends node `at + 1` to node `at` if both exist and the result is within the limits.
-    fn merge_next(&mut self, at: usize, limits: &EncodingLimits) -> bool {
+    fn merge_next(&mut self, at: usize) -> bool {
         let (Some(a), Some(b)) = (self.nodes.get(at), self.nodes.get(at + 1)) else { return false };
         // The merged listpack has one header and one end marker less.
         let size = (a.size() + b.size()).saturating_sub(7);
-        if a.is_plain() || b.is_plain() || exceeds(limits, size, a.count() + b.count()) {
+        if a.is_plain()
+            || b.is_plain()
+            || exceeds(i64::from(self.fill), size, a.count() + b.count())
+        {
             return false;
         }
         let Some(mut right) = self.nodes.remove(at + 1) else { return false };
@@ -555,26 +570,25 @@ impl Quicklist {
         true
     }
 
-    fn add_node(&mut self, at: usize, node: Node, limits: &EncodingLimits) {
+    fn add_node(&mut self, at: usize, node: Node) {
         self.nodes.insert(at, node);
-        self.settle(at.saturating_sub(1)..at + 2, limits);
+        self.settle(at.saturating_sub(1)..at + 2);
     }
 
-    fn drop_node(&mut self, at: usize, limits: &EncodingLimits) {
+    fn drop_node(&mut self, at: usize) {
         self.nodes.remove(at);
-        self.settle(0..0, limits);
+        self.settle(0..0);
     }
 
     /// Restores what compression asks for after nodes came, went or were expanded: the ends are
     /// expanded; `touched` nodes and the first ones beyond the ends are compressed.
-    fn settle(&mut self, touched: Range<usize>, limits: &EncodingLimits) {
-        let (len, depth) = (self.nodes.len(), limits.list_compress_depth);
-        // Both ends stay expanded even after compression was switched off.
-        for i in 0..depth.max(1).min(len) {
+    fn settle(&mut self, touched: Range<usize>) {
+        let (len, depth) = (self.nodes.len(), usize::from(self.depth));
+        for i in 0..depth.min(len) {
             self.nodes[i].expand();
             self.nodes[len - 1 - i].expand();
         }
-        if depth == 0 || len <= depth.saturating_mul(2) {
+        if depth == 0 || len <= depth * 2 {
             return;
         }
         let inner = depth..len - depth;
@@ -594,14 +608,10 @@ fn new_node(text: &[u8], limits: &EncodingLimits) -> Node {
     if is_large(text, limits) { Node::Plain(text.into()) } else { Node::single(text) }
 }
 
-fn allows_insert(lp: &Listpack, text: &[u8], limits: &EncodingLimits) -> bool {
-    let size = lp.byte_len() + text.len() + ELEMENT_OVERHEAD;
-    !is_large(text, limits) && !exceeds(limits, size, lp.len() + 1)
-}
-
-fn node_allows_insert(node: &Node, text: &[u8], limits: &EncodingLimits) -> bool {
-    let size = node.size() + text.len() + ELEMENT_OVERHEAD;
-    !node.is_plain() && !is_large(text, limits) && !exceeds(limits, size, node.count() + 1)
+/// Whether a node of this size takes the text.
+fn takes(fill: i16, (size, count): (usize, usize), text: &[u8], limits: &EncodingLimits) -> bool {
+    let size = size + text.len() + ELEMENT_OVERHEAD;
+    !is_large(text, limits) && !exceeds(i64::from(fill), size, count + 1)
 }
 
 fn insert_in_node(node: &mut Node, place: usize, text: &[u8]) {

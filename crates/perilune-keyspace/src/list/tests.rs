@@ -146,6 +146,28 @@ fn elements_that_were_there_at_once_share_large_nodes() {
     list.check_invariants();
 }
 
+#[test]
+fn a_long_list_keeps_the_settings_it_became_long_under() {
+    let (small, large) = (limits(2, 1, 1 << 30), limits(-2, 0, 1 << 30));
+    let mut list = List::new();
+    list.push(End::Tail, &["a", "b", "c"], &small);
+    list.push(End::Tail, &["d", "e", "f", "g"], &large);
+    let settings = |list: &List| {
+        list.quicklist_info().map(|info| (info.nodes, info.node_size, info.compress_depth))
+    };
+    assert_eq!(settings(&list), Some((4, 2, 1)));
+    assert_eq!(settings(&list.clone()), Some((4, 2, 1)));
+    // When it becomes short again is decided by the settings of the moment.
+    list.drop_end(End::Tail, 5, &large);
+    assert_eq!(list.encoding(), "listpack");
+    list.push(End::Tail, &["c", "d", "e", "f", "g"], &limits(4, 0, 1 << 30));
+    assert_eq!(settings(&list), Some((2, 4, 0)));
+
+    let mut stored = List::from_elements(&["a", "b", "c"], &small);
+    stored.push(End::Head, &["d"], &small);
+    assert_eq!(settings(&stored), Some((1, -2, 0)));
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Push(bool, Vec<Vec<u8>>),
@@ -154,7 +176,7 @@ enum Op {
     Insert(bool, Vec<u8>, Vec<u8>),
     Remove(i64, Vec<u8>),
     Trim(i64, i64),
-    Depth(usize),
+    Settings(i64, usize),
 }
 
 fn any_text() -> impl Strategy<Value = Vec<u8>> {
@@ -162,6 +184,10 @@ fn any_text() -> impl Strategy<Value = Vec<u8>> {
         4 => (0i64..12).prop_map(|n| n.to_string().into_bytes()),
         1 => (0usize..40).prop_map(|len| vec![b'z'; len]),
     ]
+}
+
+fn any_size() -> impl Strategy<Value = i64> {
+    prop_oneof![-5i64..0, 1i64..8]
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
@@ -173,7 +199,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         6 => (end, any_text(), any_text()).prop_map(|(a, p, t)| Op::Insert(a, p, t)),
         1 => (-3i64..3, any_text()).prop_map(|(n, t)| Op::Remove(n, t)),
         1 => (-60i64..10, -10i64..60).prop_map(|(a, b)| Op::Trim(a, b)),
-        1 => (0usize..4).prop_map(Op::Depth),
+        1 => (any_size(), 0usize..4).prop_map(|(s, d)| Op::Settings(s, d)),
     ]
 }
 
@@ -183,7 +209,9 @@ fn end(head: bool) -> End {
 
 fn apply(list: &mut List, model: &mut VecDeque<Vec<u8>>, op: Op, limits: &mut EncodingLimits) {
     match op {
-        Op::Depth(depth) => limits.list_compress_depth = depth,
+        Op::Settings(size, depth) => {
+            (limits.list_max_listpack_size, limits.list_compress_depth) = (size, depth);
+        }
         Op::Push(head, items) => {
             list.push(end(head), &items, limits);
             for item in items {
@@ -240,7 +268,7 @@ fn apply(list: &mut List, model: &mut VecDeque<Vec<u8>>, op: Op, limits: &mut En
 proptest! {
     #[test]
     fn behaves_as_a_deque(
-        size in prop_oneof![-5i64..0, 1i64..8],
+        size in any_size(),
         packed_threshold in prop_oneof![Just(20usize), Just(1 << 30)],
         ops in proptest::collection::vec(any_op(), 0..80),
     ) {

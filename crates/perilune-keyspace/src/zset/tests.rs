@@ -133,6 +133,20 @@ fn a_malformed_listpack_is_refused() {
 }
 
 #[test]
+fn of_a_listpack_only_the_count_is_held_against_the_limits() {
+    let pairs = || -> Listpack { ["member", "1", "name", "2"].into_iter().collect() };
+    for (entries, encoding) in [(2, "listpack"), (1, "skiplist")] {
+        let limits = EncodingLimits {
+            zset_max_listpack_entries: entries,
+            zset_max_listpack_value: 0,
+            ..EncodingLimits::default()
+        };
+        let set = ZSet::from_listpack(pairs(), &limits).expect("it is one");
+        assert_eq!(set.encoding(), encoding);
+    }
+}
+
+#[test]
 fn small_members_stay_below_eighty_bytes() {
     let limits = EncodingLimits::default();
     let (mut set, mut rng) = (ZSet::new(), Rng::new(3));
