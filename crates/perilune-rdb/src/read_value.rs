@@ -212,17 +212,25 @@ fn read_scored<R: Read>(
     read_score: fn(&mut R) -> Result<f64, ReadError>,
 ) -> Result<ZSet, ReadError> {
     let count = read_count(input)?;
+    let mut next = || {
+        let (member, score) = (read_string(input)?, read_score(input)?);
+        if score.is_nan() { Err(NOT_A_SCORE) } else { Ok((member, score)) }
+    };
     let mut zset = ZSet::with_hint(room(count), 0, limits);
-    for _ in 0..count {
-        let member = read_string(input)?;
-        let score = read_score(input)?;
-        if score.is_nan() {
-            return Err(NOT_A_SCORE);
-        }
-        if zset.add(&member, score, limits) != ZAdded::Added {
-            return Err(TWICE);
-        }
+    let add = |zset: &mut ZSet, (member, score): (Vec<u8>, f64)| {
+        let added = zset.add(&member, score, limits) == ZAdded::Added;
+        if added { Ok(()) } else { Err(TWICE) }
+    };
+    if zset.as_listpack().is_none() {
+        (0..count).try_for_each(|_| add(&mut zset, next()?))?;
+        return Ok(zset);
     }
+    // Few members: the longest decides about the encoding before the first is added, because a
+    // listpack does not tell -0 from 0.
+    let pairs = (0..count).map(|_| next()).collect::<Result<Vec<_>, ReadError>>()?;
+    let longest = pairs.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
+    zset = ZSet::with_hint(pairs.len(), longest, limits);
+    pairs.into_iter().try_for_each(|pair| add(&mut zset, pair))?;
     Ok(zset)
 }
 

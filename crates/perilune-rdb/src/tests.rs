@@ -293,6 +293,18 @@ fn payloads_are_read_back_in_the_encoding_of_the_limits() {
 }
 
 #[test]
+fn a_long_member_behind_a_score_of_minus_zero_decides_about_the_encoding() {
+    let limits = EncodingLimits::default();
+    let mut zset = ZSet::new();
+    zset.add(&[b'm'; 100], 1.0, &limits);
+    zset.add(b"zero", -0.0, &limits);
+    let payload = dump_payload(&Value::ZSet(Box::new(zset)), true);
+    let Ok(Value::ZSet(copy)) = restore_payload(&payload, &limits) else { panic!() };
+    assert_eq!(copy.encoding(), "skiplist");
+    assert!(copy.score(b"zero").is_some_and(f64::is_sign_negative));
+}
+
+#[test]
 fn streams_of_earlier_versions_are_read() {
     let Value::Stream(original) = stream(&EncodingLimits::default()) else { panic!() };
     let nodes = |out: &mut Vec<u8>| {
