@@ -109,25 +109,71 @@ impl ProcessEnvironment {
         })
     }
 
-    /// Serves the sockets that the configuration names, if that is what changed.
-    fn listen_as_configured(
-        &mut self,
+    /// Binds the sockets that the configuration names, if that is what changed.
+    fn bind_as_configured(
+        &self,
         config: &Config,
         changed: &[ParamId],
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<ListenerChange>, Refusal> {
         if !changed.iter().any(|id| matches!(id, ParamId::port | ParamId::bind)) {
-            return Ok(());
+            return Ok(None);
         }
         let (parameter, reason) = match changed.contains(&ParamId::port) {
             true => (ParamId::port, "Unable to listen on this port. Check server logs."),
             false => (ParamId::bind, "Failed to bind to specified addresses."),
         };
-        let change = ListenerChange::replace(&mut self.listening, config).map_err(|error| {
+        let change = ListenerChange::prepare_over(&self.listening, config).map_err(|error| {
             log::write(LogLevel::Warning, &error);
             Refusal { parameter, reason: reason.to_owned() }
         })?;
+        Ok(Some(change))
+    }
+
+    /// Serves other sockets.
+    fn listen(&mut self, change: ListenerChange, config: &Config) {
+        self.listening = change.held(config);
         let _ = self.requests.send(Request::Listen(change));
+    }
+
+    fn adjust_oom_score(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), Refusal> {
+        let scores = [ParamId::oom_score_adj, ParamId::oom_score_adj_values, ParamId::replicaof];
+        if changed.iter().any(|id| scores.contains(id))
+            && let Err(error) = self.oom.apply(config)
+        {
+            log::write(LogLevel::Warning, &format!("Unable to write oom_score_adj: {error}"));
+            let reason = "Failed to set current oom_score_adj. Check server logs.".to_owned();
+            return Err(Refusal { parameter: ParamId::oom_score_adj, reason });
+        }
         Ok(())
+    }
+
+    /// Makes the changes that can fail. After a refusal all of them are undone.
+    fn apply_refusable(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), Refusal> {
+        if changed.contains(&ParamId::maxclients) {
+            make_room(config.maxclients)?;
+        }
+        let score = self.oom.save();
+        let sockets = self.bind_as_configured(config, changed)?;
+        // Nothing comes after the folder: there may be no way back to the old one.
+        let outcome =
+            self.adjust_oom_score(config, changed).and_then(|()| change_folder(config, changed));
+        match (sockets, outcome) {
+            (sockets, Ok(())) => {
+                if let Some(change) = sockets {
+                    self.listen(change, config);
+                }
+                Ok(())
+            }
+            (sockets, Err(refusal)) => {
+                if let Some(change) = sockets {
+                    change.give_up(&self.listening);
+                }
+                if let Err(error) = self.oom.restore(&score) {
+                    log::write(LogLevel::Warning, &format!("Unable to write oom_score_adj: {error}"));
+                }
+                Err(refusal)
+            }
+        }
     }
 
     /// Rings when another link to a master is to be made.
@@ -145,6 +191,26 @@ pub(crate) fn log_threshold(config: &Config) -> Option<LogLevel> {
         ConfigLevel::Warning => Some(LogLevel::Warning),
         ConfigLevel::Nothing => None,
     }
+}
+
+/// Raises the limit of open files for so many clients.
+fn make_room(clients: u32) -> Result<(), Refusal> {
+    crate::files::raise_limit(clients).map_err(|possible| Refusal {
+        parameter: ParamId::maxclients,
+        reason: format!(
+            "The operating system is not able to handle the specified number of clients, try with \
+             {possible}"
+        ),
+    })
+}
+
+/// Goes to the folder that the configuration names, if that is what changed.
+fn change_folder(config: &Config, changed: &[ParamId]) -> Result<(), Refusal> {
+    if !changed.contains(&ParamId::dir) {
+        return Ok(());
+    }
+    std::env::set_current_dir(&config.dir)
+        .map_err(|error| Refusal { parameter: ParamId::dir, reason: system_words(&error) })
 }
 
 /// Physical memory in bytes, 0 where the system does not tell.
@@ -229,15 +295,7 @@ impl Environment for ProcessEnvironment {
     }
 
     fn apply_config(&mut self, config: &Config, changed: &[ParamId]) -> Result<(), Refusal> {
-        self.listen_as_configured(config, changed)?;
-        let scores = [ParamId::oom_score_adj, ParamId::oom_score_adj_values, ParamId::replicaof];
-        if changed.iter().any(|id| scores.contains(id))
-            && let Err(error) = self.oom.apply(config)
-        {
-            log::write(LogLevel::Warning, &format!("Unable to write oom_score_adj: {error}"));
-            let reason = "Failed to set current oom_score_adj. Check server logs.".to_owned();
-            return Err(Refusal { parameter: ParamId::oom_score_adj, reason });
-        }
+        self.apply_refusable(config, changed)?;
         let of_process = [
             ParamId::crash_log_enabled,
             ParamId::jemalloc_bg_thread,
@@ -249,10 +307,6 @@ impl Environment for ProcessEnvironment {
         }
         if changed.contains(&ParamId::loglevel) {
             log::set_level(log_threshold(config));
-        }
-        if changed.contains(&ParamId::dir) {
-            std::env::set_current_dir(&config.dir)
-                .map_err(|error| Refusal { parameter: ParamId::dir, reason: error.to_string() })?;
         }
         Ok(())
     }

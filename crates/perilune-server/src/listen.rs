@@ -58,18 +58,15 @@ impl ListenerChange {
 
     /// [`prepare`](Self::prepare) in the place of the sockets in `held`. They stop listening first,
     /// because the new addresses may contain the old ones, and go on when the new ones fail.
-    pub(crate) fn replace(held: &mut Held, config: &Config) -> Result<Self, String> {
+    pub(crate) fn prepare_over(held: &Held, config: &Config) -> Result<Self, String> {
         held.pause();
-        match Self::prepare(config) {
-            Ok(change) => {
-                *held = change.held(config);
-                Ok(change)
-            }
-            Err(error) => {
-                held.resume();
-                Err(error)
-            }
-        }
+        Self::prepare(config).inspect_err(|_| held.resume())
+    }
+
+    /// Gives the sockets up again: those in `held`, which made room for them, go on.
+    pub(crate) fn give_up(self, held: &Held) {
+        drop(self);
+        held.resume();
     }
 
     /// Handles on the sockets.
@@ -351,15 +348,19 @@ mod tests {
         drop(free);
         let first = config("127.0.0.1", port);
         let change = ListenerChange::prepare(&first).expect("free");
-        let mut held = change.held(&first);
+        let held = change.held(&first);
 
         // An address for documentation, which no machine has.
-        assert!(ListenerChange::replace(&mut held, &config("203.0.113.1", port)).is_err());
+        assert!(ListenerChange::prepare_over(&held, &config("203.0.113.1", port)).is_err());
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         TcpStream::connect(address).await.expect("listens again");
 
-        let wide = ListenerChange::replace(&mut held, &config("*", port)).expect("makes room");
-        drop(change);
+        let wide = ListenerChange::prepare_over(&held, &config("*", port)).expect("makes room");
+        wide.give_up(&held);
+        TcpStream::connect(address).await.expect("listens again after a change of mind");
+
+        let wide = ListenerChange::prepare_over(&held, &config("*", port)).expect("makes room");
+        drop((change, held));
         assert_eq!(wide.addresses(), [SocketAddr::from(([0, 0, 0, 0], port))]);
         TcpStream::connect(address).await.expect("listens everywhere");
     }

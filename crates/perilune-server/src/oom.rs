@@ -14,7 +14,26 @@ pub(crate) struct OomScore {
     base: Option<i32>,
 }
 
+/// A score to go back to.
+#[derive(Debug)]
+pub(crate) struct SavedScore {
+    base: Option<i32>,
+    /// What the process had, where it can be read.
+    score: Option<i32>,
+}
+
 impl OomScore {
+    /// The score as it is, for [`restore`](Self::restore).
+    pub(crate) fn save(&self) -> SavedScore {
+        SavedScore { base: self.base, score: read().ok() }
+    }
+
+    /// Goes back to a score.
+    pub(crate) fn restore(&mut self, saved: &SavedScore) -> io::Result<()> {
+        self.base = saved.base;
+        saved.score.map_or(Ok(()), write)
+    }
+
     /// Sets what the configuration asks for. There is no child process, so the third value is
     /// never in force.
     pub(crate) fn apply(&mut self, config: &Config) -> io::Result<()> {
