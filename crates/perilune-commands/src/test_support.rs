@@ -114,10 +114,11 @@ impl Clock for HandClock {
     }
 }
 
-/// A process of which nothing is known, with room for one file.
+/// A process of which nothing is known, with room for one file. What it is to free stays.
 #[derive(Default)]
 struct NoProcess {
     file: Option<Vec<u8>>,
+    garbage: Vec<Box<dyn Any + Send>>,
 }
 
 impl Environment for NoProcess {
@@ -131,10 +132,12 @@ impl Environment for NoProcess {
         CpuFigures::default()
     }
 
-    fn dispose(&mut self, _: Box<dyn Any + Send>) {}
+    fn dispose(&mut self, garbage: Box<dyn Any + Send>) {
+        self.garbage.push(garbage);
+    }
 
     fn pending_disposals(&self) -> usize {
-        0
+        self.garbage.len()
     }
 
     fn apply_config(&mut self, _: &Config, _: &[ParamId]) -> Result<(), Refusal> {

@@ -121,6 +121,12 @@ impl Set {
         distinct.then_some(Set(Repr::Listpack(members)))
     }
 
+    /// The same without a look whether two are equal. A member that is there twice counts twice,
+    /// until it is removed or the set leaves its compact encoding.
+    pub fn from_trusted_listpack(members: Listpack) -> Self {
+        Set(Repr::Listpack(members))
+    }
+
     /// Prepares for `members` more: a set that would certainly outgrow its compact encoding leaves
     /// it at once.
     pub fn expect(&mut self, members: usize, limits: &EncodingLimits) {

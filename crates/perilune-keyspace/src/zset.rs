@@ -87,7 +87,14 @@ impl ZSet {
 
     /// Takes over a listpack of member and score pairs from a snapshot; nothing if it is not one.
     pub fn from_listpack(lp: Listpack, limits: &EncodingLimits) -> Option<Self> {
-        if !compact::is_valid(&lp) {
+        let distinct = compact::is_distinct(&lp);
+        distinct.then(|| Self::from_trusted_listpack(lp, limits)).flatten()
+    }
+
+    /// The same without a look whether a member is there with two scores. One that is counts twice
+    /// and has the lower score, until it is removed or the set leaves its compact encoding.
+    pub fn from_trusted_listpack(lp: Listpack, limits: &EncodingLimits) -> Option<Self> {
+        if !compact::is_ascending(&lp) {
             return None;
         }
         // Lengths of members are not looked at: Redis leaves that to the next write.
@@ -450,7 +457,7 @@ impl ZSet {
         match &self.0 {
             Repr::Listpack(lp) => {
                 lp.check_invariants();
-                assert!(compact::is_valid(lp));
+                assert!(compact::is_ascending(lp) && compact::is_distinct(lp));
             }
             Repr::Indexed(set) => {
                 set.tree.check_invariants();

@@ -21,4 +21,4 @@ mod storage;
 pub use block_writer::{BlockWriter, BlockWriterOptions, Progress};
 pub use file_storage::FileStorage;
 pub use snapshot::{RdbFormat, Recorder, SnapshotFormat, SnapshotSink};
-pub use storage::{NoStorage, Storage, StorageFile, read_file, replace_file};
+pub use storage::{NoStorage, Storage, StorageFile, folder_of, read_file, replace_file};

@@ -46,4 +46,5 @@ pub use format::{REDIS_VERSION, VERSION, begins_snapshot, structure_name};
 pub use functions::{FunctionsError, dump_functions, restore_functions};
 pub use payload::{dump_payload, restore_payload, restore_unsigned_payload};
 pub use read::{ExpiredKey, Loaded, ReadOptions, SnapshotReader, Version, Writer, read_snapshot};
+pub use read_value::Check;
 pub use snapshot::{AccessFacts, Meta, SnapshotEncoder, StreamPoint, WriteOptions, write_snapshot};

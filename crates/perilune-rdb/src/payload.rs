@@ -11,7 +11,7 @@ use crate::decode::read_byte;
 use crate::encode::Target;
 use crate::error::ReadError;
 use crate::format::VERSION;
-use crate::read_value::read_value;
+use crate::read_value::{Check, read_value};
 use crate::value::{type_of, write_value};
 use perilune_keyspace::{EncodingLimits, Value};
 
@@ -28,20 +28,25 @@ pub fn dump_payload(value: &Value, compress: bool) -> Vec<u8> {
 
 /// The value of a payload. A footer that does not fit is [`ReadError::Footer`]; what follows the
 /// value is passed over, as Redis does.
-pub fn restore_payload(payload: &[u8], limits: &EncodingLimits) -> Result<Value, ReadError> {
+pub fn restore_payload(
+    payload: &[u8],
+    limits: &EncodingLimits,
+    check: Check,
+) -> Result<Value, ReadError> {
     let mut body = unseal(payload).ok_or(ReadError::Footer)?;
     let kind = read_byte(&mut body)?;
-    read_value(kind, &mut body, limits)
+    read_value(kind, &mut body, limits, check)
 }
 
 /// The same without a look at the checksum: for tests that damage payloads on purpose.
 pub fn restore_unsigned_payload(
     payload: &[u8],
     limits: &EncodingLimits,
+    check: Check,
 ) -> Result<Value, ReadError> {
     let (mut body, _) = split_footer(payload).ok_or(ReadError::Footer)?;
     let kind = read_byte(&mut body)?;
-    read_value(kind, &mut body, limits)
+    read_value(kind, &mut body, limits, check)
 }
 
 /// Appends the footer.

@@ -6,7 +6,7 @@ use crate::error::ReadError;
 use crate::format::{
     self, MAGIC, STREAM_DB, STREAM_ID, STREAM_OFFSET, VALKEY_MAGIC, VERSION_WITH_CHECKSUM, opcode,
 };
-use crate::read_value::read_value;
+use crate::read_value::{Check, read_value};
 use crate::snapshot::StreamPoint;
 use perilune_keyspace::{EncodingLimits, Keyspace};
 use std::io::{self, Read};
@@ -31,6 +31,8 @@ pub struct ReadOptions {
     pub frequency: Option<fn(counter: u8, now_s: u32) -> u32>,
     /// A checksum that does not match is no error.
     pub unverified: bool,
+    /// How much of each value is checked.
+    pub check: Check,
 }
 
 /// What a snapshot held besides its keys.
@@ -255,7 +257,8 @@ impl<R: Read> SnapshotReader<R> {
 
     fn read_key(&mut self, header: &KeyHeader, keyspace: &mut Keyspace) -> Result<(), ReadError> {
         let name = read_string(&mut self.input)?;
-        let value = read_value(header.kind, &mut self.input, &self.options.limits);
+        let ReadOptions { limits, check, .. } = &self.options;
+        let value = read_value(header.kind, &mut self.input, limits, *check);
         let name = self.key.insert((header.kind, name)).1.as_slice();
         let value = match value {
             // The input goes on behind it; Redis itself has written such values.

@@ -23,11 +23,23 @@ const EMPTY_NODE: ReadError = ReadError::Structure("a node of a list is empty");
 const NOT_A_ZIPLIST: ReadError = ReadError::Structure("a ziplist is malformed");
 const NOT_A_SCORE: ReadError = ReadError::Structure("a score is not a number");
 
+/// How much of a value is checked. Whatever is left out, nothing worse follows from it than wrong
+/// answers about the value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// All of it.
+    #[default]
+    Full,
+    /// All but whether the elements of a listpack are distinct.
+    Structure,
+}
+
 /// Reads a value of the type that `type_byte` tells.
 pub(crate) fn read_value(
     type_byte: u8,
     input: &mut impl Read,
     limits: &EncodingLimits,
+    check: Check,
 ) -> Result<Value, ReadError> {
     Ok(match type_byte {
         kind::STRING => read_text(input)?,
@@ -35,21 +47,21 @@ pub(crate) fn read_value(
         kind::LIST_QUICKLIST_2 => read_nodes(input, limits)?.into_value(),
         kind::SET => read_members(input, limits)?.into_value(),
         kind::SET_INTSET => read_intset(input, limits)?.into_value(),
-        kind::SET_LISTPACK => read_set_listpack(input, limits)?.into_value(),
+        kind::SET_LISTPACK => read_set_listpack(input, limits, check)?.into_value(),
         kind::HASH => read_fields(input, limits)?.into_value(),
-        kind::HASH_LISTPACK => hash_of(read_listpack(input)?, limits)?.into_value(),
+        kind::HASH_LISTPACK => hash_of(read_listpack(input)?, limits, check)?.into_value(),
         kind::ZSET => read_scored(input, limits, read_text_score)?.into_value(),
         kind::ZSET_2 => read_scored(input, limits, read_binary_score)?.into_value(),
-        kind::ZSET_LISTPACK => zset_of(read_listpack(input)?, limits)?.into_value(),
+        kind::ZSET_LISTPACK => zset_of(read_listpack(input)?, limits, check)?.into_value(),
         kind::HASH_ZIPMAP => read_zipmap_hash(input, limits)?.into_value(),
-        kind::HASH_ZIPLIST => hash_of(read_ziplist(input)?, limits)?.into_value(),
+        kind::HASH_ZIPLIST => hash_of(read_ziplist(input)?, limits, check)?.into_value(),
         kind::LIST_ZIPLIST => {
             let mut list = List::builder(limits);
             read_ziplist(input)?.iter().for_each(|element| list.push(&element.to_vec()));
             list.finish().into_value()
         }
         kind::LIST_QUICKLIST => read_ziplist_nodes(input, limits)?.into_value(),
-        kind::ZSET_ZIPLIST => zset_of(read_ziplist(input)?, limits)?.into_value(),
+        kind::ZSET_ZIPLIST => zset_of(read_ziplist(input)?, limits, check)?.into_value(),
         kind::MODULE => return Err(ReadError::Module(read_length(input)?)),
         kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => {
             read_stream(type_byte, input)?.into_value()
@@ -127,8 +139,16 @@ fn read_intset(input: &mut impl Read, limits: &EncodingLimits) -> Result<Set, Re
     Ok(if fits { set } else { in_table(&set, limits) })
 }
 
-fn read_set_listpack(input: &mut impl Read, limits: &EncodingLimits) -> Result<Set, ReadError> {
-    let set = Set::from_listpack(read_listpack(input)?).ok_or(TWICE)?;
+fn read_set_listpack(
+    input: &mut impl Read,
+    limits: &EncodingLimits,
+    check: Check,
+) -> Result<Set, ReadError> {
+    let members = read_listpack(input)?;
+    let set = match check {
+        Check::Full => Set::from_listpack(members).ok_or(TWICE)?,
+        Check::Structure => Set::from_trusted_listpack(members),
+    };
     let fits = set.len() <= limits.set_max_listpack_entries;
     Ok(if fits { set } else { in_table(&set, limits) })
 }
@@ -154,8 +174,12 @@ fn read_fields(input: &mut impl Read, limits: &EncodingLimits) -> Result<Hash, R
     Ok(hash)
 }
 
-fn hash_of(words: Listpack, limits: &EncodingLimits) -> Result<Hash, ReadError> {
-    let hash = Hash::from_listpack(words).ok_or(ReadError::Structure("a hash is malformed"))?;
+fn hash_of(words: Listpack, limits: &EncodingLimits, check: Check) -> Result<Hash, ReadError> {
+    let hash = match check {
+        Check::Full => Hash::from_listpack(words),
+        Check::Structure => Hash::from_trusted_listpack(words),
+    };
+    let hash = hash.ok_or(ReadError::Structure("a hash is malformed"))?;
     if hash.len() <= limits.hash_max_listpack_entries {
         return Ok(hash);
     }
@@ -166,8 +190,12 @@ fn hash_of(words: Listpack, limits: &EncodingLimits) -> Result<Hash, ReadError> 
     Ok(table)
 }
 
-fn zset_of(pairs: Listpack, limits: &EncodingLimits) -> Result<ZSet, ReadError> {
-    ZSet::from_listpack(pairs, limits).ok_or(ReadError::Structure("a sorted set is malformed"))
+fn zset_of(pairs: Listpack, limits: &EncodingLimits, check: Check) -> Result<ZSet, ReadError> {
+    let zset = match check {
+        Check::Full => ZSet::from_listpack(pairs, limits),
+        Check::Structure => ZSet::from_trusted_listpack(pairs, limits),
+    };
+    zset.ok_or(ReadError::Structure("a sorted set is malformed"))
 }
 
 /// A ziplist that is not empty, as a listpack.

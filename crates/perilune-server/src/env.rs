@@ -169,7 +169,10 @@ impl ProcessEnvironment {
                     change.give_up(&self.listening);
                 }
                 if let Err(error) = self.oom.restore(&score) {
-                    log::write(LogLevel::Warning, &format!("Unable to write oom_score_adj: {error}"));
+                    log::write(
+                        LogLevel::Warning,
+                        &format!("Unable to write oom_score_adj: {error}"),
+                    );
                 }
                 Err(refusal)
             }

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use perilune_resp::Value;
 use perilune_testkit::Connection;
 use perilune_tests::{Server, error, server_binary};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -165,4 +165,23 @@ fn a_configuration_file_is_obeyed_and_rewritten() {
     let rewritten = std::fs::read_to_string(&path).expect("still there");
     assert!(rewritten.starts_with("# kept\nport 0\n"), "{rewritten}");
     assert!(rewritten.contains("maxmemory 50mb"), "{rewritten}");
+}
+
+#[test]
+fn a_refused_parameter_undoes_the_port_before_it() {
+    let server = Server::builder().set("enable-protected-configs", "yes").start();
+    let mut client = server.connect();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let free = listener.local_addr().expect("bound").port();
+    drop(listener);
+    let change = ["CONFIG", "SET", "port", &free.to_string(), "dir", "/nowhere/at/all"];
+    let reply = client.run(&change).expect("a reply");
+    let reason = "ERR CONFIG SET failed (possibly related to argument 'dir') - No such file or \
+                  directory";
+    assert_eq!(reply, error(reason));
+    let port = client.run(&["CONFIG", "GET", "port"]).expect("a reply");
+    let shown = ["port".to_owned(), server.port().to_string()];
+    assert_eq!(port, Value::Array(shown.map(|word| Value::Bulk(word.into_bytes())).to_vec()));
+    server.connect().run(&["PING"]).expect("the old port is served");
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, free)).is_err());
 }

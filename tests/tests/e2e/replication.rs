@@ -66,6 +66,29 @@ fn a_replica_follows_through_cut_links() {
 }
 
 #[test]
+fn a_snapshot_takes_the_way_of_files_and_leaves_none() {
+    let start = || {
+        let builder = Server::builder().set("repl-diskless-sync", "no");
+        builder.set("rdb-del-sync-files", "yes").set("enable-debug-command", "yes").start()
+    };
+    let (first, second) = (start(), start());
+    let (mut there, mut here) = (first.connect(), second.connect());
+    write_some(&mut there, 0);
+    run(&mut here, &["SET", "old", "data"]);
+    follow(&second, &first);
+    until_same(&mut there, &mut here);
+    for server in [&first, &second] {
+        let left = || {
+            let names = std::fs::read_dir(server.folder()).expect("a folder");
+            names.flatten().any(|name| name.path().extension().is_some_and(|it| it == "rdb"))
+        };
+        eventually("the file to go", || (!left()).then_some(()));
+    }
+    assert!(first.log().contains("Removing the RDB file used to feed replicas"));
+    assert!(second.log().contains("Removing the RDB file obtained from the master"));
+}
+
+#[test]
 fn a_chain_goes_on_under_a_new_master() {
     let (top, middle, bottom) = (server(), server(), server());
     let (mut first, mut second, mut third) = (top.connect(), middle.connect(), bottom.connect());

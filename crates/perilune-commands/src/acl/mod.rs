@@ -14,9 +14,7 @@
 //! the session keeps.
 //!
 //! What is absent: files (they are read and written through
-//! [`Environment`](crate::environment::Environment)), and the sanitizing of `RESTORE` payloads,
-//! which are always checked in full: `skip-sanitize-payload` is kept and shown and makes no payload
-//! less checked.
+//! [`Environment`](crate::environment::Environment)).
 
 mod categories;
 mod clients;

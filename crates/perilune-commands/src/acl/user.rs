@@ -49,6 +49,11 @@ impl User {
         &self.name
     }
 
+    /// Whether payloads it restores are checked in full where clients' payloads are.
+    pub fn sanitizes_payloads(&self) -> bool {
+        self.sanitize_payload
+    }
+
     /// Whether one can log in as this user.
     pub fn is_enabled(&self) -> bool {
         self.enabled

@@ -54,8 +54,7 @@ fn followed(engine: &Engine, upstream: &Upstream, text: &mut String) {
         slave_repl_offset: offset,
     );
     if upstream.state == LinkState::Sync {
-        let transfer = upstream.transfer.unwrap_or_default();
-        let (length, received) = (transfer.length, transfer.received);
+        let (length, received) = upstream.transfer.map_or((0, 0), |it| (it.length, it.received));
         let share = if length == 0 { 0.0 } else { received as f64 / length as f64 * 100.0 };
         fields!(text,
             master_sync_total_bytes: length,

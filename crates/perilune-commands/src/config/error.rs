@@ -33,6 +33,7 @@ pub(super) const SAVE_AND_NOSAVE: &str =
 pub(super) const IMMUTABLE: &str = "can't set immutable config";
 pub(super) const PROTECTED: &str = "can't set protected config";
 pub(super) const DUPLICATE: &str = "duplicate parameter";
+pub(super) const THREADS_READ: &str = "the threads of io-threads always read what they serve";
 pub(super) const UNBALANCED: &str = "Unbalanced quotes in configuration line";
 pub(super) const BAD_DIRECTIVE: &str = "Bad directive or wrong number of arguments";
 pub(super) const NO_MODULES: &str = "modules are not supported by this build";

@@ -278,6 +278,9 @@ impl Config {
     fn settle(&mut self) -> Result<(), (ParamId, Reason)> {
         self.hz = self.hz.clamp(HZ_BOUNDS.0, HZ_BOUNDS.1);
         self.repl_backlog_size = self.repl_backlog_size.max(REPL_BACKLOG_BYTES_MIN);
+        if self.io_threads > 1 && !self.io_threads_do_reads {
+            return Err((ParamId::io_threads_do_reads, error::THREADS_READ.into()));
+        }
         Ok(())
     }
 }

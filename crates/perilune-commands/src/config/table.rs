@@ -268,8 +268,8 @@ parameters! {
     bind: BindAddresses = BindAddresses::default(); "bind" MULTI_ARG => special;
     bind_source_addr: String = String::new(); "bind-source-addr" EMPTY_IS_UNSET => text;
     io_threads: u32 = 1; "io-threads" DEBUG | IMMUTABLE => int(1, 128);
-    // The threads of `io-threads` always read what they serve.
-    io_threads_do_reads: bool = false; "io-threads-do-reads" DEBUG | IMMUTABLE => yesno;
+    // With one thread there is nobody else to read; `no` for several is refused.
+    io_threads_do_reads: bool = true; "io-threads-do-reads" DEBUG | IMMUTABLE => yesno;
     port: u16 = 6379; "port" NONE => int(0, 65535);
     socket_mark_id: u32 = 0; "socket-mark-id" IMMUTABLE => int(0, U32_MAX)
         only ["0"] "socket marks are not supported by this build";
@@ -429,13 +429,11 @@ parameters! {
     key_load_delay: i32 = 0; "key-load-delay" HIDDEN => int(I32_MIN, I32_MAX);
     loading_process_events_interval_bytes: u64 = 2_097_152;
         "loading-process-events-interval-bytes" HIDDEN => int(1024, I32_MAX);
-    // No file is made to synchronise a replica, so none is ever left to remove.
     rdb_del_sync_files: bool = false; "rdb-del-sync-files" NONE => yesno;
     rdb_key_save_delay: i32 = 0; "rdb-key-save-delay" HIDDEN => int(I32_MIN, I32_MAX);
     rdb_save_incremental_fsync: bool = true; "rdb-save-incremental-fsync" NONE => yesno;
     rdbchecksum: bool = true; "rdbchecksum" IMMUTABLE => yesno;
     rdbcompression: bool = true; "rdbcompression" NONE => yesno;
-    // Whoever a payload comes from, it is checked as deeply as `yes` asks for.
     sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No;
         "sanitize-dump-payload" DEBUG => choice;
     save: Vec<SavePoint> = SavePoint::defaults(); "save" MULTI_ARG => special;
@@ -471,7 +469,6 @@ parameters! {
     repl_backlog_size: u64 = 1_048_576; "repl-backlog-size" NONE => memory(1, I64_MAX);
     repl_backlog_ttl: u64 = 3600; "repl-backlog-ttl" NONE => int(0, I64_MAX);
     repl_disable_tcp_nodelay: bool = false; "repl-disable-tcp-nodelay" NONE => yesno;
-    // What a master sends is always loaded beside the old data, which stay until all of it is here.
     repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled;
         "repl-diskless-load" DEBUG | DENY_LOADING => choice;
     repl_diskless_sync: bool = true; "repl-diskless-sync" DEBUG => yesno;
@@ -490,7 +487,6 @@ parameters! {
         => yesno;
     replica_ignore_maxmemory: bool = true;
         "replica-ignore-maxmemory" ["slave-ignore-maxmemory"] NONE => yesno;
-    // Data that a replica replaces are always freed in the background.
     replica_lazy_flush: bool = false; "replica-lazy-flush" ["slave-lazy-flush"] NONE => yesno;
     replica_priority: u32 = 100; "replica-priority" ["slave-priority"] NONE => int(0, I32_MAX);
     replica_read_only: bool = true; "replica-read-only" ["slave-read-only"] DEBUG => yesno;

@@ -545,3 +545,11 @@ fn a_folder_is_named_as_seen_from_the_present_one() {
         assert_eq!(config.dir, expected);
     }
 }
+
+#[test]
+fn several_threads_that_do_not_read_are_refused() {
+    assert!(parse("io-threads 1\nio-threads-do-reads no").is_ok(), "there is nobody else to read");
+    assert!(parse("io-threads 4\nio-threads-do-reads yes").is_ok());
+    let error = parse("io-threads 4\nio-threads-do-reads no").expect_err("nobody can have that");
+    assert!(error.contains("io-threads-do-reads"), "{error}");
+}

@@ -1,6 +1,7 @@
 //! Reading the snapshot file: at start in slices, and for `DEBUG RELOAD`.
 
 use crate::aof::{AofLoader, LoadFailed};
+use crate::config::SanitizeDumpPayload;
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::frequency;
@@ -9,7 +10,7 @@ use crate::session::ClientSlot;
 use perilune_keyspace::Keyspace;
 use perilune_persist::StorageFile;
 use perilune_rdb::{
-    Loaded, ReadError, ReadOptions, SnapshotReader, Writer, dump_functions, structure_name,
+    Check, Loaded, ReadError, ReadOptions, SnapshotReader, Writer, dump_functions, structure_name,
 };
 use perilune_script::LogLevel;
 use std::io::BufReader;
@@ -46,6 +47,12 @@ pub struct Loading {
 }
 
 impl Loading {
+    /// A snapshot of this length, 0 when it is unknown, that comes from a master. Somebody else
+    /// reads it.
+    pub(crate) fn from_master(engine: &Engine, total_bytes: u64) -> Self {
+        Loading { total_bytes, is_append_only: false, ..engine.loading_of_append_only() }
+    }
+
     /// Seconds until everything will be read, by the speed so far.
     pub fn eta_s(&self, now_s: i64) -> i64 {
         let (elapsed_s, loaded) = ((now_s - self.started_s).max(0) as u64, self.loaded_bytes);
@@ -297,6 +304,15 @@ impl Engine {
             frequency: self.counter_packing(),
             unverified: !self.config.rdbchecksum || self.persistence.trusts_checksums,
             names_expired: false,
+            check: self.check_of_files(),
+        }
+    }
+
+    /// How much of the values in files, and in a snapshot of the master, is checked.
+    pub(crate) fn check_of_files(&self) -> Check {
+        match self.config.sanitize_dump_payload {
+            SanitizeDumpPayload::Yes => Check::Full,
+            SanitizeDumpPayload::No | SanitizeDumpPayload::Clients => Check::Structure,
         }
     }
 
@@ -353,7 +369,7 @@ impl Engine {
         }
     }
 
-    fn log_loaded(&mut self, loaded: &Loaded) {
+    pub(crate) fn log_loaded(&mut self, loaded: &Loaded) {
         self.persistence.last_load = (loaded.keys, loaded.expired);
         for name in &loaded.empty_names {
             let message = format!("rdbLoadObject skipping empty key: {}", name.escape_ascii());

@@ -152,6 +152,7 @@ impl Engine {
         state.last_took_s = Some(now_s - job.started_s);
         state.last_early_bytes = early_bytes;
         state.early_bytes_max = state.early_bytes_max.max(early_bytes);
+        let saved = outcome.is_ok();
         match outcome {
             Ok(_) => {
                 self.dirty = self.dirty.saturating_sub(job.dirty);
@@ -171,6 +172,7 @@ impl Engine {
                 self.env.log(LogLevel::Warning, "Background saving error");
             }
         }
+        self.file_for_replicas_ended(saved);
     }
 
     /// Starts what the save points or somebody who had to wait ask for.

@@ -221,19 +221,8 @@ impl Handshake {
             });
             return Progress::Failed;
         };
-        let to = "parser";
-        engine.log_notice(&match payload.length() {
-            Some(bytes) => {
-                format!("MASTER <-> REPLICA sync: receiving {bytes} bytes from master to {to}")
-            }
-            None => {
-                format!(
-                    "MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to {to}"
-                )
-            }
-        });
-        engine.log_notice("MASTER <-> REPLICA sync: Loading DB in memory");
-        engine.link_transfers(&payload);
+        engine.begin_transfer(&introduced, &payload);
+        engine.link_heard();
         Progress::Snapshot(introduced, payload)
     }
 }

@@ -7,7 +7,7 @@
 //! further only as long as a slow replica needs it.
 //!
 //! Invariants: blocks are not empty and follow each other without a gap; the first one begins at
-//! `start`, the last one ends at `end`.
+//! `start`, the last one ends at `end`; `allocated` is the sum of their capacities.
 
 use std::collections::VecDeque;
 
@@ -37,12 +37,13 @@ pub struct StreamLog {
     start: u64,
     end: u64,
     blocks: VecDeque<Block>,
+    allocated: usize,
 }
 
 impl StreamLog {
     /// An empty stretch that begins after `offset` bytes of the stream.
     pub fn new(offset: u64) -> Self {
-        StreamLog { start: offset, end: offset, blocks: VecDeque::new() }
+        StreamLog { start: offset, end: offset, blocks: VecDeque::new(), allocated: 0 }
     }
 
     /// Offset of the first byte held.
@@ -67,7 +68,7 @@ impl StreamLog {
 
     /// Bytes of memory taken.
     pub fn memory(&self) -> usize {
-        self.blocks.iter().map(|block| size_of::<Block>() + block.bytes.capacity()).sum()
+        self.blocks.capacity() * size_of::<Block>() + self.allocated
     }
 
     /// Whether the stream can be read from `offset` on.
@@ -85,6 +86,7 @@ impl StreamLog {
             let room = self.blocks.back().map_or(0, |b| b.bytes.capacity() - b.bytes.len());
             if room == 0 {
                 let bytes = Vec::with_capacity(block_bytes);
+                self.allocated += bytes.capacity();
                 self.blocks.push_back(Block { start: self.end, bytes });
                 continue;
             }
@@ -104,6 +106,7 @@ impl StreamLog {
             && first.end() <= keep_from
         {
             self.start = first.end();
+            self.allocated -= first.bytes.capacity();
             self.blocks.pop_front();
         }
     }
@@ -159,6 +162,8 @@ mod tests {
                 prop_assert!(needed.is_none_or(|needed| log.reaches(needed)));
                 prop_assert_eq!(rest(&log, log.start()), &stream[stream.len() - held..]);
                 prop_assert!(!log.reaches(log.end() + 1));
+                let blocks = log.blocks.iter().map(|block| block.bytes.capacity());
+                prop_assert_eq!(log.allocated, blocks.sum::<usize>());
             }
         }
     }

@@ -9,9 +9,10 @@
 //! - `admission` is what a replica refuses to its clients.
 //! - `log` keeps the latest stretch of the stream.
 //! - `peers` is the sending side: sessions that asked for the stream.
-//! - `shipment` is a snapshot on its way to them.
+//! - `shipment` is a snapshot on its way to them, `disk` one that takes the way of a file.
 //! - `handshake` and [`payload`] are what a replica says and hears before the stream.
-//! - `upstream` is the receiving side: whom this server follows, and what comes from there.
+//! - `upstream` is the receiving side: whom this server follows, and what comes from there;
+//!   `transfer` is a snapshot that comes.
 //! - `timers` is what both sides do every second.
 //!
 //! Invariants:
@@ -22,6 +23,7 @@
 //!   the master does, a whole transaction at a time.
 
 mod admission;
+mod disk;
 pub(crate) mod failover;
 pub mod handshake;
 pub mod log;
@@ -32,6 +34,7 @@ mod shipment;
 #[cfg(test)]
 mod tests;
 mod timers;
+pub mod transfer;
 pub mod upstream;
 
 use crate::engine::Engine;
@@ -81,6 +84,8 @@ pub struct Replication {
     shipment: Option<shipment::Shipment>,
     /// The replicas it is for, as far as they are there still.
     shipped_to: Vec<ClientSlot>,
+    /// The snapshot file was made for replicas, and `rdb-del-sync-files` was in force.
+    made_sync_file: bool,
     /// Clients that wait for confirmations of replicas.
     pub(crate) waiting: Vec<ClientSlot>,
     /// A client began to wait: the replicas are to be asked.
@@ -134,6 +139,7 @@ impl Replication {
             stream_db: 0,
             shipment: None,
             shipped_to: Vec::new(),
+            made_sync_file: false,
             waiting: Vec::new(),
             ask_replicas: false,
             failover: None,

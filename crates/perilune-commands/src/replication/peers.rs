@@ -9,6 +9,7 @@
 //! buffer, it gets the next piece of the snapshot, then the next piece of the stream from its
 //! cursor on. One that takes too little is closed by `client-output-buffer-limit replica`.
 
+use super::disk::SnapshotFile;
 use super::log::StreamLog;
 use super::shipment::{Reader, Shipment};
 use crate::engine::Engine;
@@ -17,6 +18,7 @@ use crate::persistence::{Job, Pace, Purpose};
 use crate::session::{ClientSlot, ReplyMode, Session};
 use perilune_persist::RdbFormat;
 use perilune_rdb::{Meta, write_snapshot};
+use std::io;
 
 /// Bytes handed to a connection at once.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -38,10 +40,55 @@ pub enum Stage {
     Online,
 }
 
+/// Where the snapshot for a replica comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// From whoever makes it.
+    Shipment(Reader),
+    /// From the snapshot file; none until that is complete.
+    File(Option<SnapshotFile>),
+}
+
+impl Source {
+    /// The length, once it is known.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Source::Shipment(reader) => reader.length(),
+            Source::File(file) => file.as_ref().map(SnapshotFile::length),
+        }
+    }
+
+    /// Whether there is something to take, or nothing will ever follow.
+    fn has_more(&self) -> bool {
+        match self {
+            Source::Shipment(reader) => reader.has_more(),
+            Source::File(file) => file.is_some(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Source::Shipment(reader) => reader.is_done(),
+            Source::File(file) => file.as_ref().is_some_and(SnapshotFile::is_done),
+        }
+    }
+
+    /// Appends at most `room` bytes to `out`.
+    fn take(&mut self, room: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Source::Shipment(reader) => {
+                reader.take(room, out);
+                Ok(())
+            }
+            Source::File(file) => file.as_mut().map_or(Ok(()), |file| file.take(room, out)),
+        }
+    }
+}
+
 /// A snapshot on its way to one replica.
 #[derive(Debug)]
 struct Bulk {
-    reader: Reader,
+    source: Source,
     /// What follows it, where its length was not told.
     mark: Option<String>,
     /// What stands before it has been sent.
@@ -132,7 +179,19 @@ impl Replica {
 
     /// Whether the snapshot it gets is still being made.
     fn waits_for_end(&self) -> bool {
-        self.bulk.as_ref().is_some_and(|bulk| bulk.reader.length().is_none())
+        self.bulk.as_ref().is_some_and(|bulk| bulk.source.length().is_none())
+    }
+
+    /// Whether it waits for the snapshot file.
+    pub(super) fn waits_for_file(&self) -> bool {
+        self.bulk.as_ref().is_some_and(|bulk| matches!(bulk.source, Source::File(None)))
+    }
+
+    /// Where the snapshot it waits for comes from is known now.
+    pub(super) fn begin_with(&mut self, source: Source) {
+        if let Some(bulk) = &mut self.bulk {
+            bulk.source = source;
+        }
     }
 
     /// Whether nothing of a snapshot was sent yet, so that empty lines can be.
@@ -148,12 +207,12 @@ impl Replica {
     }
 
     /// Appends the next pieces to `out`. True when the snapshot is over with them.
-    fn take(&mut self, log: Option<&StreamLog>, out: &mut Vec<u8>) -> bool {
+    fn take(&mut self, log: Option<&StreamLog>, out: &mut Vec<u8>) -> io::Result<bool> {
         let mut completed = false;
         while out.len() < PIECE_BYTES {
             let room = PIECE_BYTES - out.len();
             if let Some(bulk) = &mut self.bulk {
-                if bulk.take(room, out) {
+                if bulk.take(room, out)? {
                     self.bulk = None;
                     completed = true;
                     continue;
@@ -174,33 +233,33 @@ impl Replica {
             out.extend_from_slice(piece);
             self.cursor += piece.len() as u64;
         }
-        completed
+        Ok(completed)
     }
 }
 
 impl Bulk {
     fn has_more(&self) -> bool {
-        let may_begin = self.announced || self.mark.is_some() || self.reader.length().is_some();
-        may_begin && self.reader.has_more()
+        let may_begin = self.announced || self.mark.is_some() || self.source.length().is_some();
+        may_begin && self.source.has_more()
     }
 
     /// Appends the next pieces to `out`. True when it is over with them.
-    fn take(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
+    fn take(&mut self, room: usize, out: &mut Vec<u8>) -> io::Result<bool> {
         if !self.announced {
-            let announcement = match (&self.mark, self.reader.length()) {
+            let announcement = match (&self.mark, self.source.length()) {
                 (Some(mark), _) => format!("$EOF:{mark}\r\n"),
                 (None, Some(length)) => format!("${length}\r\n"),
-                (None, None) => return false,
+                (None, None) => return Ok(false),
             };
             out.extend_from_slice(announcement.as_bytes());
             self.announced = true;
         }
-        self.reader.take(room, out);
-        if self.reader.is_done() {
+        self.source.take(room, out)?;
+        if self.source.is_done() {
             out.extend_from_slice(self.mark.take().unwrap_or_default().as_bytes());
-            return true;
+            return Ok(true);
         }
-        false
+        Ok(false)
     }
 }
 
@@ -282,8 +341,13 @@ impl Engine {
             replica.taken_ms = now_ms;
         }
         self.replication.stats.output_bytes += (out.len() - before) as u64;
-        if completed {
-            self.snapshot_sent(client);
+        match completed {
+            Ok(true) => self.snapshot_sent(client),
+            Ok(false) => {}
+            Err(error) => {
+                self.log_warning(&format!("Read error sending DB to replica: {error}"));
+                self.kill(client);
+            }
         }
     }
 
@@ -384,39 +448,56 @@ impl Engine {
         });
         let waiting: Vec<ClientSlot> = waiting.collect();
         let Some(parts) = waiting.first().map(|first| self.parts(*first)) else { return };
-        let shipment = Shipment::default();
+        // A file with parts of the data would be in the place of one with all of them.
+        let by_file = !self.config.repl_diskless_sync && parts == (true, true);
+        let shipment = (!by_file).then(Shipment::default);
         self.replication.shipped_to.clear();
         for slot in waiting {
             if self.parts(slot) == parts {
-                self.send_shipment(slot, &shipment);
+                self.send_shipment(slot, shipment.as_ref());
                 self.replication.shipped_to.push(slot);
             }
         }
+        let begun = match shipment {
+            Some(shipment) => self.make_shipment(parts, shipment),
+            None => self.start_file_for_replicas(),
+        };
+        if let Err(error) = begun {
+            self.log_warning(error.text());
+            let error = io::Error::other(error.text().to_owned());
+            self.shipment_ended(Err(error));
+            return;
+        }
+        // What follows the snapshot says where it belongs.
+        self.propagation.forget_selection();
+        self.begin_quickly();
+    }
+
+    /// Begins to make a snapshot with keys, libraries or both.
+    fn make_shipment(
+        &mut self,
+        parts: (bool, bool),
+        shipment: Shipment,
+    ) -> Result<(), CommandError> {
         self.replication.shipment = Some(shipment.clone());
         let meta = self.replica_meta();
-        let begun = match parts {
+        match parts {
             (true, true) => {
                 let options = self.write_options();
                 let format = Box::new(RdbFormat::new(&self.keyspace, options, false));
-                self.start_snapshot(Purpose::Replicas, format, shipment.sink(), &meta)
+                self.start_snapshot(Purpose::Replicas, format, shipment.sink(), &meta)?;
+                let pid = std::process::id();
+                self.log_notice(&format!("Background RDB transfer started by pid {pid}"));
             }
-            (keys, libraries) => self.snapshot_of(keys, libraries).map(|bytes| {
+            (keys, libraries) => {
+                let bytes = self.snapshot_of(keys, libraries)?;
                 let mut sink = shipment.sink();
                 sink.push(bytes);
                 sink.finish();
                 self.replication.shipment = None;
-            }),
-        };
-        if let Err(error) = begun {
-            self.log_warning(error.text());
-            self.shipment_ended(Err(std::io::Error::other(error.text().to_owned())));
-            return;
+            }
         }
-        let what = if self.config.repl_diskless_sync { "RDB transfer" } else { "saving" };
-        self.log_notice(&format!("Background {what} started by pid {}", std::process::id()));
-        // What follows the snapshot says where it belongs.
-        self.propagation.forget_selection();
-        self.begin_quickly();
+        Ok(())
     }
 
     /// A small snapshot is complete before anybody waits for it.
@@ -437,7 +518,7 @@ impl Engine {
     }
 
     /// The snapshot for replicas is made, or was given up.
-    pub(crate) fn shipment_ended(&mut self, outcome: std::io::Result<u64>) {
+    pub(crate) fn shipment_ended(&mut self, outcome: io::Result<u64>) {
         self.replication.shipment = None;
         match outcome {
             Ok(bytes) => {
@@ -478,11 +559,12 @@ impl Engine {
         replica.map_or((true, true), |it| (!it.without_keys, !it.without_libraries))
     }
 
-    fn send_shipment(&mut self, client: ClientSlot, shipment: &Shipment) {
+    /// Greets a replica that gets a shipment, or else the snapshot file when it is complete.
+    fn send_shipment(&mut self, client: ClientSlot, shipment: Option<&Shipment>) {
         let mark = super::random_id(&mut self.rng);
         let (id, offset) = (self.replication.id.clone(), self.replication.offset);
         let (diskless, now_ms) = (self.config.repl_diskless_sync, self.now_ms());
-        let target = if diskless { "replicas sockets" } else { "disk" };
+        let target = if shipment.is_some() { "replicas sockets" } else { "disk" };
         self.log_notice(&format!("Starting BGSAVE for SYNC with target: {target}"));
         let current = self.current_client;
         let Some(session) = self.sessions.get_mut(client) else { return };
@@ -499,8 +581,11 @@ impl Engine {
         replica.taken_ms = now_ms;
         // One that looks for the mark at the end of what it read must not read more.
         replica.awaits_confirmation = marked;
-        let reader = shipment.reader(waker, !marked);
-        replica.bulk = Some(Bulk { reader, mark: marked.then_some(mark), announced: false });
+        let source = match shipment {
+            Some(shipment) => Source::Shipment(shipment.reader(waker, !marked)),
+            None => Source::File(None),
+        };
+        replica.bulk = Some(Bulk { source, mark: marked.then_some(mark), announced: false });
         if current != Some(client) {
             session.wake();
         }

@@ -1,15 +1,22 @@
 //! Two engines that speak with each other without a network.
 
-use super::handshake::{Handshake, Progress};
+use super::handshake::{Handshake, Introduction, Progress};
+use super::payload::Payload;
 use super::upstream::LinkState;
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::environment::BusyPort;
+use crate::persistence::Pace;
 use crate::session::{ClientSlot, PeerInfo, Waker};
 use crate::test_support::{HandClock, TestEngine};
+use perilune_persist::{NoStorage, Storage};
 use perilune_resp::{Decoder, DecoderLimits, Protocol, ReplyWriter, RespWriter};
 use perilune_script::{
     CompileError, FunctionSpec, Handle, Invocation, ScriptEngine, ScriptError, ScriptHost,
 };
+use perilune_testkit::CrashStorage;
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,6 +38,8 @@ struct Pair {
     wire: Vec<u8>,
     client: ClientSlot,
     reader: ClientSlot,
+    /// What `GET a` answered at the replica while it took the last snapshot.
+    while_loading: String,
 }
 
 impl Pair {
@@ -41,13 +50,22 @@ impl Pair {
         master.run(client, "CONFIG SET repl-diskless-sync-delay 0");
         let reader = replica.client();
         assert_eq!(replica.run(reader, "REPLICAOF master 6379"), "+OK\r\n");
-        let mut pair = Pair { master, replica, there, here: None, wire: vec![], client, reader };
+        let mut pair = Pair {
+            master,
+            replica,
+            there,
+            here: None,
+            wire: vec![],
+            client,
+            reader,
+            while_loading: String::new(),
+        };
         pair.link();
         pair
     }
 
     fn epoch(&self) -> u64 {
-        self.replica.engine.link_order().expect("it follows").epoch
+        self.replica.engine.replication.epoch
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -89,10 +107,16 @@ impl Pair {
                     let (used, part) = payload.take(&self.wire);
                     self.wire.drain(..used);
                     assert!(payload.is_complete());
-                    let received = self.replica.engine.load_order().read(&mut part.as_slice());
-                    let received = received.unwrap_or_else(|error| panic!("{error}"));
+                    let order = self.replica.engine.load_order();
                     let epoch = self.epoch();
                     let engine = &mut self.replica.engine;
+                    if order.store.is_some() {
+                        assert!(engine.link_stored(epoch, part.len() as u64));
+                    }
+                    self.while_loading = self.replica.run(self.reader, "GET a");
+                    let engine = &mut self.replica.engine;
+                    let received = order.read(&mut part.as_slice());
+                    let received = received.unwrap_or_else(|error| panic!("{error}"));
                     let (peer, waker) = (PeerInfo::default(), Arc::new(Silent));
                     self.here = engine.link_loaded(epoch, &stream, received, peer, waker);
                     return self.here.is_some();
@@ -239,6 +263,124 @@ fn what_no_longer_is_in_the_log_takes_a_snapshot() {
     pair.settle();
     assert_eq!(pair.read("STRLEN k3"), ":40000\r\n");
     assert_eq!(pair.master.engine.replication.stats.full, 2);
+}
+
+/// Has the replica lose so much of the stream that it takes a snapshot.
+fn take_another_snapshot(pair: &mut Pair) {
+    pair.cut();
+    pair.master.run_words(pair.client, &[b"SET", b"big", &[b'x'; 2 << 20]]);
+    assert!(pair.link());
+    pair.settle();
+    assert_eq!(pair.read("STRLEN big"), ":2097152\r\n");
+}
+
+#[test]
+fn what_clients_see_while_a_snapshot_is_taken() {
+    const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
+    let mut pair = Pair::new();
+    assert_eq!(pair.while_loading, LOADING, "disabled: it is read from a file");
+    pair.write("SET a 1");
+    pair.replica.run(pair.reader, "CONFIG SET repl-diskless-load swapdb");
+    take_another_snapshot(&mut pair);
+    assert_eq!(pair.while_loading, "$1\r\n1\r\n", "the old data are of the same stream");
+    pair.replica.run(pair.reader, "CONFIG SET repl-diskless-load on-empty-db");
+    take_another_snapshot(&mut pair);
+    assert_eq!(pair.while_loading, LOADING, "there are old data, so it is read from a file");
+    assert_eq!(pair.read("GET a"), "$1\r\n1\r\n");
+    // Another stream: the old data are kept and not shown.
+    pair.replica.run(pair.reader, "CONFIG SET repl-diskless-load swapdb");
+    pair.cut();
+    pair.master.run(pair.client, "DEBUG CHANGE-REPL-ID");
+    assert!(pair.link());
+    assert_eq!(pair.while_loading, LOADING);
+    assert_eq!(pair.replica.run(pair.reader, "GET a"), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_transfer_that_breaks_leaves_what_there_was() {
+    let mut pair = Pair::new();
+    pair.write("SET a 1");
+    pair.replica.run(pair.reader, "CONFIG SET repl-diskless-load swapdb");
+    pair.cut();
+    let introduced = Introduction { id: "1".repeat(40), offset: 7 };
+    let payload = Payload::announced(b"$100").expect("a length");
+    pair.replica.engine.begin_transfer(&introduced, &payload);
+    assert!(pair.replica.run(pair.reader, "GET a").starts_with("-LOADING"));
+    let epoch = pair.epoch();
+    pair.replica.engine.link_lost(epoch, "cut");
+    assert_eq!(pair.replica.run(pair.reader, "GET a"), "$1\r\n1\r\n");
+}
+
+#[test]
+fn replaced_data_are_freed_where_the_parameter_says() {
+    for (lazy, freed_later) in [("no", 0), ("yes", 1)] {
+        let mut pair = Pair::new();
+        pair.replica.run(pair.reader, &format!("CONFIG SET replica-lazy-flush {lazy}"));
+        let before = pair.replica.engine.env.pending_disposals();
+        take_another_snapshot(&mut pair);
+        // The empty data that stood there while the snapshot was read count as well.
+        let later = pair.replica.engine.env.pending_disposals() - before;
+        assert_eq!(later, 2 * freed_later, "{lazy}");
+    }
+}
+
+#[test]
+fn a_snapshot_by_way_of_the_file() {
+    let storage = Arc::new(CrashStorage::new());
+    let config = Config { save: Vec::new(), ..Config::default() };
+    let mut master = TestEngine::on(Arc::clone(&storage) as _, config).expect("consistent");
+    let (client, replica) = (master.client(), master.client());
+    master.run(client, "CONFIG SET repl-diskless-sync no rdb-del-sync-files yes");
+    master.run(client, "SET a 1");
+    master.run(replica, "REPLCONF capa eof");
+    assert!(master.run(replica, "PSYNC ? -1").starts_with("+FULLRESYNC"));
+    while master.engine.snapshot_cycle(1000) != Pace::Idle {}
+    let file = PathBuf::from("dump.rdb");
+    let length = storage.open(&file).and_then(|file| file.size()).expect("it is there");
+    let sent = master.late(replica);
+    assert!(sent.starts_with(&format!("${length}\r\nREDIS0011")), "{sent}");
+    // It stays until the replica has all of it, and goes at the next round.
+    master.engine.replication_timers();
+    master.pass_ms(2000);
+    master.engine.refresh_clock();
+    master.engine.replication_timers();
+    assert!(!storage.exists(&file).expect("known"), "nobody needs it");
+}
+
+#[test]
+fn a_snapshot_file_that_cannot_be_made_ends_those_that_wait() {
+    let config = Config { repl_diskless_sync: false, ..Config::default() };
+    let mut master = TestEngine::on(Arc::new(NoStorage), config).expect("consistent");
+    let replica = master.client();
+    master.run(replica, "PSYNC ? -1");
+    assert!(master.engine.sessions.get(replica).is_none_or(|session| session.killed));
+    assert!(master.engine.replication.replicas.is_empty());
+}
+
+#[test]
+fn a_stored_snapshot_takes_its_place_or_goes() {
+    let storage = Arc::new(CrashStorage::new());
+    let mut replica = TestEngine::on(Arc::clone(&storage) as _, Config::default()).expect("one");
+    let reader = replica.client();
+    replica.run(reader, "REPLICAOF master 6379");
+    let introduced = Introduction { id: "1".repeat(40), offset: 7 };
+    let payload = Payload::announced(b"$5").expect("a length");
+    let names = || storage.list(&PathBuf::new()).expect("a folder");
+    for placed in [false, true] {
+        replica.engine.begin_transfer(&introduced, &payload);
+        let store = replica.engine.load_order().store.expect("disabled");
+        let stored = store.write(&mut &b"bytes"[..]).expect("written");
+        assert_eq!((stored.bytes(), names().len()), (5, 1));
+        if placed {
+            let mut text = String::new();
+            let mut file = stored.place().expect("a place");
+            file.read_to_string(&mut text).expect("read");
+            assert_eq!((text.as_str(), names()), ("bytes", vec!["dump.rdb".to_owned()]));
+        } else {
+            drop(stored);
+            assert!(names().is_empty());
+        }
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ impl Engine {
             self.close_stuck_replicas();
             self.serve_waiting_replicas();
         }
+        self.remove_sync_file();
         self.drop_unattended_log();
         self.expire_own_keys();
     }

@@ -1,9 +1,9 @@
 //! The receiving side: whom this server follows, and what comes from there.
 //!
 //! The network belongs to somebody else, who asks [`Engine::link_order`] for a master to connect
-//! to, leads the [`Handshake`](super::handshake::Handshake), reads a snapshot into a keyspace of its
-//! own, and hands in what comes after it command by command. The data in use stays as it is until a
-//! snapshot is complete, so that a transfer that breaks loses nothing.
+//! to, leads the [`Handshake`](super::handshake::Handshake), takes a snapshot (see
+//! [`transfer`](super::transfer)), and hands in what comes after it command by command. The data in
+//! use stays as it is until a snapshot is complete, so that a transfer that breaks loses nothing.
 //!
 //! Every link has an epoch. What is reported of an earlier one is not listened to, so nobody has to
 //! wait for the end of an old link before a new one is made.
@@ -14,17 +14,15 @@
 
 use super::handshake::Introduction;
 use super::log::StreamLog;
-use super::payload::Payload;
+use super::transfer::{Received, Transfer};
 use crate::Flow;
 use crate::acl::{RuleContext, User};
 use crate::blocking::{UnblockReason, WaitKind};
-use crate::config::{ParamId, PropagationErrorBehavior, ReplDisklessLoad, ReplicaOf};
+use crate::config::{ParamId, PropagationErrorBehavior, ReplicaOf};
 use crate::engine::Engine;
 use crate::scripting::RestorePolicy;
 use crate::session::{ClientSlot, PeerInfo, Waker};
-use perilune_keyspace::Keyspace;
-use perilune_rdb::{Loaded, ReadOptions, dump_functions, read_snapshot};
-use std::io::Read;
+use perilune_rdb::dump_functions;
 use std::sync::Arc;
 
 /// How far the link to the master is.
@@ -53,15 +51,6 @@ impl LinkState {
             LinkState::Connected => "connected",
         }
     }
-}
-
-/// A snapshot that is coming.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Transfer {
-    /// Its length, 0 when it is unknown.
-    pub length: u64,
-    /// Bytes of it received.
-    pub received: u64,
 }
 
 /// The master that this server follows.
@@ -112,39 +101,7 @@ pub struct LinkOrder {
     pub from: Option<String>,
 }
 
-/// What a received snapshot is to be read with.
-#[derive(Debug, Clone, Copy)]
-pub struct LoadOrder {
-    /// Number of databases.
-    pub databases: usize,
-    /// How to read it.
-    pub options: ReadOptions,
-}
-
-/// A snapshot that was read.
-pub struct Received {
-    keyspace: Keyspace,
-    loaded: Loaded,
-}
-
-impl LoadOrder {
-    /// Reads a snapshot. Takes long; no engine is needed for it.
-    pub fn read(&self, input: &mut impl Read) -> Result<Received, String> {
-        let mut keyspace = Keyspace::new(self.databases);
-        let loaded = read_snapshot(input, &mut keyspace, &self.options);
-        loaded.map(|loaded| Received { keyspace, loaded }).map_err(|error| error.to_string())
-    }
-}
-
 impl Engine {
-    /// Whether a snapshot of the master is being read while it comes, aside from the data in use, and
-    /// clients are to know. With `repl-diskless-load disabled` they are told of a transfer only: where
-    /// the master's data lie until they are complete makes no difference to anybody.
-    pub(crate) fn loads_aside(&self) -> bool {
-        self.config.repl_diskless_load != ReplDisklessLoad::Disabled
-            && self.replication.upstream.as_ref().is_some_and(|it| it.transfer.is_some())
-    }
-
     /// Follows a master. What the data is the same as stays known, so that the master may spare
     /// this server the snapshot.
     pub(crate) fn follow(&mut self, host: String, port: u16) {
@@ -253,6 +210,7 @@ impl Engine {
     /// Forgets what belongs to the link. The place in the stream is kept.
     fn drop_link(&mut self) {
         let now_ms = self.now_ms();
+        self.transfer_failed();
         let Some(upstream) = &mut self.replication.upstream else { return };
         if upstream.is_connected() {
             upstream.down_since_ms = Some(now_ms);
@@ -319,31 +277,6 @@ impl Engine {
         }
     }
 
-    /// Notes how much of the snapshot there is.
-    pub fn link_transfers(&mut self, payload: &Payload) {
-        self.link_heard();
-        if let Some(upstream) = &mut self.replication.upstream {
-            let transfer = upstream.transfer.get_or_insert_default();
-            self.replication.stats.input_bytes += payload.received() - transfer.received;
-            *transfer =
-                Transfer { length: payload.length().unwrap_or(0), received: payload.received() };
-        }
-    }
-
-    /// What a snapshot is to be read with. Keys whose time is up are kept: the master removes them.
-    pub fn load_order(&self) -> LoadOrder {
-        LoadOrder {
-            databases: self.keyspace.count(),
-            options: ReadOptions {
-                limits: self.limits,
-                now_s: (self.now_us / 1_000_000) as u32,
-                expired_at_ms: None,
-                frequency: self.counter_packing(),
-                ..ReadOptions::default()
-            },
-        }
-    }
-
     /// The link failed or ended: another one is to be made. True when it had been good, so that it
     /// may be made at once.
     pub fn link_lost(&mut self, epoch: u64, reason: &str) -> bool {
@@ -383,7 +316,8 @@ impl Engine {
             self.log_warning(&format!("Failed loading the functions of the master: {reason}"));
             return None;
         }
-        self.replace_keyspace(keyspace);
+        let lazy = self.frees_lazily();
+        self.replace_keyspace(keyspace, lazy);
         // They continue a stream that is over for this server.
         self.disconnect_replicas();
         self.replication.id = stream.id.clone();
@@ -391,6 +325,7 @@ impl Engine {
         self.replication.offset = stream.offset;
         self.replication.log = Some(StreamLog::new(stream.offset));
         self.replication.stream_db = loaded.stream_db.unwrap_or(0);
+        self.transfer_succeeded(&loaded);
         self.log_notice("MASTER <-> REPLICA sync: Finished with success");
         Some(self.begin_stream(peer, waker))
     }
@@ -443,21 +378,6 @@ impl Engine {
         // A master that looks for the end of the snapshot waits for this.
         self.confirm_upstream();
         client
-    }
-
-    /// Takes other data in the place of what there is.
-    fn replace_keyspace(&mut self, keyspace: Keyspace) {
-        let old = self.keyspace.replace(keyspace);
-        self.env.dispose(Box::new(old));
-        let watched: Vec<_> = self.watchers.keys().cloned().collect();
-        for (db, key) in watched {
-            self.touch(db, &key);
-        }
-        for db in 0..self.keyspace.count() {
-            self.waiters.db_changed(db);
-        }
-        self.replication.own_volatile.clear();
-        self.restart_append_only();
     }
 
     /// Whether commands of the master have to wait: a slow script must not be cut in half by them.

@@ -82,25 +82,30 @@ pub(super) fn before_pair(lp: &Listpack, pos: LpPos) -> Option<LpPos> {
     lp.prev(pos).and_then(|pos| lp.prev(pos))
 }
 
-/// Whether a listpack from outside is a sorted set: pairs, scores that are numbers, ascending
-/// order, no member twice.
-pub(super) fn is_valid(lp: &Listpack) -> bool {
-    let mut names = HashSet::new();
-    let mut last: Option<(f64, Vec<u8>)> = None;
+/// Whether a listpack from outside is one of pairs of a member and a number, in ascending order.
+pub(super) fn is_ascending(lp: &Listpack) -> bool {
+    let (mut digits, mut last_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let mut last: Option<(f64, LpValue<'_>)> = None;
     let mut entries = lp.iter();
     while let Some(name) = entries.next() {
         let score = entries.next().and_then(read_score).filter(|score| !score.is_nan());
         let Some(score) = score else { return false };
-        let name = name.to_vec();
-        let ascends = last
-            .as_ref()
-            .is_none_or(|last| order((last.0, &last.1), (score, &name)) == Ordering::Less);
-        if !ascends || !names.insert(name.clone()) {
+        let ascends = last.is_none_or(|(last_score, last)| {
+            let last = (last_score, last.as_slice(&mut last_digits));
+            order(last, (score, name.as_slice(&mut digits))) == Ordering::Less
+        });
+        if !ascends {
             return false;
         }
         last = Some((score, name));
     }
     true
+}
+
+/// Whether no member is there twice.
+pub(super) fn is_distinct(lp: &Listpack) -> bool {
+    let mut names = HashSet::new();
+    lp.iter().step_by(2).all(|name| names.insert(name.to_vec()))
 }
 
 fn read_score(value: LpValue<'_>) -> Option<f64> {

@@ -128,6 +128,13 @@ fn a_malformed_listpack_is_refused() {
     for case in cases {
         assert!(ZSet::from_listpack(case.iter().collect(), &limits).is_none(), "{case:?}");
     }
+    let twice: Listpack = ["a", "1", "a", "2"].into_iter().collect();
+    let trusted = ZSet::from_trusted_listpack(twice.clone(), &limits).expect("it ascends");
+    assert_eq!((trusted.len(), trusted.score(b"a")), (2, Some(1.0)));
+    let tight = EncodingLimits { zset_max_listpack_entries: 1, ..limits };
+    let indexed = ZSet::from_trusted_listpack(twice, &tight).expect("it ascends");
+    indexed.check_invariants();
+    assert_eq!((indexed.len(), indexed.score(b"a")), (1, Some(2.0)));
     let good: Listpack = ["a", "1", "b", "1.5", "7", "inf"].into_iter().collect();
     assert_eq!(ZSet::from_listpack(good, &limits).map(|set| set.len()), Some(3));
 }

@@ -3,14 +3,14 @@
 //! What a payload looks like and whether it is sound is the business of `perilune-rdb`.
 
 use crate::args::Args;
-use crate::config::NotifyFlags;
+use crate::config::{NotifyFlags, SanitizeDumpPayload};
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::frequency;
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_keyspace::Value;
 use perilune_rdb::{
-    ReadError, dump_payload, restore_payload, restore_unsigned_payload, structure_name,
+    Check, ReadError, dump_payload, restore_payload, restore_unsigned_payload, structure_name,
 };
 use perilune_resp::ReplyWriter;
 use perilune_script::LogLevel;
@@ -138,12 +138,28 @@ fn restore(
     Ok(())
 }
 
+/// How much of a payload is checked, as `sanitize-dump-payload` says: `clients` trusts the master and
+/// users with the flag `skip-sanitize-payload`.
+fn check_of_payloads(ctx: &Ctx<'_>) -> Check {
+    let trusted = match ctx.engine.config.sanitize_dump_payload {
+        SanitizeDumpPayload::No => true,
+        SanitizeDumpPayload::Yes => false,
+        SanitizeDumpPayload::Clients => ctx
+            .engine
+            .sessions
+            .get(ctx.client)
+            .is_none_or(|session| session.is_master || !session.user().sanitizes_payloads()),
+    };
+    if trusted { Check::Structure } else { Check::Full }
+}
+
 /// The value of a payload. What is wrong with a damaged one is in the log.
 fn read_payload(ctx: &mut Ctx<'_>, payload: &[u8]) -> Result<Value, CommandError> {
     let limits = ctx.limits();
+    let check = check_of_payloads(ctx);
     let value = match ctx.engine.persistence.trusts_checksums {
-        true => restore_unsigned_payload(payload, &limits),
-        false => restore_payload(payload, &limits),
+        true => restore_unsigned_payload(payload, &limits, check),
+        false => restore_payload(payload, &limits, check),
     };
     value.map_err(|error| match error {
         ReadError::Footer => errors::PAYLOAD_FOOTER,
@@ -255,6 +271,39 @@ mod tests {
         test.run(client, "CONFIG SET maxmemory-policy allkeys-lfu");
         restore(&mut test, client, "RESTORE b 0", &payload, "FREQ 100");
         assert_eq!(test.run(client, "OBJECT FREQ b"), ":100\r\n");
+    }
+
+    #[test]
+    fn who_is_trusted_may_restore_fields_that_stand_twice() {
+        const LISTPACK: u8 = 16;
+        let words: perilune_keyspace::Listpack = ["f", "1", "f", "2"].into_iter().collect();
+        let words = words.as_bytes();
+        let mut payload = [&[LISTPACK, words.len() as u8][..], words, &[11, 0]].concat();
+        payload.extend_from_slice(&perilune_rdb::crc64(&payload).to_le_bytes());
+        let mut test = TestEngine::new();
+        let client = test.client();
+        test.run(client, "ACL SETUSER trusted on nopass ~* +@all skip-sanitize-payload");
+        let trusted = test.client();
+        test.run(trusted, "AUTH trusted any");
+        let refused = "-ERR Bad data format\r\n";
+        for (mode, to_client, to_trusted) in [
+            ("no", "+OK\r\n", "+OK\r\n"),
+            ("clients", refused, "+OK\r\n"),
+            ("yes", refused, refused),
+        ] {
+            test.run(client, &format!("CONFIG SET sanitize-dump-payload {mode}"));
+            let mut reply = |who| restore(&mut test, who, "RESTORE k 0", &payload, "REPLACE");
+            assert_eq!([reply(client), reply(trusted)], [to_client, to_trusted], "{mode}");
+        }
+        // It counts twice until it is gone or the hash changes its encoding.
+        test.run(client, "CONFIG SET sanitize-dump-payload no");
+        restore(&mut test, client, "RESTORE k 0", &payload, "REPLACE");
+        assert_eq!(test.run(client, "HLEN k"), ":2\r\n");
+        assert_eq!(test.run(client, "HGET k f"), "$1\r\n1\r\n");
+        test.run(client, "CONFIG SET hash-max-listpack-entries 1");
+        test.run(client, "HSET k g 3");
+        assert_eq!(test.run(client, "HLEN k"), ":2\r\n");
+        assert_eq!(test.run(client, "HGET k f"), "$1\r\n2\r\n");
     }
 
     #[test]
