@@ -48,12 +48,15 @@ pub fn freedom(words: &Words) -> Freedom {
         | "pubsub" => Freedom::Order,
         "hgetall" | "config" => Freedom::PairOrder,
         "command" if word(1) == "getkeysandflags" => Freedom::OrderWithin,
-        // Without an order of its own a set is taken as it lies.
+        // Without an order of its own a set is taken as it lies, and a limit leaves in any of it.
         "sort" | "sort_ro" => {
-            let by = words.iter().position(|word| word.eq_ignore_ascii_case(b"by"));
-            let pattern = by.and_then(|by| words.get(by + 1));
-            let by_nothing = pattern.is_some_and(|pattern| !pattern.contains(&b'*'));
-            if by_nothing { Freedom::Order } else { Freedom::Nothing }
+            let place = |name: &[u8]| words.iter().position(|word| word.eq_ignore_ascii_case(name));
+            let pattern = place(b"by").and_then(|by| words.get(by + 1));
+            match pattern.is_some_and(|pattern| !pattern.contains(&b'*')) {
+                true if place(b"limit").is_some() => Freedom::Choice,
+                true => Freedom::Order,
+                false => Freedom::Nothing,
+            }
         }
         // Everything, in some order.
         "spop" if word(2) == SPOP_ALL => Freedom::Order,
