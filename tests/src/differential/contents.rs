@@ -9,7 +9,7 @@ use super::normal::comparable;
 use super::play::{Difference, Sides, one_line};
 use super::{CURRENT, pools};
 use perilune_keyspace::EncodingLimits;
-use perilune_rdb::{dump_payload, restore_payload};
+use perilune_rdb::{Check, dump_payload, restore_payload};
 use perilune_resp::{Value, format_cli};
 use std::io;
 
@@ -47,7 +47,7 @@ fn payloads_fit(kind: &Value, encoding: &Value, [ours, theirs]: &[Value; 2]) -> 
 /// finds is its own affair: that of Redis begins with a table of whatever lies in memory.
 fn uncompressed(payload: &Value) -> Option<Vec<u8>> {
     let limits = EncodingLimits { list_compress_depth: 0, ..EncodingLimits::default() };
-    let list = restore_payload(payload.as_bytes()?, &limits).ok()?;
+    let list = restore_payload(payload.as_bytes()?, &limits, Check::Full).ok()?;
     Some(dump_payload(&list, false))
 }
 
