@@ -18,6 +18,21 @@ const STEPS: &[Step] = &[
     Step { args: &["fmt", "--all", "--check"], env: &[] },
     Step { args: &["test", "--workspace"], env: &[] },
     Step { args: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], env: &[] },
+    Step { args: &["test", "--package", "perilune-lua", "--features", "luajit"], env: &[] },
+    Step {
+        args: &[
+            "clippy",
+            "--package",
+            "perilune-lua",
+            "--all-targets",
+            "--features",
+            "luajit",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        env: &[],
+    },
     Step { args: &["doc", "--workspace", "--no-deps"], env: &[("RUSTDOCFLAGS", "-D warnings")] },
 ];
 

@@ -15,10 +15,10 @@ use crate::convert::{LuaReplyWriter, Outcome};
 use crate::debug::{copy, with_debugger};
 use crate::errors::{self, push_error};
 use crate::interrupt::{BUDGET_UNITS, tick};
-use crate::layout::frame;
 use crate::raise::{LuaError, native, push_bytes};
 use crate::register::c_register_function;
 use crate::state::{context, with_host};
+use crate::vm::frame;
 
 type State = *mut lua_State;
 

@@ -38,7 +38,7 @@ pub(crate) unsafe fn check_table(lua: State, index: c_int) -> Result<(), LuaErro
     }
 }
 
-unsafe fn check_any(lua: State, index: c_int) -> Result<(), LuaError> {
+pub(crate) unsafe fn check_any(lua: State, index: c_int) -> Result<(), LuaError> {
     // SAFETY: reads one value.
     match unsafe { lua_type(lua, index) } {
         LUA_TNONE => Err(LuaError::arg(index, "value expected")),

@@ -18,8 +18,8 @@ use perilune_resp::{Deferred, DeferredKind, Protocol, ReplyWriter, format_double
 use smallvec::SmallVec;
 
 use crate::errors;
-use crate::layout::{frame_len, push_number};
 use crate::raise::push_bytes;
+use crate::vm::{frame_len, push_number};
 
 /// Most elements that are kept of one aggregate: Lua's tables end at 2^26.
 const ELEMENTS_MAX: usize = 1 << 25;

@@ -8,21 +8,14 @@ use crate::base::type_error;
 use crate::errors::check_killed;
 use crate::interrupt::{BUDGET_UNITS, tick};
 use crate::raise::{LuaError, call_out, native, push_bytes};
-
 use crate::state::context;
+use crate::vm::share_level;
 
 type State = *mut lua_State;
 
 /// Work units of a resumption. Each thread counts its instructions by itself, and may give control
 /// back before its count is full.
 const RESUME_COST: u64 = BUDGET_UNITS as u64 / 8;
-
-unsafe extern "C-unwind" {
-    /// Carries the depth of native calls over to another thread, so that coroutines resuming
-    /// coroutines meet Lua's limit instead of the end of the C stack. Exported by Lua 5.1 for its
-    /// own libraries.
-    fn lua_setlevel(from: State, to: State);
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
@@ -93,7 +86,7 @@ unsafe fn resume_with(
         }
         tick(lua, RESUME_COST)?;
         lua_xmove(lua, coroutine, args);
-        lua_setlevel(lua, coroutine);
+        share_level(lua, coroutine);
         let context = context(lua);
         context.arm(coroutine);
         context.thread.set(coroutine);

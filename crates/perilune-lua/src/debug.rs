@@ -20,6 +20,7 @@ use perilune_script::{
 use crate::engine::{LIBRARY_CHUNK, SCRIPT_CHUNK};
 use crate::errors;
 use crate::state::{State, after_count, context, load_text};
+use crate::vm::{outside_of_hook, share_level, show_frozen};
 
 const EVAL_CHUNK: &CStr = c"@ldb_eval";
 /// Levels of the stack that are shown.
@@ -32,11 +33,6 @@ const VARIABLES_MAX: usize = 180;
 const FRAME_SLOTS: c_int = 4;
 /// Slots that copying needs on each level of nesting.
 const COPY_SLOTS: c_int = 6;
-
-unsafe extern "C-unwind" {
-    /// Carries the depth of native calls over to another thread; see `coroutine`.
-    fn lua_setlevel(from: *mut lua_State, to: *mut lua_State);
-}
 
 /// Attaches a debugger to the next run.
 ///
@@ -286,14 +282,16 @@ impl Frame {
                     }
                 }
                 context.evaluating.set(true);
-                lua_setlevel(lua, thread);
+                share_level(lua, thread);
                 context.arm(thread);
                 context.thread.set(thread);
                 context.base.hooks.in_host.set(false);
-                fine = lua_pcall(thread, visible.len() as c_int, 1, 0) == LUA_OK;
+                let args = visible.len() as c_int;
+                fine = outside_of_hook(lua, || lua_pcall(thread, args, 1, 0) == LUA_OK);
                 context.base.hooks.in_host.set(true);
                 context.thread.set(lua);
                 context.evaluating.set(false);
+                context.arm(lua);
             }
             let result = if fine { Ok(then(thread)) } else { Err(message(thread)) };
             lua_pop(lua, 1);
@@ -509,6 +507,7 @@ unsafe fn copy_table(
         let top = lua_gettop(lua);
         lua_pushvalue(lua, index);
         let table = lua_gettop(lua);
+        show_frozen(lua, table);
         lua_pushnil(lua);
         while lua_next(lua, table) != 0 {
             if *left < 2 {

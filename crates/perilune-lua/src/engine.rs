@@ -10,15 +10,13 @@ use perilune_script::{
 
 use crate::debug::attach;
 use crate::errors;
-use crate::escape::keeps_no_arguments;
-use crate::layout::Slot;
 use crate::raise::push_bytes;
 use crate::register::{LibraryDraft, Registered};
 use crate::reply::write_reply;
 use crate::sandbox::{build, set_argument_tables, switch_library_globals, use_globals};
 use crate::state::{State, collect, load_text, pace_collector, slot};
 use crate::stdlib::{STRING_BYTES_MAX, reset_settings};
-use crate::tables::plain_list;
+use crate::vm::{clear_list, keeps_no_arguments};
 
 /// The name of every script's code.
 pub(crate) const SCRIPT_CHUNK: &CStr = c"@user_script";
@@ -55,7 +53,7 @@ struct Place {
 /// assert_eq!(engine.name(), "lua");
 /// ```
 pub struct LuaEngine {
-    state: State,
+    pub(crate) state: State,
     places: Vec<Place>,
     free: Vec<usize>,
     /// The slot whose globals are current.
@@ -203,8 +201,8 @@ impl LuaEngine {
             }
             self.runs_until_fresh -= 1;
             let expired = self.runs_until_fresh == 0;
-            let keys_clean = !expired && clear(lua, slot::KEYS);
-            let args_clean = !expired && clear(lua, slot::ARGV);
+            let keys_clean = !expired && clear_list(lua, slot::KEYS, REUSED_ELEMENTS_MAX);
+            let args_clean = !expired && clear_list(lua, slot::ARGV, REUSED_ELEMENTS_MAX);
             if keys_clean && args_clean {
                 return;
             }
@@ -291,19 +289,6 @@ unsafe fn fill(lua: *mut lua_State, index: i32, values: &[&[u8]]) {
             push_bytes(lua, value);
             lua_rawseti_(lua, index, at);
         }
-    }
-}
-
-/// Empties a table that was filled with strings. False if it is to be made anew: it had many, or
-/// the script left something else in it.
-unsafe fn clear(lua: *mut lua_State, index: i32) -> bool {
-    // SAFETY: nothing is running; nils need not be told to the collector.
-    match unsafe { plain_list(lua, index) } {
-        Some(values) if values.len() <= REUSED_ELEMENTS_MAX => {
-            values.fill(Slot::NIL);
-            true
-        }
-        _ => false,
     }
 }
 

@@ -12,9 +12,9 @@ use std::cell::Cell;
 
 use mlua::ffi::lua_State;
 
-use crate::layout::allocator_data;
 use crate::raise::LuaError;
 use crate::stdlib::LibState;
+use crate::vm::{Machine, allocator_data};
 
 /// Work units between two questions to the owner. One unit is about one loop iteration.
 pub(crate) const BUDGET_UNITS: i64 = 100_000;
@@ -53,12 +53,14 @@ pub(crate) struct Context {
     pub(crate) hooks: Hooks,
     /// State of the library functions.
     pub(crate) libs: LibState,
+    /// What the Lua that is used needs.
+    pub(crate) machine: Machine,
 }
 
 impl Context {
     /// The context of a fresh state.
     pub(crate) fn new() -> Self {
-        Self { hooks: Hooks::new(), libs: LibState::new() }
+        Self { hooks: Hooks::new(), libs: LibState::new(), machine: Machine::new() }
     }
 }
 

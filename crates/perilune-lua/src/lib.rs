@@ -10,13 +10,11 @@
 //!   compiled from text only; there are no finalizers;
 //! - `interrupt`, `state`: bytecode by a count hook and library functions by a work budget ask the
 //!   server whether to go on;
-//! - `strings`: a script cannot make strings collide;
-//! - `tables`: tables can be read-only;
+//! - `vm`: tables can be read-only; a script cannot make strings collide;
 //! - `alloc`: memory is counted and may be limited;
 //! - `raise`: errors leave native code only when no Rust value is alive;
 //! - `stdlib`: the libraries, rewritten without recursion or unchecked sizes;
 //! - `debug`: what a debugger has evaluated is a script like any other;
-//! - `escape`: functions that cannot keep their tables of arguments get the same ones each time;
 //! - `convert`, `reply`: replies in both directions, of any depth and size.
 //!
 //! All `unsafe` code of the project is in this crate. It speaks to Lua through the raw functions
@@ -42,19 +40,15 @@ mod coroutine;
 mod debug;
 mod engine;
 mod errors;
-mod escape;
 mod interrupt;
-mod layout;
 mod raise;
 mod register;
 mod reply;
 mod sandbox;
-mod secret;
 mod state;
 mod stdlib;
-mod strings;
-mod tables;
 #[cfg(test)]
 mod tests;
+mod vm;
 
 pub use engine::LuaEngine;

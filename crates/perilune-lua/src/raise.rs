@@ -203,7 +203,7 @@ pub(crate) unsafe fn call_out<T: Copy>(
     // SAFETY: a jump out of `action` leaves host mode off, as code that catches it expects.
     unsafe {
         context(lua).hooks.in_host.set(false);
-        let result = action(lua);
+        let result = context(lua).machine.nested(lua, || action(lua));
         context(lua).hooks.in_host.set(true);
         result
     }

@@ -16,9 +16,8 @@ use perilune_resp::{Deferred, DeferredKind, Protocol, ReplyWriter};
 use perilune_script::{Interrupt, ScriptError, ScriptHost};
 
 use crate::errors;
-use crate::layout::{Slot, frame};
 use crate::raise::push_bytes;
-use crate::tables::plain_list;
+use crate::vm::{Value, plain_list, top};
 
 /// Deepest nesting of aggregates that is sent; leaves more than enough of Lua's 8000 slots.
 const LEVELS_MAX: usize = 2000;
@@ -60,7 +59,7 @@ pub(crate) unsafe fn write_reply(
     // SAFETY: as promised; the stack is restored on both paths.
     unsafe {
         let resp3 = host.protocol() == Protocol::Resp3;
-        let is_written = match frame(lua).last() {
+        let is_written = match top(lua) {
             Some(value) if value.kind != LUA_TTABLE => {
                 write_scalar(value, resp3, out);
                 true
@@ -100,7 +99,7 @@ pub(crate) unsafe fn write_reply(
 /// # Safety
 /// The value lies on the stack.
 #[inline]
-unsafe fn write_scalar<W: ReplyWriter + ?Sized>(value: &Slot, resp3: bool, out: &mut W) {
+unsafe fn write_scalar<W: ReplyWriter + ?Sized>(value: Value<'_>, resp3: bool, out: &mut W) {
     if let Some(number) = value.as_number() {
         return out.int(to_int(number));
     }
@@ -120,19 +119,23 @@ unsafe fn write_scalar<W: ReplyWriter + ?Sized>(value: &Slot, resp3: bool, out: 
 ///
 /// # Safety
 /// The values lie in a table on the stack.
-unsafe fn write_list(values: &[Slot], resp3: bool, out: &mut dyn ReplyWriter) -> bool {
-    let len = values.iter().position(|value| value.kind == LUA_TNIL).unwrap_or(values.len());
-    let list = &values[..len];
-    let is_short = |value: &Slot| {
+unsafe fn write_list<'a>(
+    values: impl ExactSizeIterator<Item = Value<'a>> + Clone,
+    resp3: bool,
+    out: &mut dyn ReplyWriter,
+) -> bool {
+    let is_nil = |value: Value<'_>| value.kind == LUA_TNIL;
+    let len = values.clone().position(is_nil).unwrap_or(values.len());
+    let is_short = |value: Value<'_>| {
         // SAFETY: as promised.
         let bytes = unsafe { value.as_bytes() };
         bytes.map_or(value.kind != LUA_TTABLE, |bytes| bytes.len() <= SHORT_BYTES_MAX)
     };
-    if len > SHORT_LEN_MAX || !list.iter().all(is_short) {
+    if len > SHORT_LEN_MAX || !values.clone().take(len).all(is_short) {
         return false;
     }
     out.array(len);
-    for value in list {
+    for value in values.take(len) {
         // SAFETY: as promised.
         unsafe { write_scalar(value, resp3, out) };
     }
@@ -377,7 +380,7 @@ impl<W: ReplyWriter + ?Sized> Walk<'_, W> {
         let lua = self.lua;
         // SAFETY: as `write_reply`.
         unsafe {
-            match frame(lua).last() {
+            match top(lua) {
                 Some(value) if value.kind != LUA_TTABLE => {
                     write_scalar(value, self.resp3, self.out);
                 }

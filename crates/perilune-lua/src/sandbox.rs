@@ -1,7 +1,7 @@
 //! What scripts see: three sets of globals, all of them read-only.
 //!
-//! Every shared table bears the mark of [`tables`](crate::tables), metatables included; the host
-//! lifts it for as long as it changes one itself. Invariant: nothing reachable from a script is
+//! Every shared table is [frozen](crate::vm::freeze), metatables included; the host alone can change
+//! one. Invariant: nothing reachable from a script is
 //! both shared between runs and writable, but the upvalues of library functions, which exist to
 //! keep state, and `KEYS` and `ARGV`, which are checked after every run.
 //!
@@ -21,7 +21,7 @@ use crate::errors::handle_error;
 use crate::raise::{LuaError, native, push_bytes};
 use crate::state::slot;
 use crate::stdlib::open_all;
-use crate::tables::{exchange, set_readonly};
+use crate::vm::{exchange, freeze, freeze_metatable, open, set_in_frozen};
 
 type State = *mut lua_State;
 
@@ -88,7 +88,7 @@ unsafe fn refuse_missing(lua: State) {
         lua_createtable(lua, 0, 1);
         lua_pushcclosure(lua, c_refuse_read, 0);
         lua_setfield(lua, -2, c"__index".as_ptr());
-        set_readonly(lua, -1, true);
+        freeze_metatable(lua, -1);
         lua_setmetatable(lua, -2);
     }
 }
@@ -136,13 +136,11 @@ pub(crate) unsafe fn use_globals(lua: *mut lua_State, env: c_int) {
 pub(crate) unsafe fn set_argument_tables(lua: *mut lua_State) {
     // SAFETY: the slots hold tables, and nothing runs while one of them may be changed.
     unsafe {
-        set_readonly(lua, slot::SCRIPT_ENV, false);
         for (slot, name) in [(slot::KEYS, &b"KEYS"[..]), (slot::ARGV, &b"ARGV"[..])] {
             push_bytes(lua, name);
             lua_pushvalue(lua, slot);
-            lua_rawset(lua, slot::SCRIPT_ENV);
+            set_in_frozen(lua, slot::SCRIPT_ENV);
         }
-        set_readonly(lua, slot::SCRIPT_ENV, true);
     }
 }
 
@@ -167,17 +165,18 @@ unsafe fn open_libraries(lua: State) {
         }
         keep_only_clock(lua);
         open_base(lua);
+        open(lua);
         open_coroutine(lua);
         open_all(lua);
         lua_pushcclosure(lua, handle_error, 0);
         lua_setglobal(lua, c"__redis__err__handler".as_ptr());
         for name in LIBRARIES {
             lua_getglobal_(lua, name.as_ptr());
-            set_readonly(lua, -1, true);
+            freeze(lua, -1);
         }
         lua_pushstring_(lua, c"".as_ptr());
         if lua_getmetatable(lua, -1) != 0 {
-            set_readonly(lua, -1, true);
+            freeze_metatable(lua, -1);
         }
         lua_settop(lua, 0);
     }
@@ -210,7 +209,7 @@ unsafe fn build_globals(lua: State, env: c_int, push_api: unsafe fn(State)) {
         lua_pushvalue(lua, -1);
         lua_setfield(lua, -2, c"_G".as_ptr());
         refuse_missing(lua);
-        set_readonly(lua, -1, true);
+        freeze(lua, -1);
         lua_replace(lua, env);
     }
 }
@@ -219,7 +218,7 @@ unsafe fn build_globals(lua: State, env: c_int, push_api: unsafe fn(State)) {
 unsafe fn set_api(lua: State) {
     // SAFETY: as `build`.
     unsafe {
-        set_readonly(lua, -1, true);
+        freeze(lua, -1);
         lua_pushvalue(lua, -1);
         lua_setfield(lua, -3, c"redis".as_ptr());
         lua_setfield(lua, -2, c"server".as_ptr());
@@ -234,7 +233,7 @@ unsafe fn build_library_globals(lua: State) {
         refuse_missing(lua);
         set_api(lua);
         refuse_missing(lua);
-        set_readonly(lua, -1, true);
+        freeze(lua, -1);
         lua_replace(lua, slot::LIBRARY_ENV);
     }
 }

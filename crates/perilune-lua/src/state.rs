@@ -19,9 +19,9 @@ use crate::alloc::{Heap, allocate};
 use crate::debug::on_event;
 use crate::errors;
 use crate::interrupt::{self, BUDGET_UNITS};
-use crate::layout::allocator_data;
 use crate::raise::LuaError;
 use crate::register::LibraryDraft;
+use crate::vm;
 
 /// Fixed places at the bottom of the main stack.
 pub(crate) mod slot {
@@ -161,7 +161,8 @@ impl EngineContext {
     #[cold]
     pub(crate) fn ask_soon(&self) {
         // Once only: setting a hook starts its count anew, which must not go on for ever.
-        if self.running.get() && self.hook_instructions.get() > HOOK_INSTRUCTIONS_LARGE {
+        let is_late = self.hook_instructions.get() > HOOK_INSTRUCTIONS_LARGE;
+        if vm::COUNTS_INSTRUCTIONS && self.running.get() && is_late {
             self.hook_instructions.set(HOOK_INSTRUCTIONS_LARGE);
             // SAFETY: the running thread is alive. Setting a hook only sets fields of it, which
             // Lua allows at any time.
@@ -175,12 +176,9 @@ impl EngineContext {
     /// `lua` is a live thread of this state.
     pub(crate) unsafe fn arm(&self, lua: *mut lua_State) {
         let debugged = self.debugger.get().is_some() && !self.evaluating.get();
-        let (hook, mask): (lua_Hook, c_int) = match debugged {
-            false => (on_count, LUA_MASKCOUNT),
-            true => (on_event, LUA_MASKCOUNT | LUA_MASKLINE),
-        };
+        let hook: lua_Hook = if debugged { on_event } else { on_count };
         // SAFETY: as promised.
-        unsafe { lua_sethook(lua, Some(hook), mask, self.hook_instructions.get()) };
+        unsafe { vm::set_hook(lua, hook, debugged, self.hook_instructions.get()) };
     }
 
     /// See [`may_go_on`]. While the host works for the script the answer is yes.
@@ -235,7 +233,7 @@ impl EngineContext {
 #[inline]
 pub(crate) unsafe fn context<'a>(lua: *mut lua_State) -> &'a EngineContext {
     // SAFETY: the allocator of every state of this crate carries an `EngineContext`.
-    unsafe { &*allocator_data(lua).cast::<EngineContext>() }
+    unsafe { &*vm::allocator_data(lua).cast::<EngineContext>() }
 }
 
 /// Lets `action` use the host of the current run. A panic of the host is caught by
@@ -360,8 +358,7 @@ impl State {
             draft: RefCell::new(None),
         });
         context.base.hooks.on_exhausted.set(Some(ask_host));
-        crate::strings::claim();
-        crate::tables::claim();
+        vm::claim();
         let data = (&raw const *context).cast_mut().cast();
         // SAFETY: the context is boxed and outlives the state. With
         // `running` unset memory is never refused, so the state is never null.
@@ -413,11 +410,13 @@ impl State {
         context.hook_instructions.set(HOOK_INSTRUCTIONS_START);
         context.asked_at.set(None);
         context.running.set(true);
-        // SAFETY: as promised by the caller.
-        let status = unsafe {
-            context.arm(self.lua);
-            lua_pcall(self.lua, args, results, handler)
-        };
+        let status = context.base.machine.running(self.lua, || {
+            // SAFETY: as promised by the caller.
+            unsafe {
+                context.arm(self.lua);
+                lua_pcall(self.lua, args, results, handler)
+            }
+        });
         context.base.hooks.in_host.set(false);
         context.running.set(false);
         context.heap.largest_block_bytes.set(0);

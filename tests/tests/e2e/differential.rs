@@ -48,7 +48,7 @@ fn tables_of_scripts_are_walked_in_the_same_order() {
     };
     let (ours, theirs) = (Server::start(), ServerBuilder::of(&redis).start());
     let (mut ours, mut theirs) = (ours.connect(), theirs.connect());
-    let script = include_str!("../../../crates/perilune-lua/src/tables/orders.lua");
+    let script = include_str!("../../../crates/perilune-lua/src/vm/puc/tables/orders.lua");
     for seed in ["4", "5", "6"] {
         let words = ["EVAL", script, "0", seed];
         let answer = ours.run(&words).expect("a reply");

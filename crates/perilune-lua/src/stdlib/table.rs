@@ -10,7 +10,7 @@ use super::{State, push_library, sort};
 use crate::errors::READONLY;
 use crate::interrupt::{Meter, Ticker, tick};
 use crate::raise::{LuaError, call_out, native};
-use crate::tables::is_readonly;
+use crate::vm::{is_readonly, show_frozen};
 
 /// Demands that argument 1, a table, may be changed.
 ///
@@ -49,6 +49,7 @@ unsafe fn foreachi(lua: State) -> Result<c_int, LuaError> {
 unsafe fn foreach(lua: State) -> Result<c_int, LuaError> {
     check_type(lua, 1, LUA_TTABLE)?;
     check_type(lua, 2, LUA_TFUNCTION)?;
+    show_frozen(lua, 1);
     lua_pushnil(lua);
     // The callback may have changed the table, so even the step to the next key can raise.
     while call_out(lua, |lua| lua_next(lua, 1)) != 0 {

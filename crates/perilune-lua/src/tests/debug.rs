@@ -232,14 +232,15 @@ fn evaluated_code_is_a_script_of_its_own() {
 
 #[test]
 fn evaluated_code_can_be_stopped() {
-    let watcher = Watcher::new(|frame: &mut dyn DebugFrame| {
-        let result = frame.evaluate(b"while true do pcall(string.rep, 'x', 100) end");
-        assert!(result.is_err());
-        Verdict::Continue
-    });
-    let mut host = FakeHost { interrupts_max: 3, ..FakeHost::new() };
-    let error = debug("return 1", &watcher, &mut host).expect_err("it was killed");
-    assert!(error.text.starts_with(b"ERR Script killed"), "{error:?}");
+    for code in ["while true do pcall(string.rep, 'x', 100) end", "while true do end"] {
+        let watcher = Watcher::new(|frame: &mut dyn DebugFrame| {
+            assert!(frame.evaluate(code.as_bytes()).is_err());
+            Verdict::Continue
+        });
+        let mut host = FakeHost { interrupts_max: 3, ..FakeHost::new() };
+        let error = debug("return 1", &watcher, &mut host).expect_err("it was killed");
+        assert!(error.text.starts_with(b"ERR Script killed"), "{error:?}");
+    }
 }
 
 #[test]

@@ -15,21 +15,21 @@ use perilune_script::{
 use crate::LuaEngine;
 
 /// A server with one string key, a log, and replies of every kind by command name.
-pub(super) struct FakeHost {
+pub(crate) struct FakeHost {
     pub(super) commands: Vec<Vec<Vec<u8>>>,
     pub(super) log: Vec<(LogLevel, Vec<u8>)>,
     /// Where the last line of the log was asked for.
     pub(super) log_line: Option<u32>,
     pub(super) repl: ReplFlags,
     pub(super) protocol: Protocol,
-    pub(super) interrupts: u32,
-    pub(super) interrupts_max: u32,
+    pub(crate) interrupts: u32,
+    pub(crate) interrupts_max: u32,
     /// What `tree` answers.
     pub(super) tree: conversions::Tree,
 }
 
 impl FakeHost {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         FakeHost {
             commands: Vec::new(),
             log: Vec::new(),
@@ -156,20 +156,20 @@ impl ScriptHost for FakeHost {
 }
 
 /// An engine, a host, and a client's protocol.
-pub(super) struct Bench {
-    pub(super) engine: LuaEngine,
-    pub(super) host: FakeHost,
+pub(crate) struct Bench {
+    pub(crate) engine: LuaEngine,
+    pub(crate) host: FakeHost,
     pub(super) client: Protocol,
 }
 
 impl Bench {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Bench { engine: LuaEngine::new(), host: FakeHost::new(), client: Protocol::Resp2 }
     }
 
     /// Runs a script as `EVAL` does and answers the reply with spaces for line ends; an error of
     /// the script as `!text @place`.
-    pub(super) fn eval_with(&mut self, source: &str, keys: &[&[u8]], args: &[&[u8]]) -> String {
+    pub(crate) fn eval_with(&mut self, source: &str, keys: &[&[u8]], args: &[&[u8]]) -> String {
         let handle = match self.engine.compile(source.as_bytes(), "sha") {
             Ok(handle) => handle,
             Err(error) => return format!("?{error}"),
@@ -206,13 +206,13 @@ impl Bench {
         }
     }
 
-    pub(super) fn eval(&mut self, source: &str) -> String {
+    pub(crate) fn eval(&mut self, source: &str) -> String {
         self.eval_with(source, &[], &[])
     }
 }
 
 /// Runs each script in one engine and compares.
-pub(super) fn check(cases: &[(&str, &str)]) {
+pub(crate) fn check(cases: &[(&str, &str)]) {
     let mut bench = Bench::new();
     for (source, expected) in cases {
         assert_eq!(bench.eval(source), *expected, "{source}");

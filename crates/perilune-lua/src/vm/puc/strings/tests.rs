@@ -7,9 +7,9 @@ use mlua::ffi::{
 };
 
 use super::{CHAIN_MAX, FAMILIAR_BYTES, hash_familiar};
-use crate::layout::LuaString;
 use crate::raise::push_bytes;
 use crate::state::State;
+use crate::vm::puc::layout::LuaString;
 
 /// Pushes a string and answers where it is.
 fn pushed(state: &State, bytes: &[u8]) -> *const LuaString {

@@ -26,10 +26,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use mlua::ffi::{LUA_TSTRING, LUA_TUSERDATA, lua_State};
 
-use crate::layout::{
+use crate::vm::puc::layout::{
     LuaString, Object, StringTable, WHITE_BITS, global, luaM_realloc_, luaM_toobig,
 };
-use crate::secret::{fold, seed};
+use crate::vm::puc::secret::{fold, seed};
 
 /// Up to this length strings have Lua's own hash, which takes a step for each byte.
 const FAMILIAR_BYTES: usize = 64;

@@ -9,7 +9,7 @@ use std::ffi::c_int;
 use mlua::ffi::{LUA_TBOOLEAN, LUA_TNIL, LUA_TNUMBER, LUA_TSTRING};
 
 use super::{ABSENT, EMPTY};
-use crate::layout::{LuaString, Node, Slot, Table};
+use crate::vm::puc::layout::{LuaString, Node, Slot, Table};
 
 /// What a lookup answers that finds nothing. Never written to.
 #[inline(always)]

@@ -12,7 +12,7 @@
 
 use mlua::ffi::*;
 
-use crate::layout::{Closure, Prototype};
+use crate::vm::puc::layout::{Closure, Prototype};
 
 /// Operations of Lua 5.1, as numbered in its `lopcodes.h`, that read registers.
 mod op {

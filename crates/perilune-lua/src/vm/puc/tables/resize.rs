@@ -16,7 +16,7 @@ use mlua::ffi::lua_State;
 
 use super::lookup::{empty, int_key, is_equal, is_nil, main_position, node_count};
 use super::{add, refuse, set_key};
-use crate::layout::{Node, Slot, Table, luaM_realloc_, luaM_toobig};
+use crate::vm::puc::layout::{Node, Slot, Table, luaM_realloc_, luaM_toobig};
 
 /// How far chains are followed in the order of Lua for each node. Keys that nobody chose need less
 /// than one step.

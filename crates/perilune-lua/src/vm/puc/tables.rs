@@ -34,7 +34,7 @@ use mlua::ffi::{
 };
 
 use crate::errors::READONLY;
-use crate::layout::{
+use crate::vm::puc::layout::{
     BLACK_BIT, KIND_DEAD_KEY, LuaString, Node, Object, Slot, SlotValue, Table, WHITE_BITS,
     luaM_realloc_,
 };
