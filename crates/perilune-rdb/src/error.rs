@@ -1,5 +1,6 @@
 //! What can be wrong with a snapshot or a payload.
 
+use crate::format::foreign_name;
 use perilune_keyspace::IntsetError;
 use perilune_keyspace::listpack::LpError;
 use perilune_keyspace::stream::PartsError;
@@ -26,7 +27,7 @@ pub enum ReadError {
     },
     /// The footer of a payload does not fit.
     Footer,
-    /// A type of value or a kind of record that is not read.
+    /// A type of value or a kind of record that is not read, by its number.
     Unsupported(u8),
     /// A function in a format that no release has used.
     PreGaFunction,
@@ -59,7 +60,9 @@ impl fmt::Display for ReadError {
             Self::Module(id) => {
                 write!(f, "data of the module '{}', which is not there", module_name(*id))
             }
-            Self::Unsupported(byte) => write!(f, "values or records of type {byte} cannot be read"),
+            Self::Unsupported(byte) => {
+                write!(f, "{} (type {byte}) cannot be read", foreign_name(*byte))
+            }
             Self::Encoding => f.write_str("a length or string is malformed"),
             Self::Structure(what) => f.write_str(what),
             Self::Empty => f.write_str("a value has no elements"),

@@ -35,6 +35,8 @@ pub(crate) const STREAM_OFFSET: &[u8] = b"repl-offset";
 
 /// What follows is not a key but something about the snapshot or the next key.
 pub(crate) mod opcode {
+    /// A slot that is being imported by a cluster of Valkey since 9.0; not read.
+    pub(crate) const SLOT_IMPORT: u8 = 243;
     pub(crate) const SLOT_INFO: u8 = 244;
     pub(crate) const FUNCTION2: u8 = 245;
     pub(crate) const FUNCTION_PRE_GA: u8 = 246;
@@ -76,6 +78,19 @@ pub(crate) mod kind {
     pub(crate) const STREAM_LISTPACKS_2: u8 = 19;
     pub(crate) const SET_LISTPACK: u8 = 20;
     pub(crate) const STREAM_LISTPACKS_3: u8 = 21;
+    /// Hashes whose fields expire, which are not read: of Valkey since 9.0 (the number was used by
+    /// releases of Redis that were no final ones), then of Redis since 7.4 to the last.
+    pub(crate) const HASH_EXPIRING_FIRST: u8 = 22;
+    pub(crate) const HASH_EXPIRING_LAST: u8 = 25;
+}
+
+/// What it is that has a number which is not read, for messages.
+pub(crate) fn foreign_name(number: u8) -> &'static str {
+    match number {
+        kind::HASH_EXPIRING_FIRST..=kind::HASH_EXPIRING_LAST => "a hash whose fields expire",
+        opcode::SLOT_IMPORT => "the import of a slot",
+        _ => "a value or record of unknown kind",
+    }
 }
 
 /// What a value of the given type is made of, for messages.
@@ -98,6 +113,7 @@ pub fn structure_name(type_byte: u8) -> &'static str {
         kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => {
             "Stream listpack"
         }
+        kind::HASH_EXPIRING_FIRST..=kind::HASH_EXPIRING_LAST => "Hash with expiring fields",
         _ => "Value",
     }
 }

@@ -186,6 +186,15 @@ impl<R: Read> SnapshotReader<R> {
         self.key.as_ref().map(|(kind, name)| (*kind, name.as_slice()))
     }
 
+    /// Where the reading is, for messages: the offset, and the key if there is one.
+    pub fn place(&self) -> String {
+        let offset = self.bytes_read();
+        match &self.key {
+            Some((_, name)) => format!("offset {offset} at key \"{}\"", name.escape_ascii()),
+            None => format!("offset {offset}"),
+        }
+    }
+
     /// What was found, and the input, which goes on behind the end.
     pub fn into_parts(self) -> (Loaded, R) {
         (self.loaded, self.input.inner)
@@ -241,6 +250,7 @@ impl<R: Read> SnapshotReader<R> {
                     read_length(input)?;
                     read_length(input)?;
                 }
+                opcode::SLOT_IMPORT => return Err(ReadError::Unsupported(opcode::SLOT_IMPORT)),
                 opcode::EXPIRE_MS => {
                     key.expire_at_ms = Some(i64::from_le_bytes(read_array(input)?));
                 }

@@ -378,7 +378,12 @@ fn faulty_snapshots_are_told_apart() {
     assert_eq!(error(b"REDIS0000"), "format version 0 cannot be read");
     assert_eq!(error(b"REDIS0004\xfe\x04"), "there is no database 4");
     assert_eq!(error(b"VALKEY081"), "format version 81 cannot be read");
-    assert_eq!(error(b"REDIS0004\x06\x01k"), "values or records of type 6 cannot be read");
+    let unknown = "a value or record of unknown kind (type 6) cannot be read";
+    assert_eq!(error(b"REDIS0004\x06\x01k"), unknown);
+    let expiring = |kind| format!("a hash whose fields expire (type {kind}) cannot be read");
+    assert_eq!(error(b"VALKEY080\x16\x01k"), expiring(22));
+    assert_eq!(error(b"REDIS0012\x19\x01k"), expiring(25));
+    assert_eq!(error(b"VALKEY080\xf3"), "the import of a slot (type 243) cannot be read");
     assert_eq!(error(b"REDIS0004\xf6"), "pre-release function format is not supported");
     let module = b"REDIS0009\x07\x01k\x81\x24\xaa\x71\xa6\x99\xa6\x80\x01";
     assert!(error(module).starts_with("data of the module '"), "{}", error(module));
@@ -395,6 +400,17 @@ fn faulty_snapshots_are_told_apart() {
     assert!(error(&bytes).starts_with("wrong checksum: expected "));
     bytes[last - 7..].fill(0);
     assert_eq!(error(&bytes), "none");
+}
+
+#[test]
+fn the_place_of_an_error_is_told() {
+    let mut keyspace = Keyspace::new(1);
+    let bytes = &b"REDIS0012\0\x01a\x01x\x19\x02\nk"[..];
+    let mut reader = SnapshotReader::new(bytes, ReadOptions::default()).unwrap();
+    assert!(reader.step(&mut keyspace).unwrap());
+    assert!(reader.step(&mut keyspace).is_err());
+    assert_eq!(reader.place(), "offset 18 at key \"\\nk\"");
+    assert_eq!(keyspace.db(0).len(), 1);
 }
 
 proptest! {

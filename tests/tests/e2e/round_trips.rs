@@ -6,7 +6,7 @@
 
 use perilune_resp::Value;
 use perilune_testkit::Connection;
-use perilune_tests::{Server, ServerBuilder, eventually, int, ok};
+use perilune_tests::{Server, ServerBuilder, eventually, int, ok, server_binary};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -106,7 +106,10 @@ fn fill(client: &mut Connection) {
             run(client, &["SET", &format!("string:{number}"), text]);
         }
         run(client, &["SET", "string:long", &"again and ".repeat(5000)]);
-        run(client, &["RPUSH", "list:plain", &"x".repeat(20_000), "y"]);
+        // Of so many bytes an element is a node of its own, between nodes of many.
+        line(client, "DEBUG QUICKLIST-PACKED-THRESHOLD 1000b");
+        run(client, &["RPUSH", "list:plain", "a", &"x".repeat(20_000), "b", &"y".repeat(1000)]);
+        line(client, "DEBUG QUICKLIST-PACKED-THRESHOLD 0");
         line(client, "SETBIT string:bits 1000 1");
         line(client, "PFADD hll a b c");
         line(client, "SADD set:mixed a b 1");
@@ -133,6 +136,7 @@ fn fill(client: &mut Connection) {
             "XREADGROUP GROUP readers two COUNT 5 STREAMS stream:many >",
             "XACK stream:many readers 1-1",
             "XGROUP CREATECONSUMER stream:many readers idle",
+            "XGROUP CREATE stream:many others 9-0 ENTRIESREAD 8",
             "XGROUP CREATE stream:empty readers $ MKSTREAM",
         ] {
             line(client, command);
@@ -153,10 +157,31 @@ fn content(client: &mut Connection) -> Vec<Value> {
         for key in ["string:1", "hash:many", "stream:many", "list:many"] {
             content.push(run(client, &["PEXPIRETIME", key]));
         }
+        // The digest says nothing of groups.
         content.push(run(client, &["XPENDING", "stream:many", "readers"]));
+        content.push(run(client, &["XINFO", "GROUPS", "stream:many"]));
+        content.push(run(client, &["XINFO", "GROUPS", "stream:empty"]));
+        content.extend(deliveries(client));
         content.push(run(client, &["XLEN", "stream:many"]));
     }
     content
+}
+
+/// The pending entries with their consumers and how often they were delivered, without the times
+/// since then.
+fn deliveries(client: &mut Connection) -> Vec<Value> {
+    let words = ["XPENDING", "stream:many", "readers", "-", "+", "100"];
+    let Value::Array(entries) = run(client, &words) else { panic!("an array is expected") };
+    entries
+        .into_iter()
+        .map(|entry| match entry {
+            Value::Array(mut facts) if facts.len() == 4 => {
+                facts.remove(2);
+                Value::Array(facts)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect()
 }
 
 /// Has everything written, adds to what is rewritten, and ends the server. What it held.
@@ -212,4 +237,91 @@ fn data_go_there_and_back() {
             travel(&rival, layout);
         }
     }
+}
+
+/// How long a key was idle, seconds, and how often it was used, as the server counts it.
+const IDLE_S: i64 = 5000;
+const FREQUENCY: i64 = 200;
+/// How long the test may take.
+const LATE_S: i64 = 600;
+
+/// A server that keeps facts about the use of its keys in its snapshots.
+fn start_evicting(builder: ServerBuilder, folder: &Path, policy: &str) -> (Server, Connection) {
+    let builder = builder.set("maxmemory-policy", policy).set("lfu-decay-time", "0");
+    start(builder, folder, Layout::Snapshot)
+}
+
+fn check_access(client: &mut Connection, policy: &str, who: &str) {
+    let (what, expected) = match policy {
+        "allkeys-lru" => ("IDLETIME", IDLE_S..IDLE_S + LATE_S),
+        _ => ("FREQ", FREQUENCY..FREQUENCY + 1),
+    };
+    let Value::Int(found) = run(client, &["OBJECT", what, "used"]) else { panic!("{who}: {what}") };
+    assert!(expected.contains(&found), "{what} {found} at {who}");
+}
+
+#[test]
+fn what_is_known_of_the_use_of_keys_goes_along() {
+    for rival in rivals().iter().filter(|rival| rival.reads_our_snapshots) {
+        for policy in ["allkeys-lru", "allkeys-lfu"] {
+            let folder = Folder::new(policy);
+            let theirs = || ServerBuilder::of(&rival.binary);
+            let name = rival.binary.display().to_string();
+            let (server, mut client) = start_evicting(theirs(), &folder.0, policy);
+            line(&mut client, "SET used value");
+            let Value::Bulk(payload) = run(&mut client, &["DUMP", "used"]) else { panic!() };
+            let (idle, frequency) = (IDLE_S.to_string(), FREQUENCY.to_string());
+            let fact = match policy {
+                "allkeys-lru" => ["IDLETIME", &idle],
+                _ => ["FREQ", &frequency],
+            };
+            let words = [b"RESTORE".as_slice(), b"used", b"0", &payload, b"REPLACE"];
+            let words: Vec<&[u8]> =
+                words.into_iter().chain(fact.iter().map(|word| word.as_bytes())).collect();
+            assert_eq!(client.run(&words).expect("a reply"), ok());
+            check_access(&mut client, policy, &name);
+            save_and_end(server, client);
+
+            let (server, mut client) = start_evicting(Server::builder(), &folder.0, policy);
+            check_access(&mut client, policy, "ours");
+            save_and_end(server, client);
+
+            let (_server, mut client) = start_evicting(theirs(), &folder.0, policy);
+            check_access(&mut client, policy, &name);
+        }
+    }
+}
+
+/// Hashes whose fields expire, of servers that have them, are refused by name, and the file stays.
+#[test]
+fn data_that_cannot_be_kept_are_refused() {
+    for rival in rivals() {
+        let folder = Folder::new("refused");
+        let (server, mut client) =
+            start(ServerBuilder::of(&rival.binary), &folder.0, Layout::Snapshot);
+        line(&mut client, "HSET fading a 1 b 2");
+        let expire = ["HEXPIRE", "fading", "1000", "FIELDS", "1", "a"];
+        if run(&mut client, &expire).as_error().is_some() {
+            continue;
+        }
+        save_and_end(server, client);
+        let path = folder.0.join("dump.rdb");
+        let before = std::fs::read(&path).expect("there is a snapshot");
+        let output = Command::new(server_binary())
+            .args(["--port", "0", "--dir"])
+            .arg(&folder.0)
+            .output()
+            .expect("the server's binary starts");
+        assert!(!output.status.success());
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(told.contains("at key \"fading\" -> a hash whose fields expire (type 2"), "{told}");
+        assert_eq!(std::fs::read(&path).ok(), Some(before));
+    }
+}
+
+fn save_and_end(mut server: Server, mut client: Connection) {
+    assert_eq!(run(&mut client, &["SAVE"]), ok());
+    client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
+    client.read_to_end().expect("closed");
+    assert!(server.wait().success(), "{}", server.log());
 }

@@ -255,9 +255,10 @@ impl AofLoader {
             Stop::Io(error) => {
                 format!("Unrecoverable error reading the append only file {name}: {error}")
             }
-            Stop::Unknown(command) => {
-                format!("Unknown command '{command}' reading the append only file {name}")
-            }
+            Stop::Unknown { offset, command } => format!(
+                "Unknown command '{command}' reading the append only file {name}, at offset \
+                 {offset}"
+            ),
         };
         file.player.dismiss(engine);
         engine.warn(&message);
@@ -294,7 +295,7 @@ enum Stop {
     Truncated,
     Format { offset: u64, reason: String },
     Io(io::Error),
-    Unknown(String),
+    Unknown { offset: u64, command: String },
 }
 
 impl OpenFile {
@@ -309,8 +310,10 @@ impl OpenFile {
     /// Reads one key or runs one record. False at the end of the file.
     fn step(&mut self, engine: &mut Engine) -> Result<bool, Stop> {
         if let Some(snapshot) = &mut self.snapshot {
-            let more = snapshot.step(&mut engine.keyspace);
-            if !more.map_err(|error| Stop::Snapshot(error.to_string()))? {
+            let more = snapshot
+                .step(&mut engine.keyspace)
+                .map_err(|error| Stop::Snapshot(format!("{}: {error}", snapshot.place())))?;
+            if !more {
                 self.end_snapshot(engine)?;
             }
             return Ok(true);
@@ -363,8 +366,9 @@ impl OpenFile {
         match self.player.play(engine, &argv) {
             Played::Done => {}
             Played::Unknown => {
-                let name = argv.first().copied().unwrap_or_default();
-                return Err(Stop::Unknown(String::from_utf8_lossy(name).into_owned()));
+                let command = argv.first().copied().unwrap_or_default();
+                let command = String::from_utf8_lossy(command).into_owned();
+                return Err(Stop::Unknown { offset, command });
             }
             Played::Misled(reason) => return Err(Stop::Format { offset, reason }),
         }

@@ -442,10 +442,11 @@ impl Engine {
         let input = BufReader::with_capacity(BUFFER_BYTES, file);
         let mut fresh = Keyspace::new(self.keyspace.count());
         let delay_us = u64::try_from(self.config.key_load_delay).unwrap_or(0);
+        let mut place = "offset 0".to_owned();
         let read = || -> Result<Loaded, ReadError> {
             let mut reader = SnapshotReader::new(input, options)?;
             let keyspace = if flush { &mut fresh } else { &mut self.keyspace };
-            while reader.step(keyspace)? {
+            while reader.step(keyspace).inspect_err(|_| place = reader.place())? {
                 if delay_us > 0 {
                     std::thread::sleep(Duration::from_micros(delay_us));
                 }
@@ -453,7 +454,8 @@ impl Engine {
             Ok(reader.into_parts().0)
         };
         let loaded = read().map_err(|error| {
-            self.env.log(LogLevel::Warning, &format!("Error reading the RDB file: {error}"));
+            self.env
+                .log(LogLevel::Warning, &format!("Error reading the RDB file, {place}: {error}"));
             errors::reload_failed(&error)
         })?;
         let policy = match (flush, merge) {

@@ -17,7 +17,9 @@ pub enum PartsError {
     Facts,
     /// A group is there twice.
     Group,
-    /// A pending entry or consumer is there twice, or one misses the other.
+    /// A consumer is there twice.
+    Consumer,
+    /// A pending entry is there twice, or without its consumer, or a consumer's entry is not pending.
     Pending,
 }
 
@@ -28,6 +30,7 @@ impl PartsError {
             PartsError::Node => "a stream node is malformed",
             PartsError::Facts => "a stream contradicts itself",
             PartsError::Group => "a consumer group is there twice",
+            PartsError::Consumer => "Duplicate stream consumer detected",
             PartsError::Pending => "pending entries and consumers do not fit",
         }
     }
@@ -132,7 +135,7 @@ impl GroupParts {
         seen_ms: i64,
         active_ms: i64,
     ) -> Result<ConsumerId, PartsError> {
-        let id = self.group.create_consumer(name, seen_ms).ok_or(PartsError::Pending)?;
+        let id = self.group.create_consumer(name, seen_ms).ok_or(PartsError::Consumer)?;
         if let Some(consumer) = self.group.consumer_mut(id) {
             consumer.active_ms = active_ms;
         }

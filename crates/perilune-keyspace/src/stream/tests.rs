@@ -295,7 +295,7 @@ fn parts_that_do_not_fit_are_refused() {
     group.add_pending(two, 0, 1).unwrap();
     assert_eq!(group.add_pending(one, 0, 1), Err(PartsError::Pending));
     let consumer = group.add_consumer(b"c", 0, 0).unwrap();
-    assert!(group.add_consumer(b"c", 0, 0).is_err());
+    assert_eq!(group.add_consumer(b"c", 0, 0), Err(PartsError::Consumer));
     group.own(consumer, one).unwrap();
     assert_eq!(group.own(consumer, one), Err(PartsError::Pending));
     assert!(matches!(group.finish(), Err(PartsError::Pending)));
