@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use crate::convert::{LuaReplyWriter, Outcome};
 use crate::debug::{copy, with_debugger};
-use crate::errors::{self, push_error};
+use crate::errors::{self, ERROR_BYTES_MAX, push_error};
 use crate::interrupt::{BUDGET_UNITS, tick};
 use crate::raise::{LuaError, native, push_bytes};
 use crate::register::c_register_function;
@@ -150,6 +150,9 @@ unsafe fn text_at<'a>(lua: State, index: c_int) -> Option<&'a [u8]> {
     }
 }
 
+/// Longest line that a script can have logged; the rest is cut off.
+const LOGGED_BYTES_MAX: usize = 1 << 20;
+
 unsafe fn log(lua: State) -> Result<c_int, LuaError> {
     // SAFETY: a C function's own frame.
     unsafe {
@@ -170,7 +173,8 @@ unsafe fn log(lua: State) -> Result<c_int, LuaError> {
                 if index != 2 {
                     line.push(b' ');
                 }
-                line.extend_from_slice(text);
+                let room = LOGGED_BYTES_MAX.saturating_sub(line.len());
+                line.extend_from_slice(&text[..text.len().min(room)]);
             }
         }
         let place = calling_line(lua);
@@ -270,6 +274,7 @@ unsafe fn error_reply(lua: State) -> Result<c_int, LuaError> {
     unsafe {
         if check_one_string(lua) {
             let text = text_at(lua, 1).unwrap_or_default();
+            let text = &text[..text.len().min(ERROR_BYTES_MAX)];
             let text = [b"-", text.strip_prefix(b"-").unwrap_or(text)].concat();
             with_debugger(lua, |debugger| debugger.on_error(&text));
             errors::push_error_table(lua, &text);

@@ -38,13 +38,21 @@ pub(crate) const SCRIPT_REPLY_TOO_LARGE: &str = "ERR the reply of the script is 
 /// Longest part of a plain message that is shown.
 const MESSAGE_BYTES_MAX: usize = 100;
 
+/// Longest part of any error's text that is kept: it is copied several times on its way to the
+/// client, and nobody is answered meanwhile.
+pub(crate) const ERROR_BYTES_MAX: usize = 1 << 20;
+
+fn cut(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(ERROR_BYTES_MAX)]
+}
+
 /// Pushes an error table for a text. A text that starts with `-` carries its own code, any other
 /// gets `ERR`.
 ///
 /// # Safety
 /// `lua` is a state of this crate in host mode; its stack has room for three values.
 pub(crate) unsafe fn push_error_table(lua: *mut lua_State, text: &[u8]) {
-    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = cut(text).split(|&byte| byte == 0).next().unwrap_or_default();
     let (code, rest) = match text.strip_prefix(b"-") {
         None => (&b"ERR"[..], text),
         Some(text) => match text.iter().position(|&byte| byte == b' ') {
@@ -166,6 +174,9 @@ unsafe fn push_as_text(lua: *mut lua_State) {
             return;
         }
         match lua_type(lua, 1) {
+            LUA_TSTRING if lua_objlen(lua, 1) > ERROR_BYTES_MAX => {
+                lua_pushlstring_(lua, lua_tostring(lua, 1), ERROR_BYTES_MAX);
+            }
             LUA_TSTRING | LUA_TNUMBER => lua_pushvalue(lua, 1),
             LUA_TBOOLEAN if lua_toboolean(lua, 1) != 0 => lua_pushstring_(lua, c"true".as_ptr()),
             LUA_TBOOLEAN => lua_pushstring_(lua, c"false".as_ptr()),
@@ -256,12 +267,15 @@ unsafe fn field_text(lua: *mut lua_State, index: c_int, name: &[u8]) -> Option<V
 }
 
 unsafe fn text_at(lua: *mut lua_State, index: c_int) -> Option<Vec<u8>> {
-    // SAFETY: the bytes are copied while the string lies on the stack; Lua ends them with NUL.
+    // SAFETY: the bytes are copied while the string lies on the stack.
     unsafe {
-        let start = lua_tolstring(lua, index, std::ptr::null_mut());
-        match start.is_null() {
-            true => None,
-            false => Some(trim_line_ends(CStr::from_ptr(start).to_bytes()).to_vec()),
+        let mut len = 0;
+        let start = lua_tolstring(lua, index, &mut len);
+        if start.is_null() {
+            return None;
         }
+        let text = cut(std::slice::from_raw_parts(start.cast(), len));
+        let end = memchr::memchr(0, text).unwrap_or(text.len());
+        Some(trim_line_ends(&text[..end]).to_vec())
     }
 }

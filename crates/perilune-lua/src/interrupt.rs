@@ -23,6 +23,10 @@ pub(crate) const BUDGET_UNITS: i64 = 100_000;
 /// middle of that function's work: it runs no Lua code, and makes room for what it pushes.
 pub(crate) type OnExhausted = unsafe fn(*mut lua_State) -> Result<(), LuaError>;
 
+/// Told in the middle of a long step that cannot be left; it runs no Lua code and leaves the stack
+/// alone.
+pub(crate) type OnPause = unsafe fn(*mut lua_State);
+
 /// What native code and the state's owner tell each other while a script runs.
 #[repr(C)]
 pub(crate) struct Hooks {
@@ -30,6 +34,8 @@ pub(crate) struct Hooks {
     pub(crate) budget: Cell<i64>,
     /// The owner's answer to "may I go on?"; nobody to ask means yes.
     pub(crate) on_exhausted: Cell<Option<OnExhausted>>,
+    /// Lets the owner see to others.
+    pub(crate) on_pause: Cell<Option<OnPause>>,
     /// True while native code of this crate runs. The allocator must not refuse memory then:
     /// Lua would leave by `longjmp` across Rust frames that still own values.
     pub(crate) in_host: Cell<bool>,
@@ -41,6 +47,7 @@ impl Hooks {
         Self {
             budget: Cell::new(BUDGET_UNITS),
             on_exhausted: Cell::new(None),
+            on_pause: Cell::new(None),
             in_host: Cell::new(false),
         }
     }
@@ -103,6 +110,21 @@ unsafe fn ask_owner(lua: *mut lua_State) -> Result<(), LuaError> {
         // SAFETY: the owner installed the callback for states of this context.
         Some(ask) => unsafe { ask(lua) },
         None => Ok(()),
+    }
+}
+
+/// Lets the owner see to others in the middle of a long step, which is completed even if the run is
+/// to end.
+///
+/// # Safety
+/// As [`context`].
+#[cold]
+pub(crate) unsafe fn breathe(lua: *mut lua_State) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if let Some(pause) = context(lua).hooks.on_pause.get() {
+            pause(lua);
+        }
     }
 }
 

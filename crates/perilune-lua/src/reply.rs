@@ -86,7 +86,9 @@ pub(crate) unsafe fn write_reply(
                 return Err(ScriptError { text, ..ScriptError::default() });
             }
         }
-        let mut walk = Walk { lua, resp3, levels: Vec::new(), out };
+        // What is being written is no longer ended, but others are to be answered meanwhile.
+        let pause = Pause::new(host, false);
+        let mut walk = Walk { lua, resp3, levels: Vec::new(), out, pause };
         walk.value();
         while walk.step() {}
         lua_settop(lua, index - 1);
@@ -172,26 +174,15 @@ unsafe fn measure(
     host: &mut dyn ScriptHost,
 ) -> Result<(), &'static str> {
     let mut size = Size(0);
-    let mut walk = Walk { lua, resp3, levels: Vec::new(), out: &mut size };
+    let pause = Pause::new(host, true);
+    let mut walk = Walk { lua, resp3, levels: Vec::new(), out: &mut size, pause };
     // SAFETY: as `write_reply`.
-    unsafe { walk.value() };
-    let mut left = VALUES_PER_QUESTION;
-    loop {
-        // SAFETY: as above.
-        if !unsafe { walk.step() } {
-            break;
-        }
-        left -= 1;
-        if left > 0 {
-            continue;
-        }
-        left = VALUES_PER_QUESTION;
-        if let Interrupt::Kill(text) = host.interrupt() {
-            return Err(text);
-        }
-        if walk.out.0 > REPLY_BYTES_MAX {
-            break;
-        }
+    unsafe {
+        walk.value();
+        while walk.pause.killed.is_none() && walk.out.0 <= REPLY_BYTES_MAX && walk.step() {}
+    }
+    if let Some(text) = walk.pause.killed {
+        return Err(text);
     }
     if size.0 > REPLY_BYTES_MAX { Err(errors::SCRIPT_REPLY_TOO_LARGE) } else { Ok(()) }
 }
@@ -320,11 +311,40 @@ impl ReplyWriter for Size {
     fn end_deferred(&mut self, _at: Deferred, _len: usize) {}
 }
 
+/// Asks the host every so many values.
+struct Pause<'a> {
+    host: &'a mut dyn ScriptHost,
+    left: u32,
+    /// The run can still be ended: nothing was written.
+    may_end: bool,
+    /// The host said that it must end.
+    killed: Option<&'static str>,
+}
+
+impl<'a> Pause<'a> {
+    fn new(host: &'a mut dyn ScriptHost, may_end: bool) -> Self {
+        Pause { host, left: VALUES_PER_QUESTION, may_end, killed: None }
+    }
+
+    /// Counts a value.
+    #[inline]
+    fn count(&mut self) {
+        self.left -= 1;
+        if self.left == 0 {
+            self.left = VALUES_PER_QUESTION;
+            if let Interrupt::Kill(text) = self.host.interrupt() {
+                self.killed = self.may_end.then_some(text);
+            }
+        }
+    }
+}
+
 struct Walk<'a, W: ReplyWriter + ?Sized> {
     lua: *mut lua_State,
     resp3: bool,
     levels: Vec<Level>,
     out: &'a mut W,
+    pause: Pause<'a>,
 }
 
 impl<W: ReplyWriter + ?Sized> Walk<'_, W> {
@@ -332,6 +352,7 @@ impl<W: ReplyWriter + ?Sized> Walk<'_, W> {
     unsafe fn step(&mut self) -> bool {
         let lua = self.lua;
         let Some(level) = self.levels.pop() else { return false };
+        self.pause.count();
         // SAFETY: the stack holds what the level says; keys come from `lua_next` itself and the
         // tables do not change meanwhile, so it does not raise.
         unsafe {
@@ -483,9 +504,10 @@ impl<W: ReplyWriter + ?Sized> Walk<'_, W> {
                 lua_rawgeti_(self.lua, -1, len + 1);
                 let is_nil = lua_type(self.lua, -1) == LUA_TNIL;
                 lua_pop(self.lua, 1);
-                if is_nil || len == c_int::MAX - 1 {
+                if is_nil || len == c_int::MAX - 1 || self.pause.killed.is_some() {
                     return len;
                 }
+                self.pause.count();
                 len += 1;
             }
         }

@@ -299,6 +299,20 @@ unsafe fn ask_host(lua: *mut lua_State) -> Result<(), LuaError> {
     unsafe { if may_go_on(lua) { Ok(()) } else { Err(errors::push_kill(lua)) } }
 }
 
+/// Lets the host see to others. A run that must end is only marked, for the next question.
+///
+/// # Safety
+/// As [`may_go_on`], but nothing of the stack is used.
+unsafe fn pause(lua: *mut lua_State) {
+    // SAFETY: as promised.
+    unsafe {
+        let context = context(lua);
+        if context.running.get() {
+            let _ = context.host_allows();
+        }
+    }
+}
+
 /// The count hook. How long an instruction takes is the script's choice, so the number of
 /// instructions until the next question follows the clock.
 unsafe extern "C-unwind" fn on_count(lua: *mut lua_State, _record: *mut lua_Debug) {
@@ -358,6 +372,7 @@ impl State {
             draft: RefCell::new(None),
         });
         context.base.hooks.on_exhausted.set(Some(ask_host));
+        context.base.hooks.on_pause.set(Some(pause));
         vm::claim();
         let data = (&raw const *context).cast_mut().cast();
         // SAFETY: the context is boxed and outlives the state. With

@@ -25,6 +25,10 @@ fn too_large() -> LuaError {
     LuaError::msg("resulting string too large")
 }
 
+fn no_memory(_: std::collections::TryReserveError) -> LuaError {
+    LuaError::Bare("not enough memory".into())
+}
+
 /// Growing bytes with a size limit.
 pub(super) struct Buffer {
     bytes: Vec<u8>,
@@ -47,7 +51,29 @@ impl Buffer {
         if more > room {
             return Err(too_large());
         }
-        self.bytes.try_reserve(more).map_err(|_| LuaError::Bare("not enough memory".into()))
+        if more <= self.bytes.capacity() - self.bytes.len() {
+            return Ok(());
+        }
+        if self.bytes.len() > PIECE_BYTES {
+            return self.grow_slowly(more);
+        }
+        self.bytes.try_reserve(more).map_err(no_memory)
+    }
+
+    /// Moves a long content to a larger vector, in pieces.
+    #[cold]
+    fn grow_slowly(&mut self, more: usize) -> Result<(), LuaError> {
+        let doubled = self.bytes.capacity().saturating_mul(2).min(self.bytes_max);
+        let mut larger = Vec::new();
+        let wanted = doubled.max(self.bytes.len() + more);
+        larger.try_reserve_exact(wanted).map_err(no_memory)?;
+        for piece in self.bytes.chunks(PIECE_BYTES) {
+            // SAFETY: `new` got a state with a context.
+            unsafe { tick(self.lua, PIECE_COST)? };
+            larger.extend_from_slice(piece);
+        }
+        self.bytes = larger;
+        Ok(())
     }
 
     #[inline]
@@ -136,6 +162,18 @@ impl Drop for Buffer {
     }
 }
 
+/// Copies bytes to a place that has room for them; the work for many of them is paid.
+unsafe fn copy_in_pieces(lua: State, bytes: &[u8], mut to: *mut u8) -> Result<(), LuaError> {
+    for piece in bytes.chunks(PIECE_BYTES) {
+        if piece.len() == PIECE_BYTES {
+            tick(lua, PIECE_COST)?;
+        }
+        std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
+        to = to.add(piece.len());
+    }
+    Ok(())
+}
+
 /// Growing bytes inside a userdatum at a fixed stack slot.
 #[derive(Clone, Copy)]
 pub(super) struct LuaBuffer {
@@ -165,7 +203,7 @@ impl LuaBuffer {
         if more.len() > self.capacity - self.len {
             self.grow(lua, more.len())?;
         }
-        std::ptr::copy_nonoverlapping(more.as_ptr(), self.start.add(self.len), more.len());
+        copy_in_pieces(lua, more, self.start.add(self.len))?;
         self.len += more.len();
         Ok(())
     }
@@ -177,7 +215,7 @@ impl LuaBuffer {
         }
         let capacity = wanted.max(self.capacity * 2);
         let start = lua_newuserdata(lua, capacity).cast::<u8>();
-        std::ptr::copy_nonoverlapping(self.start, start, self.len);
+        copy_in_pieces(lua, std::slice::from_raw_parts(self.start, self.len), start)?;
         lua_replace(lua, self.slot);
         self.start = start;
         self.capacity = capacity;

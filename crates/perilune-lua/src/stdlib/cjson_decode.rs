@@ -21,6 +21,9 @@ use crate::raise::{LuaError, push_bytes};
 /// Most entries in one table; Lua raises above it, where nothing may raise.
 pub(super) const TABLE_ENTRIES_MAX: c_int = 1 << 26;
 
+/// Longest number that is read: reading one is a single step.
+const NUMBER_BYTES_MAX: usize = 1 << 20;
+
 /// A table that is being filled.
 #[derive(Clone, Copy)]
 enum Open {
@@ -331,6 +334,9 @@ impl Decoder<'_> {
 
     unsafe fn number(&mut self) -> Result<Token, LuaError> {
         let rest = &self.text[self.at..];
+        if is_too_long(rest) {
+            return Ok(Token::Error("invalid number"));
+        }
         let (number, len) = match plain_number(rest) {
             Some(found) => found,
             None => {
@@ -439,6 +445,12 @@ impl Decoder<'_> {
             Some(code << 4 | char::from(self.peek(offset)).to_digit(16)?)
         })
     }
+}
+
+/// Whether the number at the start is longer than [`NUMBER_BYTES_MAX`].
+fn is_too_long(text: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-');
+    text.get(NUMBER_BYTES_MAX).is_some_and(is_part) && text[..NUMBER_BYTES_MAX].iter().all(is_part)
 }
 
 /// Reads the longest decimal number at the start. `None` for what only `strtod` understands.

@@ -17,6 +17,9 @@ use super::convert::{f64_to_i32, printf_f64};
 use crate::interrupt::{Meter, Ticker};
 use crate::raise::LuaError;
 
+/// Bytes of a string that are looked through between two payments.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// A table that is being written.
 enum Open {
     /// Elements `1..=len`, of which `done` are written.
@@ -197,17 +200,23 @@ impl Encoder<'_> {
     }
 
     unsafe fn string(&mut self, index: c_int) -> Result<(), LuaError> {
-        let mut rest = to_bytes(self.lua, index).unwrap_or_default();
+        let bytes = to_bytes(self.lua, index).unwrap_or_default();
         self.out.push(b'"')?;
+        for piece in bytes.chunks(PIECE_BYTES) {
+            self.meter.step(piece.len() as u64 / 16)?;
+            self.escaped(piece)?;
+        }
+        self.out.push(b'"')
+    }
+
+    fn escaped(&mut self, mut rest: &[u8]) -> Result<(), LuaError> {
         while let Some(at) = rest.iter().position(|&b| ESCAPED[usize::from(b)]) {
-            self.meter.step(1 + at as u64 / 16)?;
+            self.meter.step(1)?;
             self.out.extend(&rest[..at])?;
             write_escape(&mut self.out, rest[at])?;
             rest = &rest[at + 1..];
         }
-        self.meter.step(rest.len() as u64 / 16)?;
-        self.out.extend(rest)?;
-        self.out.push(b'"')
+        self.out.extend(rest)
     }
 
     unsafe fn refuse(&self, index: c_int, reason: &str) -> LuaError {

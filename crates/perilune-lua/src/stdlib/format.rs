@@ -14,13 +14,16 @@ use super::buffer::Buffer;
 use super::convert::{
     f64_to_i32, f64_to_i64, f64_to_u64, printf_char, printf_f64, printf_i64, printf_str,
 };
-use crate::interrupt::{Meter, Ticker};
+use crate::interrupt::{Meter, Ticker, tick};
 use crate::raise::LuaError;
 
 const FLAGS: &[u8] = b"-+ #0";
 
 /// Strings from this length on are taken whole when no precision is given.
 const LONG_STRING_BYTES: usize = 100;
+
+/// Bytes that are quoted between two payments.
+const QUOTED_BYTES: usize = 64 << 10;
 
 /// One conversion of a format: flags, width and precision, and the letter behind them.
 struct Conversion<'a> {
@@ -112,7 +115,7 @@ unsafe fn add(
         b'd' | b'i' => printf_i64(spec, f64_to_i64(check_number(lua, arg)?)),
         b'o' | b'u' | b'x' | b'X' => printf_i64(spec, f64_to_u64(check_number(lua, arg)?) as i64),
         b'e' | b'E' | b'f' | b'g' | b'G' => printf_f64(spec, check_number(lua, arg)?),
-        b'q' => return add_quoted(check_bytes(lua, arg)?, out),
+        b'q' => return add_quoted(lua, check_bytes(lua, arg)?, out),
         b's' => return add_string(check_bytes(lua, arg)?, conversion, spec, out),
         letter => {
             let mut text = b"invalid option '%".to_vec();
@@ -142,14 +145,17 @@ unsafe fn add_string(
 }
 
 /// `%q`: a string literal that Lua reads back.
-fn add_quoted(text: &[u8], out: &mut Buffer) -> Result<(), LuaError> {
+unsafe fn add_quoted(lua: State, text: &[u8], out: &mut Buffer) -> Result<(), LuaError> {
     out.push(b'"')?;
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' | b'\n' => out.extend(&[b'\\', byte])?,
-            b'\r' => out.extend(b"\\r")?,
-            0 => out.extend(b"\\000")?,
-            _ => out.push(byte)?,
+    for piece in text.chunks(QUOTED_BYTES) {
+        tick(lua, piece.len() as u64 / 4)?;
+        for &byte in piece {
+            match byte {
+                b'"' | b'\\' | b'\n' => out.extend(&[b'\\', byte])?,
+                b'\r' => out.extend(b"\\r")?,
+                0 => out.extend(b"\\000")?,
+                _ => out.push(byte)?,
+            }
         }
     }
     out.push(b'"')

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use memchr::memmem;
 use mlua::ffi::*;
 
 use super::args::{
@@ -16,6 +17,11 @@ use crate::raise::{LuaError, native, push_bytes};
 
 /// Bytes that make a pattern more than plain text.
 const SPECIALS: &[u8] = b"^$*+?.([%-";
+
+/// Bytes of a pattern that are looked at between two payments.
+const LOOKED_AT_BYTES: usize = 64 << 10;
+/// Bytes that are searched for plain text between two payments, unless the text is longer.
+const SEARCHED_BYTES: usize = 1 << 20;
 
 /// What bytecode of Lua 5.1 begins with on a 64-bit machine.
 const BYTECODE_HEADER: &[u8] = b"\x1bLua\x51\x00\x01\x04\x08\x04\x08\x00";
@@ -165,7 +171,7 @@ unsafe fn find_or_match(lua: State, find: bool) -> Result<c_int, LuaError> {
     let pattern = check_bytes(lua, 2)?;
     let from = from_front(opt_integer(lua, 3, 1)?, subject.len()) as usize;
     let from = from.saturating_sub(1).min(subject.len());
-    if find && (lua_toboolean(lua, 4) != 0 || is_plain(pattern)) {
+    if find && (lua_toboolean(lua, 4) != 0 || is_plain(lua, pattern)?) {
         return find_plain(lua, subject, pattern, from);
     }
     let mut matcher = Matcher::new(subject, pattern);
@@ -192,8 +198,14 @@ unsafe fn find_or_match(lua: State, find: bool) -> Result<c_int, LuaError> {
 }
 
 /// Only the part before a NUL counts, as C looks at it.
-fn is_plain(pattern: &[u8]) -> bool {
-    !pattern.iter().take_while(|&&b| b != 0).any(|b| SPECIALS.contains(b))
+unsafe fn is_plain(lua: State, pattern: &[u8]) -> Result<bool, LuaError> {
+    for piece in pattern.chunks(LOOKED_AT_BYTES) {
+        tick(lua, piece.len() as u64 / 4)?;
+        if let Some(end) = piece.iter().find(|&&b| b == 0 || SPECIALS.contains(&b)) {
+            return Ok(*end == 0);
+        }
+    }
+    Ok(true)
 }
 
 unsafe fn find_plain(
@@ -202,15 +214,41 @@ unsafe fn find_plain(
     text: &[u8],
     from: usize,
 ) -> Result<c_int, LuaError> {
-    tick(lua, (subject.len() - from) as u64 / 64)?;
-    let Some(offset) = memchr::memmem::find(&subject[from..], text) else {
+    let found = match subject.len() - from {
+        ..=SEARCHED_BYTES => {
+            tick(lua, (subject.len() - from) as u64 / 64)?;
+            memmem::find(&subject[from..], text).map(|offset| from + offset)
+        }
+        _ => find_in_pieces(lua, subject, text, from)?,
+    };
+    let Some(start) = found else {
         lua_pushnil(lua);
         return Ok(1);
     };
-    let start = from + offset;
     lua_pushinteger(lua, start as lua_Integer + 1);
     lua_pushinteger(lua, (start + text.len()) as lua_Integer);
     Ok(2)
+}
+
+/// Where in a long subject the text begins. The pieces overlap by as much as a match may lack at the
+/// end of one.
+unsafe fn find_in_pieces(
+    lua: State,
+    subject: &[u8],
+    text: &[u8],
+    from: usize,
+) -> Result<Option<usize>, LuaError> {
+    let finder = memmem::Finder::new(text);
+    let step = SEARCHED_BYTES.max(text.len());
+    for start in (from..subject.len()).step_by(step) {
+        let end = subject.len().min(start + step + text.len().saturating_sub(1));
+        let piece = &subject[start..end];
+        tick(lua, piece.len() as u64 / 64)?;
+        if let Some(offset) = finder.find(piece) {
+            return Ok(Some(start + offset));
+        }
+    }
+    Ok(None)
 }
 
 unsafe fn gmatch(lua: State) -> Result<c_int, LuaError> {

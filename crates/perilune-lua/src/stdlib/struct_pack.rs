@@ -19,6 +19,9 @@ const INTEGER_BYTES_MAX: i32 = 32;
 /// Alignment of `!` without a number.
 const ALIGNMENT_DEFAULT: i32 = 8;
 
+/// Most digits of a number in a format, zeros at its front included.
+const DIGITS_MAX: usize = 1024;
+
 /// Walks over a format, which ends at its first NUL.
 struct Format<'a> {
     rest: &'a [u8],
@@ -59,9 +62,13 @@ impl<'a> Format<'a> {
     }
 
     fn number(&mut self, default: i32) -> Result<i32, LuaError> {
-        let digits = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let near = &self.rest[..self.rest.len().min(DIGITS_MAX + 1)];
+        let digits = near.iter().take_while(|b| b.is_ascii_digit()).count();
         if digits == 0 {
             return Ok(default);
+        }
+        if digits > DIGITS_MAX {
+            return Err(LuaError::msg("integral size overflow"));
         }
         let (number, rest) = self.rest.split_at(digits);
         self.rest = rest;

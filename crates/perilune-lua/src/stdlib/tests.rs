@@ -159,6 +159,40 @@ fn strings_are_cut_searched_and_changed() {
 }
 
 #[test]
+fn long_strings_are_worked_through_in_pieces() {
+    check(&[
+        // A match across the border of two pieces, one at the very end, and none.
+        (
+            "return string.find(('a'):rep(1048575) .. 'bc' .. ('a'):rep(1048576), 'bc', 1, true)",
+            "1048576 1048577",
+        ),
+        ("return string.find(('ab'):rep(1500000) .. 'bb', 'abb', 3, true)", "2999999 3000001"),
+        ("return string.find(('ab'):rep(1500000), 'bb', 1, true)", "nil"),
+        ("return string.find(('a'):rep(1048577), '', 2, true)", "2 1"),
+        ("return string.find(('a'):rep(3000000), ('a'):rep(2000000), 7)", "7 2000006"),
+        ("return string.find('b', ('a'):rep(100000) .. '%'), 1", "nil 1"),
+        ("return #string.format('%q', ('a\\n'):rep(100000))", "300002"),
+        ("return #cjson.encode(('a\\n'):rep(100000) .. ('b'):rep(100000))", "400002"),
+        (
+            "return #table.concat({('a'):rep(300000), ('b'):rep(500000), ('c'):rep(900000)}, ',')",
+            "1700002",
+        ),
+        (
+            "return #string.gsub(('a'):rep(600000), 'a', function() return 'bb' end, 300001)",
+            "900001",
+        ),
+        ("local s = ('ab'):rep(1500000) return s:sub(2, -2) == ('ba'):rep(1499999)", "true"),
+        (
+            "return pcall(cjson.decode, ('1'):rep(1048577))",
+            "false Expected value but found invalid number at character 1",
+        ),
+        ("return cjson.decode('0.' .. ('0'):rep(100000) .. '1')", "0"),
+        ("return pcall(struct.size, 'c' .. ('0'):rep(1025))", "false integral size overflow"),
+        ("return struct.size('c' .. ('0'):rep(1022) .. '12')", "12"),
+    ]);
+}
+
+#[test]
 fn gsub_takes_strings_tables_and_functions() {
     check(&[
         ("return ('hello world'):gsub('o', '0')", "hell0 w0rld 2"),

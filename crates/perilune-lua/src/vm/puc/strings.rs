@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use mlua::ffi::{LUA_TSTRING, LUA_TUSERDATA, lua_State};
 
+use crate::interrupt::breathe;
 use crate::vm::puc::layout::{
     LuaString, Object, StringTable, WHITE_BITS, global, luaM_realloc_, luaM_toobig,
 };
@@ -35,6 +36,12 @@ use crate::vm::puc::secret::{fold, seed};
 const FAMILIAR_BYTES: usize = 64;
 /// A chain longer than this is not chance: there are at least as many chains as strings.
 const CHAIN_MAX: usize = 64;
+/// Long strings are hashed and copied in pieces of so many bytes, with a question to the host
+/// between two of them,
+const PIECE_BYTES: usize = 1 << 20;
+const PIECE_PAIRS: usize = PIECE_BYTES / 16;
+/// and the table is built anew in pieces of so many chains.
+const PIECE_CHAINS: usize = 8 << 10;
 /// The collector walks the table of strings.
 const STATE_SWEEP_STRINGS: u8 = 2;
 /// A table of this many chains does not grow.
@@ -59,17 +66,24 @@ pub(crate) fn claim() {
     std::hint::black_box(luaS_resize as *const c_void);
 }
 
-/// A hash that nobody can foresee, of all bytes.
-fn hash_seeded(bytes: &[u8]) -> c_uint {
+/// A hash that nobody can foresee, of all bytes. `pause` is called between pieces of long strings.
+fn hash_seeded(bytes: &[u8], pause: impl Fn()) -> c_uint {
     let [mut state, key] = seed();
     state ^= bytes.len() as u64;
     let (pairs, rest) = bytes.as_chunks::<16>();
     let mut last = [0; 16];
     last[..rest.len()].copy_from_slice(rest);
-    for pair in pairs.iter().chain(std::iter::once(&last)) {
+    let mut add = |pair: &[u8; 16]| {
         let pair = u128::from_le_bytes(*pair);
         state = fold(pair as u64 ^ state, (pair >> 64) as u64 ^ key);
+    };
+    let (pieces, pairs) = pairs.as_chunks::<PIECE_PAIRS>();
+    for piece in pieces {
+        piece.iter().for_each(&mut add);
+        pause();
     }
+    pairs.iter().for_each(&mut add);
+    add(&last);
     (state ^ state >> 32) as c_uint
 }
 
@@ -105,7 +119,10 @@ unsafe extern "C-unwind" fn luaS_newlstr(
             _ => std::slice::from_raw_parts(start.cast::<u8>(), len),
         };
         let is_familiar = len <= FAMILIAR_BYTES;
-        let hash = if is_familiar { hash_familiar(bytes) } else { hash_seeded(bytes) };
+        let hash = match is_familiar {
+            true => hash_familiar(bytes),
+            false => hash_seeded(bytes, || breathe(lua)),
+        };
         match find(lua, bytes, hash) {
             Ok(string) => string,
             Err(passed) if is_familiar && (passed > CHAIN_MAX || CROWDED.load(Relaxed)) => {
@@ -159,7 +176,7 @@ unsafe fn find_or_add_crowded(
     hash: c_uint,
     passed: usize,
 ) -> *mut LuaString {
-    let other_hash = hash_seeded(bytes);
+    let other_hash = hash_seeded(bytes, || {});
     // SAFETY: as promised.
     unsafe {
         if let Ok(string) = find(lua, bytes, other_hash) {
@@ -197,7 +214,13 @@ unsafe fn add(lua: *mut lua_State, bytes: &[u8], hash: c_uint) -> *mut LuaString
             len: bytes.len(),
         });
         let to = string.add(1).cast::<u8>();
-        to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        let (pieces, rest) = bytes.as_chunks::<PIECE_BYTES>();
+        for (at, piece) in pieces.iter().enumerate() {
+            to.add(at * PIECE_BYTES).copy_from_nonoverlapping(piece.as_ptr(), PIECE_BYTES);
+            breathe(lua);
+        }
+        let done = bytes.len() - rest.len();
+        to.add(done).copy_from_nonoverlapping(rest.as_ptr(), rest.len());
         to.add(bytes.len()).write(0);
         *head = string.cast();
         (*table).used += 1;
@@ -229,6 +252,9 @@ unsafe extern "C-unwind" fn luaS_resize(lua: *mut lua_State, size: c_int) {
         (*table).chains = chains;
         (*table).size = size;
         for at in 0..old.size as usize {
+            if at % PIECE_CHAINS == PIECE_CHAINS - 1 {
+                breathe(lua);
+            }
             let mut object = *old.chains.add(at);
             while !object.is_null() {
                 let next = (*object).next;

@@ -16,6 +16,7 @@ use mlua::ffi::lua_State;
 
 use super::lookup::{empty, int_key, is_equal, is_nil, main_position, node_count};
 use super::{add, refuse, set_key};
+use crate::interrupt::breathe;
 use crate::vm::puc::layout::{Node, Slot, Table, luaM_realloc_, luaM_toobig};
 
 /// How far chains are followed in the order of Lua for each node. Keys that nobody chose need less
@@ -23,6 +24,10 @@ use crate::vm::puc::layout::{Node, Slot, Table, luaM_realloc_, luaM_toobig};
 const STEPS_PER_NODE: usize = 16;
 /// And in addition, for small tables.
 const STEPS_MIN: usize = 1024;
+
+/// Elements or nodes that are gone through between two questions to the host. What grows is half
+/// built then, but only the running thread could see it.
+const PIECE_LEN: usize = 32 << 10;
 
 /// The logarithm of the largest number of elements, and of nodes.
 const BITS_MAX: usize = 26;
@@ -115,6 +120,7 @@ pub(super) unsafe fn make_room(lua: *mut lua_State, table: *mut Table, key: *con
         let elements = census.count_elements(table);
         let (mut ints, mut all) = (elements, elements);
         for at in 0..node_count(table) {
+            breathe_at(lua, at);
             let node = (*table).nodes.add(at);
             if !is_nil(&raw const (*node).value) {
                 ints += u32::from(census.count(&raw const (*node).key));
@@ -143,8 +149,9 @@ pub(super) unsafe fn set_array_len(lua: *mut lua_State, table: *mut Table, len: 
         let old_len = (*table).array_len;
         let old_bytes = old_len as usize * size_of::<Slot>();
         (*table).array = luaM_realloc_(lua, (*table).array.cast(), old_bytes, bytes).cast();
-        for at in old_len..len {
-            (*table).array.add(at as usize).write(Slot::NIL);
+        for at in old_len as usize..len.max(0) as usize {
+            breathe_at(lua, at);
+            (*table).array.add(at).write(Slot::NIL);
         }
         (*table).array_len = len;
     }
@@ -172,15 +179,25 @@ pub(super) unsafe fn set_nodes(lua: *mut lua_State, table: *mut Table, len: c_in
         let nodes = block.cast::<Node>();
         (*table).nodes = nodes;
         (*table).node_bits = bits as u8;
-        clear_nodes(table);
+        clear_nodes(lua, table);
+    }
+}
+
+/// Lets the host see to others at every so many steps.
+#[inline]
+unsafe fn breathe_at(lua: *mut lua_State, at: usize) {
+    if at % PIECE_LEN == PIECE_LEN - 1 {
+        // SAFETY: as promised by the caller.
+        unsafe { breathe(lua) };
     }
 }
 
 /// Makes all nodes of a hash part free.
-unsafe fn clear_nodes(table: *mut Table) {
+unsafe fn clear_nodes(lua: *mut lua_State, table: *mut Table) {
     // SAFETY: the table has nodes of its own, and so many.
     unsafe {
         for at in 0..node_count(table) {
+            breathe_at(lua, at);
             (*table).nodes.add(at).write(Node {
                 value: Slot::NIL,
                 key: Slot::NIL,
@@ -204,17 +221,20 @@ impl Old {
     /// until that answers false. Whether it never did.
     unsafe fn each(
         &self,
+        lua: *mut lua_State,
         table: *const Table,
         mut each: impl FnMut(*const Slot, Slot) -> bool,
     ) -> bool {
         // SAFETY: elements and nodes are there until all were moved.
         unsafe {
             let is_moved = |at: c_int, each: &mut dyn FnMut(*const Slot, Slot) -> bool| {
+                breathe_at(lua, at as usize);
                 let value = *(*table).array.add(at as usize);
                 is_nil(&value) || each(&Slot::number(f64::from(at) + 1.0), value)
             };
             self.elements.clone().all(|at| is_moved(at, &mut each))
                 && (0..self.node_count).rev().all(|at| {
+                    breathe_at(lua, at);
                     let node = self.nodes.add(at);
                     is_nil(&raw const (*node).value) || each(&raw const (*node).key, (*node).value)
                 })
@@ -241,7 +261,7 @@ unsafe fn move_in_order(lua: *mut lua_State, table: *mut Table, old: &Old) -> bo
     // SAFETY: every key finds a place, as the parts were made for them.
     unsafe {
         let (mut steps, most) = (0, node_count(table) * STEPS_PER_NODE + STEPS_MIN);
-        old.each(table, |key, value| {
+        old.each(lua, table, |key, value| {
             let mut place = element(table, key);
             if place.is_null() {
                 place = add(lua, table, key, &mut steps);
@@ -257,7 +277,7 @@ unsafe fn move_in_order(lua: *mut lua_State, table: *mut Table, old: &Old) -> bo
 unsafe fn move_guests_last(lua: *mut lua_State, table: *mut Table, old: &Old) {
     // SAFETY: as above.
     unsafe {
-        old.each(table, |key, value| {
+        old.each(lua, table, |key, value| {
             let mut place = element(table, key);
             if place.is_null() {
                 let node = main_position(table, key);
@@ -270,7 +290,7 @@ unsafe fn move_guests_last(lua: *mut lua_State, table: *mut Table, old: &Old) {
             *place = value;
             true
         });
-        old.each(table, |key, value| {
+        old.each(lua, table, |key, value| {
             let is_home = is_equal(&raw const (*main_position(table, key)).key, key);
             if !is_home && element(table, key).is_null() {
                 *add(lua, table, key, &mut 0) = value;
@@ -294,7 +314,7 @@ unsafe fn resize(lua: *mut lua_State, table: *mut Table, array_len: c_int, hash_
         set_nodes(lua, table, hash_len);
         (*table).array_len = array_len;
         if !move_in_order(lua, table, &old) {
-            clear_nodes(table);
+            clear_nodes(lua, table);
             move_guests_last(lua, table, &old);
         }
         if array_len < old_array_len {
