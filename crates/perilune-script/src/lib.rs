@@ -38,4 +38,6 @@ pub use shebang::{
     LibraryHeader, ScriptHeader, ShebangError, is_valid_name, parse_library_header,
     parse_script_header,
 };
-pub use statistics::{RunFigures, ScriptStatistics, ScriptStats, TimeHistogram, error_class};
+pub use statistics::{
+    RunFigures, RunPlace, RunTime, ScriptStatistics, ScriptStats, TimeHistogram, error_class,
+};

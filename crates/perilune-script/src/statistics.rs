@@ -1,13 +1,18 @@
 //! What is counted about scripts and functions: [`ScriptStatistics`].
 //!
-//! A table from script to [`ScriptStats`]. Scripts and functions are one kind of thing here: both
-//! are named by the index of their engine and the [`Handle`] it gave them, which is never used
-//! twice. Entries are made by the first run that ends; whoever has an engine forget a handle
-//! removes its entry too, so there are never more entries than scripts and functions.
+//! A table from script to place, and [`ScriptStats`] in the places. Scripts and functions are one
+//! kind of thing here: both are named by the index of their engine and the [`Handle`] it gave them,
+//! which is never used twice. Entries are made by the first run that ends; whoever has an engine
+//! forget a handle removes its entry too, so there are never more entries than scripts and
+//! functions.
 //!
-//! Run times are kept in a [`TimeHistogram`] of less than a kilobyte. All that a run costs is one
-//! lookup and a few additions; only the first run of a script, and the first error of a class,
-//! allocate.
+//! A run is counted in two steps, for its time is known last: [`ScriptStatistics::record`] answers
+//! the [`RunPlace`] that [`ScriptStatistics::record_time`] needs, and nothing else has to be kept
+//! in between. Run times are in a [`TimeHistogram`] of less than a kilobyte. All that a run costs
+//! is a few additions, and a lookup if another script ran before; only the first run of a script,
+//! and the first error of a class, allocate.
+//!
+//! Invariant: the table names every place in use exactly once, under the script that stands there.
 
 use crate::engine::Handle;
 use std::collections::HashMap;
@@ -83,15 +88,9 @@ impl TimeHistogram {
     }
 }
 
-/// What one run came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RunFigures {
-    /// Microseconds.
-    pub took_us: u64,
-    /// Unix time of its end, microseconds.
-    pub ended_us: i64,
-    /// It was slow enough for the slow log.
-    pub slow: bool,
+/// What one run came to, but for its time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunFigures<'a> {
     /// Commands it executed.
     pub commands: u64,
     /// Keys its caller declared.
@@ -105,7 +104,18 @@ pub struct RunFigures {
     /// How far the heap of its engine grew.
     pub memory_bytes: u64,
     /// Class of the error that ended it: the first word of its text.
-    pub error: Option<Box<[u8]>>,
+    pub error: Option<&'a [u8]>,
+}
+
+/// The time of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunTime {
+    /// Microseconds.
+    pub took_us: u64,
+    /// Unix time of its end, microseconds.
+    pub ended_us: i64,
+    /// It was slow enough for the slow log.
+    pub slow: bool,
 }
 
 /// The counters of a script or function.
@@ -150,23 +160,27 @@ impl ScriptStats {
         if self.calls == 0 { 0.0 } else { self.usec as f64 / self.calls as f64 }
     }
 
-    #[inline]
-    fn record(&mut self, run: &RunFigures) {
+    #[inline(always)]
+    fn record(&mut self, run: &RunFigures<'_>) {
         self.calls += 1;
-        self.slow_calls += u64::from(run.slow);
-        self.usec += run.took_us;
-        self.usec_max = self.usec_max.max(run.took_us);
-        self.times.record(run.took_us);
         self.commands += run.commands;
         self.keys_declared += run.keys_declared;
         self.keys_used += run.keys_used;
         self.keys_undeclared += run.keys_undeclared;
         self.reply_bytes += run.reply_bytes;
         self.memory_bytes_max = self.memory_bytes_max.max(run.memory_bytes);
-        self.last_used_us = run.ended_us;
-        if let Some(class) = &run.error {
+        if let Some(class) = run.error {
             self.count_error(class);
         }
+    }
+
+    #[inline]
+    fn record_time(&mut self, time: RunTime) {
+        self.slow_calls += u64::from(time.slow);
+        self.usec += time.took_us;
+        self.usec_max = self.usec_max.max(time.took_us);
+        self.times.record(time.took_us);
+        self.last_used_us = time.ended_us;
     }
 
     #[cold]
@@ -215,50 +229,110 @@ impl Hasher for NameHasher {
     }
 }
 
+/// A script as the statistics name it: the index of its engine and its handle there.
+type ScriptKey = (usize, Handle);
+
+/// Where a run was counted, until its time is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunPlace(u32);
+
+/// A script and its counters.
+#[derive(Debug)]
+struct Entry {
+    script: ScriptKey,
+    stats: ScriptStats,
+}
+
 /// The counters of all scripts and functions that ran.
 #[derive(Debug, Default)]
 pub struct ScriptStatistics {
-    entries: HashMap<(usize, Handle), Box<ScriptStats>, BuildHasherDefault<NameHasher>>,
+    by_script: HashMap<ScriptKey, RunPlace, BuildHasherDefault<NameHasher>>,
+    entries: Vec<Option<Box<Entry>>>,
+    free: Vec<RunPlace>,
+    /// Where the last run was counted: most often the next is of the same script.
+    last: RunPlace,
 }
 
 impl ScriptStatistics {
-    /// Counts a run of a script: the index of its engine and its handle there.
+    /// Counts a run of a script: the index of its engine and its handle there. Its time is told
+    /// with the place that is answered.
+    #[inline(always)]
+    pub fn record(&mut self, script: (usize, Handle), run: &RunFigures<'_>) -> RunPlace {
+        if self.entry(self.last).is_none_or(|entry| entry.script != script) {
+            self.last = self.place_of(script);
+        }
+        if let Some(Some(entry)) = self.entries.get_mut(self.last.0 as usize) {
+            entry.stats.record(run);
+        }
+        self.last
+    }
+
+    #[inline(never)]
+    fn place_of(&mut self, script: ScriptKey) -> RunPlace {
+        match self.by_script.get(&script) {
+            Some(place) => *place,
+            None => self.add(script),
+        }
+    }
+
+    /// Adds the time of the run that was counted last at that place.
     #[inline]
-    pub fn record(&mut self, script: (usize, Handle), run: &RunFigures) {
-        match self.entries.get_mut(&script) {
-            Some(stats) => stats.record(run),
-            None => self.record_first(script, run),
+    pub fn record_time(&mut self, place: RunPlace, time: RunTime) {
+        if let Some(Some(entry)) = self.entries.get_mut(place.0 as usize) {
+            entry.stats.record_time(time);
         }
     }
 
     #[cold]
-    fn record_first(&mut self, script: (usize, Handle), run: &RunFigures) {
-        self.entries.entry(script).or_default().record(run);
+    fn add(&mut self, script: (usize, Handle)) -> RunPlace {
+        let entry = Some(Box::new(Entry { script, stats: ScriptStats::default() }));
+        let place = self.free.pop().unwrap_or(RunPlace(self.entries.len() as u32));
+        match self.entries.get_mut(place.0 as usize) {
+            Some(free) => *free = entry,
+            None => self.entries.push(entry),
+        }
+        self.by_script.insert(script, place);
+        place
+    }
+
+    #[inline]
+    fn entry(&self, place: RunPlace) -> Option<&Entry> {
+        self.entries.get(place.0 as usize)?.as_deref()
     }
 
     /// The counters of a script; `None` before its first run ended.
     pub fn get(&self, script: (usize, Handle)) -> Option<&ScriptStats> {
-        self.entries.get(&script).map(|stats| &**stats)
+        let place = *self.by_script.get(&script)?;
+        self.entry(place).map(|entry| &entry.stats)
+    }
+
+    /// The script whose run was counted at that place, unless it was forgotten since.
+    pub fn script_at(&self, place: RunPlace) -> Option<(usize, Handle)> {
+        self.entry(place).map(|entry| entry.script)
     }
 
     /// Removes the counters of a script that is forgotten.
     pub fn forget(&mut self, script: (usize, Handle)) {
-        self.entries.remove(&script);
+        let Some(place) = self.by_script.remove(&script) else { return };
+        if let Some(entry) = self.entries.get_mut(place.0 as usize) {
+            *entry = None;
+            self.free.push(place);
+        }
     }
 
     /// Removes all counters.
     pub fn reset(&mut self) {
-        self.entries.clear();
+        *self = ScriptStatistics::default();
     }
 
     /// Number of scripts with counters.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.by_script.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.by_script.is_empty()
     }
 }
 
@@ -268,8 +342,8 @@ mod tests {
 
     const SCRIPT: (usize, Handle) = (0, Handle(7));
 
-    fn run(took_us: u64, error: Option<&[u8]>) -> RunFigures {
-        RunFigures { took_us, error: error.map(Into::into), ..RunFigures::default() }
+    fn failed(class: &[u8]) -> RunFigures<'_> {
+        RunFigures { error: Some(class), ..RunFigures::default() }
     }
 
     #[test]
@@ -300,11 +374,12 @@ mod tests {
     fn runs_add_up_until_the_script_is_forgotten() {
         let mut statistics = ScriptStatistics::default();
         assert!(statistics.get(SCRIPT).is_none());
-        let first = RunFigures { commands: 2, memory_bytes: 9, ended_us: 5, ..run(10, None) };
-        statistics.record(SCRIPT, &first);
-        let second =
-            RunFigures { slow: true, memory_bytes: 4, ended_us: 8, ..run(30, Some(b"ERR")) };
-        statistics.record(SCRIPT, &second);
+        let first = RunFigures { commands: 2, memory_bytes: 9, ..RunFigures::default() };
+        let place = statistics.record(SCRIPT, &first);
+        statistics.record_time(place, RunTime { took_us: 10, ended_us: 5, slow: false });
+        let second = RunFigures { memory_bytes: 4, ..failed(b"ERR") };
+        assert_eq!(statistics.record(SCRIPT, &second), place);
+        statistics.record_time(place, RunTime { took_us: 30, ended_us: 8, slow: true });
         let stats = statistics.get(SCRIPT).expect("it ran");
         assert_eq!((stats.calls, stats.slow_calls, stats.failed_calls()), (2, 1, 1));
         assert_eq!((stats.usec, stats.usec_max, stats.usec_per_call()), (40, 30, 20.0));
@@ -315,11 +390,29 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_used_again_by_another_script() {
+        let mut statistics = ScriptStatistics::default();
+        let place = statistics.record(SCRIPT, &failed(b"ERR"));
+        assert_eq!(statistics.script_at(place), Some(SCRIPT));
+        statistics.forget(SCRIPT);
+        assert_eq!(statistics.script_at(place), None);
+        statistics.record_time(place, RunTime { took_us: 1, ended_us: 1, slow: true });
+        let other = (0, Handle(8));
+        assert_eq!(statistics.record(other, &RunFigures::default()), place);
+        assert_eq!(statistics.script_at(place), Some(other));
+        let stats = statistics.get(other).expect("it ran");
+        assert_eq!((stats.calls, stats.slow_calls, stats.failed_calls()), (1, 0, 0));
+        assert!(statistics.get(SCRIPT).is_none());
+        statistics.reset();
+        assert_eq!((statistics.len(), statistics.script_at(place)), (0, None));
+    }
+
+    #[test]
     fn classes_of_errors_are_bounded() {
         let mut stats = ScriptStats::default();
         for number in 0..100 {
-            stats.record(&run(1, Some(format!("E{number}").as_bytes())));
-            stats.record(&run(1, Some(&[b'x'; 100])));
+            stats.record(&failed(format!("E{number}").as_bytes()));
+            stats.record(&failed(&[b'x'; 100]));
         }
         assert_eq!(stats.errors.len(), CLASSES_MAX);
         assert_eq!(stats.failed_calls(), 200);

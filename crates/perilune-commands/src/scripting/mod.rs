@@ -30,12 +30,11 @@ use crate::owned_args::OwnedArgs;
 use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 use perilune_script::{
-    Digest, Libraries, ReplFlags, ScriptCache, ScriptEngine, ScriptFlags, ScriptStatistics,
-    parse_script_header,
+    Digest, Libraries, ReplFlags, RunPlace, ScriptCache, ScriptEngine, ScriptFlags,
+    ScriptStatistics, parse_script_header,
 };
 use std::fmt;
 use std::sync::Arc;
-use tally::EndedRun;
 
 /// How a script was called; decides error texts and who may kill it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,8 +166,8 @@ pub struct Scripting {
     cache: ScriptCache,
     libraries: Libraries,
     run: Option<Run>,
-    /// The run that ended last, until its time is known.
-    ended: Option<EndedRun>,
+    /// Where the run that ended last was counted, until its time is known.
+    ended: Option<RunPlace>,
     statistics: ScriptStatistics,
     over_memory: bool,
     /// The client of a debugger, which the next run takes.

@@ -6,7 +6,7 @@
 
 use super::debug::DebugHost;
 use super::host::Host;
-use super::tally::{EndedRun, Tally};
+use super::tally::Tally;
 use super::{Run, RunName, Scripting};
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
@@ -119,22 +119,20 @@ impl Engine {
         let killed = self.end_run();
         let heap_growth = engine.memory_peak().saturating_sub(heap_before);
         self.scripting.give_back(index, engine);
-        let (result, class) = match result.unwrap_or_else(|panic| resume_unwind(panic)) {
-            Ok(()) => (Ok(()), None),
-            Err(error) => {
-                let class = if killed { KILLED } else { error_class(&error.text) };
-                let told = self.tell_script_error(&error, request.name.as_bytes(), out);
-                (Err(told), Some(class.into()))
-            }
-        };
+        let result = result.unwrap_or_else(|panic| resume_unwind(panic));
         if debugger.is_none() {
             let mut figures = tally.figures();
             figures.reply_bytes = out.buffered().saturating_sub(reply_before) as u64;
             figures.memory_bytes = heap_growth as u64;
-            figures.error = class;
-            self.scripting.ended = Some(EndedRun { script: (index, handle), figures });
+            figures.error = match &result {
+                Ok(()) => None,
+                Err(_) if killed => Some(KILLED),
+                Err(error) => Some(error_class(&error.text)),
+            };
+            let place = self.scripting.statistics.record((index, handle), &figures);
+            self.scripting.ended = Some(place);
         }
-        result
+        result.map_err(|error| self.tell_script_error(&error, request.name.as_bytes(), out))
     }
 
     /// The rules of replication for a script's start.

@@ -1,5 +1,5 @@
-//! What a run comes to: a [`Tally`] of its commands and keys while it runs, and an [`EndedRun`] from
-//! its end until the command that started it has been timed.
+//! What a run comes to: a [`Tally`] of its commands and keys while it runs, and its place in the
+//! statistics from its end until the command that started it has been timed.
 //!
 //! The time of a run is the time of its command, which is measured anyway, so no clock is read for
 //! the statistics. Keys are looked at where they stand: for most commands at positions known from
@@ -13,7 +13,7 @@ use crate::keys::key_positions;
 use crate::spec::CommandFlags;
 use crate::table::Command;
 use ahash::AHashSet;
-use perilune_script::{Handle, LogLevel, RunFigures};
+use perilune_script::{LogLevel, RunFigures, RunPlace, RunTime};
 
 /// Most declared keys that are compared one by one.
 const LINEAR_MAX: usize = 16;
@@ -21,15 +21,6 @@ const LINEAR_MAX: usize = 16;
 const EVENT_PREFIXES: [&str; 2] = ["script ", "function "];
 /// Most scripts with an event of their own in the latency monitor.
 const EVENTS_MAX: usize = 64;
-
-/// A run that is over.
-#[derive(Debug)]
-pub(super) struct EndedRun {
-    /// The index of its engine and its handle there.
-    pub(super) script: (usize, Handle),
-    /// What it came to, but for its time.
-    pub(super) figures: RunFigures,
-}
 
 /// Counts what the commands of a script do.
 pub(super) struct Tally<'a> {
@@ -84,7 +75,8 @@ impl<'a> Tally<'a> {
     }
 
     /// What was counted.
-    pub(super) fn figures(&self) -> RunFigures {
+    #[inline]
+    pub(super) fn figures(&self) -> RunFigures<'static> {
         RunFigures {
             commands: self.commands,
             keys_declared: self.declared.len() as u64,
@@ -103,7 +95,8 @@ impl super::Scripting {
     }
 
     /// What a script is called: `script` and its digest, or `function` and its name.
-    fn title_of(&self, script: (usize, Handle)) -> Option<String> {
+    fn title_of(&self, place: RunPlace) -> Option<String> {
+        let script = self.statistics.script_at(place)?;
         let is_it = |engine, handle| (engine, handle) == script;
         let mut cached = self.cache.iter();
         if let Some(one) = cached.find(|one| is_it(one.script.engine, one.script.handle)) {
@@ -120,22 +113,22 @@ impl super::Scripting {
 impl Engine {
     /// Enters the run that ended last into the statistics, now that its command took `took_us`.
     pub(crate) fn note_script_run(&mut self, took_us: u64) {
-        let Some(EndedRun { script, mut figures }) = self.scripting.ended.take() else { return };
+        let Some(place) = self.scripting.ended.take() else { return };
         let slower_than = self.config.slowlog_log_slower_than;
         let slow = slower_than >= 0 && took_us >= slower_than as u64;
         let threshold_ms = self.config.latency_monitor_threshold;
         let spike = threshold_ms > 0 && took_us / 1000 >= threshold_ms;
         if slow || spike {
-            self.note_slow_script(script, took_us, slow, spike);
+            self.note_slow_script(place, took_us, slow, spike);
         }
-        (figures.took_us, figures.slow, figures.ended_us) = (took_us, slow, self.now_us);
-        self.scripting.statistics.record(script, &figures);
+        let time = RunTime { took_us, ended_us: self.now_us, slow };
+        self.scripting.statistics.record_time(place, time);
     }
 
     /// Names a slow script where the slow log cannot, and in the latency monitor.
     #[cold]
-    fn note_slow_script(&mut self, script: (usize, Handle), took_us: u64, slow: bool, spike: bool) {
-        let Some(title) = self.scripting.title_of(script) else { return };
+    fn note_slow_script(&mut self, place: RunPlace, took_us: u64, slow: bool, spike: bool) {
+        let Some(title) = self.scripting.title_of(place) else { return };
         if slow {
             let line = format!("Slow {title}: {took_us} microseconds");
             self.env.log(LogLevel::Verbose, &line);
