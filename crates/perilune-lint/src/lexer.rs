@@ -49,6 +49,11 @@ impl<'s> Lexer<'s> {
         lexer
     }
 
+    /// The line that was reached.
+    pub(crate) fn line(&self) -> u32 {
+        self.position.line
+    }
+
     fn peek(&self) -> Option<u8> {
         self.source.get(self.at).copied()
     }

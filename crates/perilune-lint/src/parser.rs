@@ -1,8 +1,9 @@
 //! Tokens to a syntax tree, by recursive descent.
 //!
 //! The parser recurses where the source nests, and no deeper than [`LEVELS_MAX`], which is Lua's own
-//! limit: so neither it nor whatever walks the tree can run out of stack. It stops at the first
-//! mistake, as Lua does, with the same message.
+//! limit: so neither it nor whatever walks the tree can run out of stack. Operators that Lua recurses
+//! for, and this does not, count as levels, too. It stops at the first mistake, as Lua does, with
+//! the same message.
 
 use crate::lexer::{Lexer, Token};
 use crate::syntax::{
@@ -23,7 +24,7 @@ type Result<T> = std::result::Result<T, Finding>;
 pub(crate) fn parse(source: &[u8]) -> Result<Block> {
     let mut lexer = Lexer::new(source);
     let (at, token) = lexer.next()?;
-    let mut parser = Parser { lexer, at, token, level: 0, loops: 0, varargs: true };
+    let mut parser = Parser { lexer, at, token, last_line: 1, level: 0, loops: 0, varargs: true };
     let block = parser.block()?;
     match parser.token {
         Token::End => Ok(block),
@@ -37,6 +38,8 @@ struct Parser<'s> {
     at: Position,
     /// The next token.
     token: Token,
+    /// The line at which the token before it ends.
+    last_line: u32,
     level: usize,
     /// Loops around the next token, within its function.
     loops: usize,
@@ -47,6 +50,7 @@ struct Parser<'s> {
 impl Parser<'_> {
     /// Takes the next token.
     fn take(&mut self) -> Result<Token> {
+        self.last_line = self.lexer.line();
         let (at, token) = self.lexer.next()?;
         self.at = at;
         Ok(std::mem::replace(&mut self.token, token))
@@ -97,13 +101,19 @@ impl Parser<'_> {
 
     /// Runs `inner` one level deeper.
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.level >= LEVELS_MAX {
-            return Err(self.at.says("chunk has too many syntax levels"));
-        }
+        self.check_level(1)?;
         self.level += 1;
         let result = inner(self);
         self.level -= 1;
         result
+    }
+
+    /// Whether `more` levels are allowed here.
+    fn check_level(&self, more: usize) -> Result<()> {
+        match self.level + more > LEVELS_MAX {
+            true => Err(self.at.says("chunk has too many syntax levels")),
+            false => Ok(()),
+        }
     }
 
     fn name(&mut self) -> Result<Name> {
@@ -231,7 +241,8 @@ impl Parser<'_> {
             values
         } else {
             if !self.is("in") {
-                return Err(self.near("'=' or 'in' expected"));
+                let expected = if names.len() == 1 { "'=' or 'in'" } else { "'in'" };
+                return Err(self.near(&format!("{expected} expected")));
             }
             self.take()?;
             self.expressions()?
@@ -312,10 +323,18 @@ impl Parser<'_> {
             let first = parser.operand()?;
             let at = first.at;
             let (mut operands, mut concatenates) = (vec![first], true);
+            let (mut joins, mut powers) = (0, 0);
             while let Token::Symbol(symbol) = parser.token
                 && BINARY.contains(&symbol)
             {
                 concatenates &= symbol == "..";
+                (joins, powers) = match symbol {
+                    "^" => (joins, powers + 1),
+                    ".." => (joins + 1, 0),
+                    "+" | "-" | "*" | "/" | "%" => (joins, 0),
+                    _ => (0, 0),
+                };
+                parser.check_level(joins + powers)?;
                 parser.take()?;
                 operands.push(parser.operand()?);
             }
@@ -332,13 +351,14 @@ impl Parser<'_> {
     /// What stands between two binary operators, with its unary operators.
     fn operand(&mut self) -> Result<Expression> {
         let at = self.at;
-        let mut is_wrapped = false;
+        let mut signs = 0;
         while self.is("not") || self.is("-") || self.is("#") {
+            signs += 1;
+            self.check_level(signs)?;
             self.take()?;
-            is_wrapped = true;
         }
         let inner = self.simple()?;
-        if !is_wrapped {
+        if signs == 0 {
             return Ok(inner);
         }
         Ok(Expression { at, kind: Kind::Wrapped(Box::new(inner)) })
@@ -422,6 +442,9 @@ impl Parser<'_> {
             }
             Token::Symbol("{") => Ok(vec![self.table()?]),
             Token::Symbol("(") => {
+                if self.last_line != at.line {
+                    return Err(self.near("ambiguous syntax (function call x new statement)"));
+                }
                 self.take()?;
                 if self.accept(")")? {
                     return Ok(Vec::new());
@@ -524,7 +547,9 @@ mod tests {
                 "1:21: cannot use '...' outside a vararg function near '...'",
             ),
             ("f() = 1", "1:5: syntax error near '='"),
-            ("for a, b = 1, 2 do end", "1:10: '=' or 'in' expected near '='"),
+            ("for a, b = 1, 2 do end", "1:10: 'in' expected near '='"),
+            ("for a do end", "1:7: '=' or 'in' expected near 'do'"),
+            ("local x = f\n(1)", "2:1: ambiguous syntax (function call x new statement) near '('"),
             ("goto x", "1:6: '=' expected near 'x'"),
         ] {
             assert_eq!(mistake(source), message, "{source}");
@@ -549,6 +574,13 @@ mod tests {
             assert!(parse(long.as_bytes()).is_ok());
         }
         assert!(mistake(&"do ".repeat(100_000)).ends_with("too many syntax levels"));
-        assert!(parse(format!("x = {}1", "not ".repeat(100_000)).as_bytes()).is_ok());
+        // Lua recurses to the right of these, and for the signs before an operand.
+        for (levels, joined) in [("1 .. ", true), ("2 ^ ", true), ("not ", true), ("1 + ", false)] {
+            let parsed = parse(format!("x = {}1", levels.repeat(250)).as_bytes());
+            assert_eq!(parsed.is_err(), joined, "{levels}");
+            assert!(parse(format!("x = {}1", levels.repeat(190)).as_bytes()).is_ok());
+        }
+        let short = "1 .. ".repeat(150);
+        assert!(parse(format!("x = {short} 1 == {short} 1").as_bytes()).is_ok());
     }
 }

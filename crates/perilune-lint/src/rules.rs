@@ -56,6 +56,9 @@ const GLOBALS: [&str; 38] = [
     "__redis__err__handler",
 ];
 
+/// Those of them that there are while a library is loaded.
+const LOADING_GLOBALS: [&str; 3] = ["_G", "redis", "server"];
+
 /// Globals that scripts have and functions have not.
 const SCRIPT_GLOBALS: [&str; 2] = ["KEYS", "ARGV"];
 
@@ -108,6 +111,7 @@ pub fn lint(source: &[u8], commands: &CommandTable) -> Vec<Finding> {
         is_library: header.is_library,
         no_writes: header.no_writes,
         promising: BTreeSet::new(),
+        functions: 0,
         scopes: Scopes::default(),
         reads: Vec::new(),
         written: BTreeSet::new(),
@@ -152,6 +156,8 @@ struct Checker<'t> {
     no_writes: bool,
     /// Functions that are registered with such a promise.
     promising: BTreeSet<String>,
+    /// Functions around the place that was reached.
+    functions: usize,
     scopes: Scopes,
     /// Globals that are read and that nothing is known of.
     reads: Vec<(Position, String)>,
@@ -245,7 +251,9 @@ impl<'t> Checker<'t> {
     fn function(&mut self, function: &Function) {
         let mark = self.scopes.open();
         function.parameters.iter().for_each(|name| self.scopes.declare(&name.text, None));
+        self.functions += 1;
         self.block(&function.body);
+        self.functions -= 1;
         self.scopes.close(mark);
     }
 
@@ -285,6 +293,9 @@ impl<'t> Checker<'t> {
         let mut promised = false;
         match &call {
             Some((api, arguments)) if api == "call" || api == "pcall" => {
+                if self.is_loading() {
+                    self.find(base.at, "a library can't call commands while it is loaded");
+                }
                 self.command(base.at, arguments);
             }
             Some((api, arguments)) if api == "register_function" => {
@@ -314,9 +325,19 @@ impl<'t> Checker<'t> {
             || (!self.is_library && SCRIPT_GLOBALS.contains(&name))
     }
 
+    /// Whether the code runs when its library is loaded, and not when a function is called.
+    fn is_loading(&self) -> bool {
+        self.is_library && self.functions == 0
+    }
+
     fn read(&mut self, at: Position, name: &str) {
         if !self.is_known(name) {
             self.reads.push((at, name.to_owned()));
+        } else if self.is_loading()
+            && !self.scopes.is_local(name)
+            && !LOADING_GLOBALS.contains(&name)
+        {
+            self.find(at, format!("there is no '{name}' while a library is loaded"));
         }
     }
 

@@ -88,6 +88,24 @@ fn keys() {
 }
 
 #[test]
+fn a_library_that_is_loaded_sees_little() {
+    let library = "#!lua name=lib
+local json, version = cjson, redis.REDIS_VERSION
+local now = redis.call('time')
+local function f(keys) return cjson.encode(keys) .. redis.call('get', keys[1]) end
+redis.register_function('f', f)
+redis.register_function('g', function() return string.rep('a', 2) end)";
+    assert_eq!(
+        found(library),
+        [
+            "2:23: there is no 'cjson' while a library is loaded",
+            "3:13: a library can't call commands while it is loaded",
+        ]
+    );
+    assert!(found("local json = cjson return redis.call('time')").is_empty());
+}
+
+#[test]
 fn promises_not_to_write() {
     let message = |at: &str| format!("{at}: 'set' writes, in a script with the flag no-writes");
     let call = "redis.call('set', KEYS[1], 1)";

@@ -56,6 +56,11 @@ impl BusyPort for Reaper {
     fn script_ended(&mut self) {}
 }
 
+/// The test's own connection, from this machine.
+fn connect(engine: &mut Engine) -> ClientSlot {
+    engine.connect(PeerInfo { local: true, ..PeerInfo::default() }, None)
+}
+
 /// A server with one client.
 pub(super) struct Bench {
     engine: Engine,
@@ -81,7 +86,7 @@ impl Bench {
             .busy_port(Box::new(Reaper))
             .script_engine(scripts)
             .build()?;
-        let client = engine.connect(PeerInfo { local: true, ..PeerInfo::default() }, None);
+        let client = connect(&mut engine);
         Ok(Bench { engine, client, clock })
     }
 
@@ -92,7 +97,7 @@ impl Bench {
         let session = self.engine.sessions.get(self.client);
         if session.is_some_and(|session| session.blocked.is_some()) {
             self.engine.disconnect(self.client);
-            self.client = self.engine.connect(PeerInfo::default(), None);
+            self.client = connect(&mut self.engine);
             out.error(WAITS);
         }
     }

@@ -104,6 +104,7 @@ end
 local function advance(milliseconds) redis.call('TEST.ADVANCE', milliseconds) end
 local function __run()
   for _, one in ipairs(__tests) do
+    redis.setresp(2)
     redis.call('TEST.BEGIN', one[1])
     local fine, problem = pcall(function()
       if __before then __before() end

@@ -39,6 +39,20 @@ fn every_test_has_a_server_of_its_own() {
 }
 
 #[test]
+fn every_test_begins_with_the_protocol_of_scripts() {
+    let found = results(
+        "test('first', function()
+           redis.call('hset', 'h', 'a', '1') redis.setresp(3)
+           assert_equal({map = {a = '1'}}, redis.call('hgetall', 'h'))
+         end)
+         test('second', function()
+           redis.call('hset', 'h', 'a', '1') assert_equal({'a', '1'}, redis.call('hgetall', 'h'))
+         end)",
+    );
+    assert_eq!(found, [("first".into(), None), ("second".into(), None)]);
+}
+
+#[test]
 fn time_passes_when_it_is_told_to() {
     assert_eq!(
         problem(
