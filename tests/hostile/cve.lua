@@ -227,13 +227,104 @@ error({err = '\0\r\n+x\r\n', source = '\r\n:1\0', line = '\0\r\n:2'})
 error('a\0\r\n*1\r\n:1\r\n', 0)
 --- cve-2025-67733-error-of-a-command-with-a-zero
 return redis.pcall('no\0such\r\n:1\r\n', '\0\r\n:1')
+--- cve-2023-36824-keys-of-commands-that-lack-them
+for _, name in ipairs({'eval', 'evalsha', 'fcall', 'zunionstore', 'zdiff', 'xread', 'xreadgroup', 'sort', 'migrate', 'lmpop', 'bzmpop', 'georadius'}) do
+  for _, count in ipairs({'0', '-1', '1', '3', '1000000', '2147483648', '4294967297', '9223372036854775807', 'streams', ''}) do
+    pcall(redis.acl_check_cmd, name, 'x', count, 'k') pcall(redis.acl_check_cmd, name, count) pcall(redis.acl_check_cmd, name, '1', count, 'streams', 'a')
+    redis.pcall('command', 'getkeys', name, 'x', count, 'k') redis.pcall('command', 'getkeysandflags', name, count, 'k', 'streams')
+  end
+end
+return 'clean'
+--> clean
+--- cve-2024-51741-selectors-that-do-not-end
+for _, rules in ipairs({'(', '(+get', '(+get ~a', ')', '()', '((+get))', '(%R~', '(%', '+get|', '+get|)', '~', '%RW~)', '(~a &'}) do
+  redis.pcall('acl', 'setuser', 'hostile', 'on', rules) redis.pcall('acl', 'dryrun', 'hostile', 'get', 'a')
+end
+return 'clean'
+--> clean
 --- cve-2026-25243-restore-of-broken-values
+local function crc(s)
+  local low, high = 0, 0
+  for i = 1, #s do
+    low = bit.bxor(low, s:byte(i))
+    for _ = 1, 8 do
+      local odd = bit.band(low, 1)
+      low, high = bit.bor(bit.rshift(low, 1), bit.lshift(high, 31)), bit.rshift(high, 1)
+      if odd == 1 then low, high = bit.bxor(low, 0xac4bc9b5), bit.bxor(high, 0x95ac9329) end
+    end
+  end
+  return struct.pack('<i4i4', low, high)
+end
+local looks = {{'get'}, {'hgetall'}, {'lrange', 0, -1}, {'smembers'}, {'zrange', 0, -1, 'withscores'}, {'xrange', '-', '+'}, {'rpop'}, {'spop'}, {'zpopmin'}, {'append', 'x'}, {'dump'}}
+local tried, taken = 0, 0
 local function tries(v)
-  local d = redis.call('dump', 'hostile:dump')
-  for i = 1, #d do redis.pcall('restore', 'hostile:copy', 0, d:sub(1, i - 1) .. string.char((d:byte(i) + v) % 256) .. d:sub(i + 1), 'replace') end
+  local d = redis.call('dump', 'hostile:dump'):sub(1, -9)
+  assert(redis.call('restore', 'hostile:copy', 0, d .. crc(d), 'replace').ok == 'OK')
+  for i = 1, #d - 2 do
+    local broken = d:sub(1, i - 1) .. string.char((d:byte(i) + v) % 256) .. d:sub(i + 1)
+    tried = tried + 1
+    if redis.pcall('restore', 'hostile:copy', 0, broken .. crc(broken), 'replace').ok then
+      taken = taken + 1
+      for _, look in ipairs(looks) do redis.pcall(look[1], 'hostile:copy', unpack(look, 2)) end
+      redis.pcall('xinfo', 'stream', 'hostile:copy', 'full') redis.pcall('xautoclaim', 'hostile:copy', 'g', 'c', 0, '0')
+    end
+  end
   redis.call('del', 'hostile:dump', 'hostile:copy')
 end
-redis.call('hset', 'hostile:dump', 'a', 1, 'b', 2) tries(1) redis.call('rpush', 'hostile:dump', 1, 'x', 300) tries(128)
-redis.call('zadd', 'hostile:dump', 1, 'a', 2, 'b') tries(255) redis.call('xadd', 'hostile:dump', '1-1', 'a', 'b') tries(64)
-return 'clean'
+for _, v in ipairs({1, 64, 128, 255}) do
+  redis.call('hset', 'hostile:dump', 'a', 1, 'b', 2) tries(v)
+  redis.call('rpush', 'hostile:dump', 1, 'x', 300) tries(v)
+  redis.call('zadd', 'hostile:dump', 1, 'a', 2, 'b') tries(v)
+  redis.call('sadd', 'hostile:dump', 1, 70000) tries(v)
+  redis.call('xadd', 'hostile:dump', '1-1', 'a', 'b') redis.call('xgroup', 'create', 'hostile:dump', 'g', '0')
+  redis.call('xreadgroup', 'group', 'g', 'c', 'streams', 'hostile:dump', '>') tries(v)
+end
+return tried > 500 and taken > 0 and 'clean' or 'nothing was tried'
+--> clean
+--- cve-2026-63639-entry-that-two-consumers-have-pending
+local function crc(s)
+  local low, high = 0, 0
+  for i = 1, #s do
+    low = bit.bxor(low, s:byte(i))
+    for _ = 1, 8 do
+      local odd = bit.band(low, 1)
+      low, high = bit.bor(bit.rshift(low, 1), bit.lshift(high, 31)), bit.rshift(high, 1)
+      if odd == 1 then low, high = bit.bxor(low, 0xac4bc9b5), bit.bxor(high, 0x95ac9329) end
+    end
+  end
+  return struct.pack('<i4i4', low, high)
+end
+local key = 'hostile:stream'
+redis.call('xadd', key, '1-1', 'a', 'b') redis.call('xadd', key, '2-1', 'a', 'b') redis.call('xgroup', 'create', key, 'g', '0')
+for _, consumer in ipairs({'alice', 'bobby'}) do redis.call('xreadgroup', 'group', 'g', consumer, 'count', 1, 'streams', key, '>') end
+local d = redis.call('dump', key):sub(1, -9)
+assert(redis.call('restore', key, 0, d .. crc(d), 'replace').ok == 'OK')
+local first, second = struct.pack('>I8I8', 1, 1), struct.pack('>I8I8', 2, 1)
+local at, last = 0, nil
+repeat at = d:find(second, at + 1, true) last = at or last until not at
+local shared = d:sub(1, last - 1) .. first .. d:sub(last + 16)
+local answer = redis.pcall('restore', key, 0, shared .. crc(shared), 'replace')
+redis.pcall('xgroup', 'delconsumer', key, 'g', 'alice') redis.pcall('xpending', key, 'g', '-', '+', 10) redis.pcall('xautoclaim', key, 'g', 'c', 0, '0')
+redis.call('del', key)
+return answer.err and 'clean' or 'restored'
+--> clean
+--- restore-of-a-score-that-is-no-number
+local function crc(s)
+  local low, high = 0, 0
+  for i = 1, #s do
+    low = bit.bxor(low, s:byte(i))
+    for _ = 1, 8 do
+      local odd = bit.band(low, 1)
+      low, high = bit.bor(bit.rshift(low, 1), bit.lshift(high, 31)), bit.rshift(high, 1)
+      if odd == 1 then low, high = bit.bxor(low, 0xac4bc9b5), bit.bxor(high, 0x95ac9329) end
+    end
+  end
+  return struct.pack('<i4i4', low, high)
+end
+redis.call('zadd', 'hostile:zset', '1.5', 'a', '2.5', 'b')
+local d = redis.call('dump', 'hostile:zset'):sub(1, -9)
+local broken, n = d:gsub('2%.5', 'nan')
+local answer = redis.pcall('restore', 'hostile:zset', 0, broken .. crc(broken), 'replace')
+redis.pcall('zrange', 'hostile:zset', 0, -1) redis.pcall('zadd', 'hostile:zset', 3, 'c') redis.call('del', 'hostile:zset')
+return n == 1 and answer.err and 'clean' or 'restored'
 --> clean

@@ -323,3 +323,78 @@ for i = 1, 1e300 do end
 while true do tostring(math.random() * 1e300) end
 --- goto-nowhere
 for i = 1, 10 do repeat break until false end return 1
+--- pattern-plain-check
+return string.find('b', string.rep('a', 50000000))
+--- pattern-plain-find-once
+return string.find(string.rep('ab', 25000000), string.rep('ab', 1000) .. 'bb', 1, true)
+--- string-format-quoted-once
+return #string.format('%q', string.rep('a', 50000000))
+--- string-format-flags-repeated
+return pcall(string.format, '%' .. string.rep('0', 10000000) .. 'd', 1)
+--- string-table-grows
+local t = {} for i = 1, 2000000 do t[i] = 'k' .. i end return #t
+--- table-grows-by-names
+local t = {} for i = 1, 1000000 do t['k' .. i] = i end return next(t) ~= nil
+--- cjson-encode-long-string
+return #cjson.encode(string.rep('a', 50000000))
+--- cjson-decode-long-number
+return pcall(cjson.decode, string.rep('1', 50000000))
+--- cjson-decode-long-fraction
+return pcall(cjson.decode, '[0.' .. string.rep('1', 50000000) .. ']')
+--- cmsgpack-unpack-claims-in-claims
+return pcall(cmsgpack.unpack, string.rep('\221\255\255\255\255', 100000))
+--- cmsgpack-unpack-keys-that-are-tables
+return pcall(cmsgpack.unpack, '\222\255\255' .. string.rep('\144\144', 65535))
+--- struct-digits-in-a-format
+return pcall(struct.unpack, 'c' .. string.rep('0', 20000000), 'a')
+--- struct-controls-without-items forever
+local f = string.rep('<>! ', 1000000) while true do struct.pack(f) end
+--- gsub-callback-yields
+return pcall(coroutine.wrap(function() string.gsub('aaa', '.', coroutine.yield) end))
+--- gsub-callback-in-short-coroutines forever
+while true do coroutine.wrap(function() string.gsub('aaa', 'a', function() return coroutine.running() and 'b' end) end)() end
+--- gsub-callback-errors forever
+while true do pcall(string.gsub, string.rep('a', 1000), 'a', function() error({}) end) end
+--- table-sort-errors-with-looping-tostring forever
+local m = {__tostring = function() while true do end end}
+while true do pcall(table.sort, {3, 2, 1}, function() error(setmetatable({}, m)) end) pcall(tostring, setmetatable({}, m)) end
+--- metamethod-call-chain-of-tables
+local f = function() return 1 end for i = 1, 100000 do f = setmetatable({}, {__call = f}) end return pcall(f)
+--- metamethod-index-that-resumes forever
+local c = coroutine.wrap(function() while true do coroutine.yield() end end)
+local t = setmetatable({}, {__index = function() c() end}) while true do local x = t.x end
+--- error-tostring-raises-itself
+local p = newproxy(true) getmetatable(p).__tostring = function() error(p) end error(p)
+--> -
+--- error-tostring-yields
+local p = newproxy(true) getmetatable(p).__tostring = coroutine.yield error(p)
+--> -
+--- error-text-long
+error(string.rep('x', 30000000))
+--> -ERR
+--- error-table-long
+error({err = string.rep('x', 30000000)})
+--> -xxx
+--- error-reply-long
+return redis.error_reply(string.rep('x ', 15000000))
+--> -x
+--- load-names-without-end forever
+local n = 0 while true do n = n + 1 loadstring('return 1', '=' .. n) end
+--- call-with-long-arguments forever
+local s, a = string.rep('a', 1000000), {} for i = 1, 50 do a[i] = s end
+while true do redis.call('exists', unpack(a)) end
+--- call-with-many-numbers forever
+local a = {} for i = 1, 7000 do a[i] = i / 7 end
+while true do redis.pcall('exists', unpack(a)) end
+--- call-log-long
+redis.log(redis.LOG_WARNING, string.rep('x', 30000000)) return 1
+--- call-name-long
+return redis.pcall(string.rep('x', 30000000)).err ~= nil
+--- reply-shared-maps
+redis.setresp(3) local t = {1} for i = 1, 60 do t = {map = {a = t, b = t}} end return t
+--> -ERR
+--- reply-shared-sets
+redis.setresp(3) local t = {1} for i = 1, 60 do t = {{map = {a = t}}, t} end return t
+--> -ERR
+--- reply-wide-within
+local t = {} for i = 1, 2000000 do t[i] = i end return {t}

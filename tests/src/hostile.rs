@@ -2,7 +2,8 @@
 //!
 //! A file is a group of cases. A case begins with `--- NAME`, with the word `forever` behind it if
 //! the script cannot end by itself; `--- then` begins another script of the same case, which runs
-//! on a connection of its own. `--> TEXT` says what the reply must contain; where TEXT begins with
+//! on a connection of its own. A script that is a library is loaded, and its function [`FUNCTION`] is
+//! called. `--> TEXT` says what the reply must contain; where TEXT begins with
 //! the sign of a status, error or number, how it must begin.
 //!
 //! While a script runs another client asks for signs of life and, once told that the server is
@@ -22,6 +23,9 @@ const SENTINEL: [&str; 2] = ["hostile:sentinel", "still here"];
 /// An ordinary script, and its answer.
 const ORDINARY: (&str, &str) =
     ("return redis.call('get', KEYS[1]) .. #ARGV .. cjson.encode({1})", "still here1[1]");
+/// What the first line of a library begins with, and the function of it that is called.
+const LIBRARY: &str = "#!lua name=";
+const FUNCTION: &str = "hostile";
 /// Memory that scripts of the group `memory` may take, where the server knows the parameter.
 const MEMORY_LIMIT: &str = "64mb";
 
@@ -193,14 +197,25 @@ impl Runner {
         // Without a limit nothing but its end keeps such a script from taking all memory.
         let patience = match (case.group.as_str(), is_limited.as_error()) {
             ("memory", None) if !case.forever => bound,
-            ("time" | "memory", _) => Duration::ZERO,
+            ("time" | "memory" | "functions", _) => Duration::ZERO,
             _ => bound / 4,
         };
         for step in &case.steps {
             let mut victim = server.connect();
             victim.reply_within(LOOK_EVERY)?;
-            victim.send(&["EVAL", &step.code, "0"])?;
-            let reply = watch(&mut victim, &mut other, patience, bound, finding)?;
+            let mut reply = Value::Null;
+            let is_library = step.code.starts_with(LIBRARY);
+            if is_library {
+                victim.send(&["FUNCTION", "LOAD", "REPLACE", &step.code])?;
+                reply = watch(&mut victim, &mut other, bound, bound, finding)?;
+            }
+            if reply.as_error().is_none() {
+                match is_library {
+                    true => victim.send(&["FCALL", FUNCTION, "0"])?,
+                    false => victim.send(&["EVAL", &step.code, "0"])?,
+                }
+                reply = watch(&mut victim, &mut other, patience, bound, finding)?;
+            }
             if reply == unreadable() {
                 victim = server.connect();
             }
@@ -210,6 +225,7 @@ impl Runner {
                 return Ok(());
             }
         }
+        other.run(&["FUNCTION", "FLUSH"])?;
         if case.forever && finding.outcome == Outcome::Ended {
             finding.outcome = Outcome::Wrong("ended by itself".to_owned());
         }
@@ -243,9 +259,11 @@ fn watch(
             return Err(Stop::Hung);
         }
         if is_busy && killed_at.is_none() && start.elapsed() >= patience {
-            let told = other.run(&["SCRIPT", "KILL"])?;
-            if told.as_error().is_none() {
-                killed_at = Some(asked);
+            for kind in ["SCRIPT", "FUNCTION"] {
+                if other.run(&[kind, "KILL"])?.as_error().is_none() {
+                    killed_at = Some(asked);
+                    break;
+                }
             }
         }
     }

@@ -35,6 +35,9 @@ use perilune_persist::{NoStorage, Storage};
 use perilune_script::ScriptEngine;
 use std::sync::Arc;
 
+/// Most bytes of replies that wait for a client which has not logged in.
+const UNKNOWN_OUTPUT_MAX: usize = 64 << 10;
+
 /// `CLIENT PAUSE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
@@ -457,10 +460,15 @@ impl Engine {
         self.flow_of(client)
     }
 
-    /// Closes a client that does not take its replies, by the limits of its class. True when it is
-    /// closed now.
+    /// Closes a client that does not take its replies, by the limits of its class, or by a narrow one
+    /// while nobody knows who it is. True when it is closed now.
     pub fn check_output(&mut self, client: ClientSlot) -> bool {
-        self.enforce_output_limit(client);
+        let pending = self.sessions.get(client).map_or(0, |session| session.pending_output());
+        if pending > UNKNOWN_OUTPUT_MAX && self.auth_required(client) {
+            self.close_for_output(client);
+        } else {
+            self.enforce_output_limit(client);
+        }
         self.sessions.get(client).is_none_or(|session| session.killed)
     }
 

@@ -12,6 +12,7 @@ mod kill;
 mod lifecycle;
 mod migrate;
 mod protocol;
+mod published_flaws;
 mod replication;
 mod round_trips;
 mod transcripts;
