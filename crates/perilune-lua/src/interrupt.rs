@@ -119,6 +119,7 @@ unsafe fn ask_owner(lua: *mut lua_State) -> Result<(), LuaError> {
 /// # Safety
 /// As [`context`].
 #[cold]
+#[cfg_attr(feature = "luajit", allow(dead_code, reason = "its steps are not made here"))]
 pub(crate) unsafe fn breathe(lua: *mut lua_State) {
     // SAFETY: as promised by the caller.
     unsafe {
