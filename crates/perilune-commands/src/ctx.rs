@@ -15,7 +15,7 @@ use crate::owned_args::OwnedArgs;
 use crate::session::{ClientSlot, Session};
 use crate::table::CommandId;
 use ahash::AHashSet;
-use perilune_keyspace::{Bytes, EncodingLimits, KeyEntry, Rng, Value, ValueType};
+use perilune_keyspace::{Bytes, EncodingLimits, KeyEntry, Rng, Value, ValueRef, ValueType};
 use perilune_resp::ReplyWriter;
 
 /// One run of a command.
@@ -192,7 +192,7 @@ impl<'e> Ctx<'e> {
 
     /// The value of a key for reading.
     #[inline]
-    pub fn read(&mut self, key: &[u8]) -> Option<&Value> {
+    pub fn read(&mut self, key: &[u8]) -> Option<ValueRef<'_>> {
         self.read_entry(key).map(KeyEntry::value)
     }
 
@@ -205,10 +205,10 @@ impl<'e> Ctx<'e> {
         }
     }
 
-    /// The value of a key for writing. Counts nothing, refreshes the age. The caller says
+    /// The entry of a key for writing its value. Counts nothing, refreshes the age. The caller says
     /// [`modified`](Self::modified) when it changed something.
     #[inline]
-    pub fn write(&mut self, key: &[u8]) -> Option<&mut Value> {
+    pub fn write(&mut self, key: &[u8]) -> Option<&mut KeyEntry> {
         if self.expire_if_needed(key) {
             if self.engine.replication.is_replica() && !self.engine.is_read_only() {
                 self.engine.expire_key(self.db, key);
@@ -219,7 +219,7 @@ impl<'e> Ctx<'e> {
         let engine = &mut *self.engine;
         let entry = engine.keyspace.db_mut(self.db).get_mut(key)?;
         frequency::access(entry, now_s, &engine.config, &mut engine.rng);
-        Some(entry.value_mut())
+        Some(entry)
     }
 
     /// The value of a key for writing as one type; another type is an error.
@@ -227,7 +227,7 @@ impl<'e> Ctx<'e> {
     pub fn write_as<T: ValueType>(&mut self, key: &[u8]) -> Result<Option<&mut T>, CommandError> {
         match self.write(key) {
             None => Ok(None),
-            Some(value) => T::of_mut(value).map(Some).ok_or(errors::WRONG_TYPE),
+            Some(entry) => T::of_mut(entry).map(Some).ok_or(errors::WRONG_TYPE),
         }
     }
 
@@ -252,14 +252,28 @@ impl<'e> Ctx<'e> {
     pub fn put(&mut self, key: &[u8], value: Value) {
         let now_s = (self.engine.now_us / 1_000_000) as u32;
         let old = self.engine.keyspace.db_mut(self.db).insert(key, value, now_s);
+        self.after_put(key, old, now_s);
+    }
+
+    /// [`put`](Self::put) of the string value of `text`.
+    #[inline]
+    pub fn put_text(&mut self, key: &[u8], text: &[u8]) {
+        let now_s = (self.engine.now_us / 1_000_000) as u32;
+        let old = self.engine.keyspace.db_mut(self.db).insert_text(key, text, now_s);
+        self.after_put(key, old, now_s);
+    }
+
+    fn after_put(&mut self, key: &[u8], old: Option<KeyEntry>, now_s: u32) {
         if frequency::is_counted(&self.engine.config) {
-            let before = old.as_ref().map(|old| old.access_frequency());
+            let before = old.as_ref().map(|old| old.access());
             let Engine { keyspace, config, rng, .. } = &mut *self.engine;
             keyspace.db_mut(self.db).get_accessed(key, |entry| {
-                entry.set_access_frequency(frequency::placed(before, now_s, config, rng));
+                entry.set_access(frequency::placed(before, now_s, config, rng));
             });
         }
         match old {
+            // What has no box is freed here in any case.
+            Some(old) if old.value().is_string() => drop(old),
             Some(old) => {
                 let lazy = self.engine.config.lazyfree_lazy_server_del;
                 self.engine.dispose_value(old.into_value(), lazy);
@@ -270,8 +284,8 @@ impl<'e> Ctx<'e> {
 
     /// Sets a key to a value and keeps its time to live.
     pub fn put_keeping_ttl(&mut self, key: &[u8], value: Value) {
-        if let Some(slot) = self.write(key) {
-            let old = std::mem::replace(slot, value);
+        if let Some(entry) = self.write(key) {
+            let old = entry.set_value(value);
             let lazy = self.engine.config.lazyfree_lazy_server_del;
             self.engine.dispose_value(old, lazy);
         } else {

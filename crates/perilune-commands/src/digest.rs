@@ -4,7 +4,7 @@
 //! Two ways of adding something to a digest: [`Digest::xor`] forgets the order, [`Digest::mix`]
 //! keeps it. Elements of unordered types are mixed on their own and then xored.
 
-use perilune_keyspace::{KeyEntry, Keyspace, Value};
+use perilune_keyspace::{KeyEntry, Keyspace, ValueRef};
 use perilune_resp::format_double_digits;
 use sha1::{Digest as _, Sha1};
 use std::ops::ControlFlow;
@@ -40,24 +40,24 @@ impl Digest {
     pub(crate) fn add_entry(&mut self, entry: &KeyEntry) {
         let value = entry.value();
         let kind: u32 = match value {
-            Value::Int(_) | Value::Str(_) | Value::Raw(_) => 0,
-            Value::List(_) => 1,
-            Value::Set(_) => 2,
-            Value::ZSet(_) => 3,
-            Value::Hash(_) => 4,
-            Value::Stream(_) => 6,
+            ValueRef::Int(_) | ValueRef::Str(_) | ValueRef::Raw(_) => 0,
+            ValueRef::List(_) => 1,
+            ValueRef::Set(_) => 2,
+            ValueRef::ZSet(_) => 3,
+            ValueRef::Hash(_) => 4,
+            ValueRef::Stream(_) => 6,
         };
         self.mix(&kind.to_be_bytes());
         match value {
-            Value::Int(_) | Value::Str(_) | Value::Raw(_) => {
+            ValueRef::Int(_) | ValueRef::Str(_) | ValueRef::Raw(_) => {
                 self.mix(&value.as_string().unwrap_or_default());
             }
-            Value::List(list) => list.for_each(|item| {
+            ValueRef::List(list) => list.for_each(|item| {
                 self.mix(&item.to_vec());
                 ControlFlow::Continue(())
             }),
-            Value::Set(set) => set.iter().for_each(|member| self.xor(&member.to_vec())),
-            Value::ZSet(zset) => {
+            ValueRef::Set(set) => set.iter().for_each(|member| self.xor(&member.to_vec())),
+            ValueRef::ZSet(zset) => {
                 for scored in zset.iter() {
                     let mut score = Vec::new();
                     format_double_digits(scored.score, &mut score);
@@ -67,7 +67,7 @@ impl Digest {
                     self.xor_bytes_hashed(&element);
                 }
             }
-            Value::Hash(hash) => {
+            ValueRef::Hash(hash) => {
                 for (field, content) in hash.iter() {
                     let mut element = Digest::default();
                     element.mix(&field.to_vec());
@@ -75,7 +75,7 @@ impl Digest {
                     self.xor_bytes_hashed(&element);
                 }
             }
-            Value::Stream(stream) => {
+            ValueRef::Stream(stream) => {
                 for item in stream.iter() {
                     self.mix(format!("{}.{}", item.id().ms, item.id().seq).as_bytes());
                     for (field, content) in item.fields() {

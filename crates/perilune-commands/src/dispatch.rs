@@ -18,7 +18,7 @@ use crate::redact::redacted;
 use crate::session::{ClientSlot, DebugMode};
 use crate::spec::CommandFlags;
 use crate::table::{Command, CommandId};
-use perilune_keyspace::{KeyEntry, Value};
+use perilune_keyspace::{KeyEntry, ValueRef};
 use perilune_resp::{ReplyWriter, RespWriter};
 
 /// What a connection does after a command.
@@ -585,9 +585,9 @@ impl Engine {
         let entry = self.keyspace.db(at.0).get(&at.1).filter(|entry| !entry.is_expired(now_ms));
         let value = entry.map(KeyEntry::value);
         let fits = match blocked.kind {
-            WaitKind::List => matches!(value, Some(Value::List(_))),
-            WaitKind::SortedSet => matches!(value, Some(Value::ZSet(_))),
-            WaitKind::Stream => matches!(value, Some(Value::Stream(_))),
+            WaitKind::List => matches!(value, Some(ValueRef::List(_))),
+            WaitKind::SortedSet => matches!(value, Some(ValueRef::ZSet(_))),
+            WaitKind::Stream => matches!(value, Some(ValueRef::Stream(_))),
             // Whatever has become of the stream, its command knows what to answer.
             WaitKind::Group => true,
             WaitKind::Pause | WaitKind::Replicas | WaitKind::Fsync | WaitKind::Exit => false,

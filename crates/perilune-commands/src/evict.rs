@@ -76,16 +76,16 @@ impl Eviction {
     }
 
     /// Takes a candidate into the pool unless all in there are better.
-    fn offer(&mut self, score: u64, db: usize, key: &Bytes) {
+    fn offer(&mut self, score: u64, db: usize, key: &[u8]) {
         let at = self.pool.partition_point(|known| known.score < score);
         if self.pool.len() == POOL_MAX {
             if at == 0 {
                 return;
             }
             self.pool.remove(0);
-            self.pool.insert(at - 1, Candidate { score, db, key: key.clone() });
+            self.pool.insert(at - 1, Candidate { score, db, key: Bytes::new(key) });
         } else {
-            self.pool.insert(at, Candidate { score, db, key: key.clone() });
+            self.pool.insert(at, Candidate { score, db, key: Bytes::new(key) });
         }
     }
 }
@@ -93,9 +93,9 @@ impl Eviction {
 /// How much a key deserves to go under an LRU or LFU policy.
 fn score(entry: &KeyEntry, now_s: u32, config: &Config) -> u64 {
     if frequency::is_counted(config) {
-        u64::from(u8::MAX - frequency::counter(entry.access_frequency(), now_s, config))
+        u64::from(u8::MAX - frequency::counter(entry.access(), now_s, config))
     } else {
-        u64::from(now_s.saturating_sub(entry.last_access_s))
+        u64::from(entry.idle_s(now_s))
     }
 }
 
@@ -264,10 +264,10 @@ impl Engine {
             let mut chosen = None;
             if volatile {
                 db.sample_volatile(&mut self.rng, 1, &mut |entry| {
-                    chosen = Some(entry.name().clone());
+                    chosen = Some(Bytes::new(entry.name()));
                 });
             } else {
-                chosen = db.random(&mut self.rng).map(|entry| entry.name().clone());
+                chosen = db.random(&mut self.rng).map(|entry| Bytes::new(entry.name()));
             }
             if let Some(key) = chosen {
                 return Some((index, key));

@@ -1,12 +1,16 @@
 //! How often a key is used, on the logarithmic scale of Redis' LFU policies.
 //!
 //! ```text
-//! access_frequency   minutes since the epoch (16 bits) | counter (8 bits)
+//! access figure   minutes since the epoch (16 bits) | counter (8 bits)
 //! ```
+//!
+//! Under any other policy the access figure of a key is the time of its last access in seconds. When
+//! the policy changes from one kind to the other, figures mean nothing until the next access, as in
+//! Redis.
 //!
 //! The counter starts at [`INITIAL`], rises with a probability that falls with its value, and sinks
 //! by one for every `lfu-decay-time` minutes since it was last looked at. Zero as a whole is a key
-//! that was never counted. Nothing here is touched unless an LFU policy is selected.
+//! that was never counted.
 
 use crate::config::{Config, MaxmemoryPolicy};
 use perilune_keyspace::{KeyEntry, Rng};
@@ -35,10 +39,11 @@ pub(crate) fn counter(stored: u32, now_s: u32, config: &Config) -> u8 {
 /// Enters an access to a key.
 #[inline]
 pub(crate) fn access(entry: &mut KeyEntry, now_s: u32, config: &Config, rng: &mut Rng) {
-    entry.last_access_s = now_s;
-    if is_counted(config) {
-        entry.set_access_frequency(accessed(entry.access_frequency(), now_s, config, rng));
-    }
+    let access = match is_counted(config) {
+        true => accessed(entry.access(), now_s, config, rng),
+        false => now_s,
+    };
+    entry.set_access(access);
 }
 
 /// What is stored after one more access.

@@ -68,6 +68,15 @@ impl From<Vec<u8>> for Bytes {
     }
 }
 
+impl From<Bytes> for Vec<u8> {
+    fn from(content: Bytes) -> Self {
+        match content.0 {
+            Repr::Inline { .. } => content.to_vec(),
+            Repr::Heap(heap) => heap.into_vec(),
+        }
+    }
+}
+
 impl From<&[u8]> for Bytes {
     fn from(content: &[u8]) -> Self {
         Bytes::new(content)

@@ -1,30 +1,27 @@
 //! Databases: keys with their values and their times to live.
 //!
 //! ```text
-//! table      HashTable of boxed entries { key, value, expire_at, lru }: one allocation per small key
-//! deadlines  BTreeSet of (expire_at, hash of the key), for the keys that have a time to live
+//! table      HashTable of entries: one allocation per small key, see `entry`
+//! deadlines  (deadline, part of the hash of the key), for the keys that have a time to live
 //! ```
 //!
-//! The B-tree gives active expiry and `volatile-ttl` the exact order of deadlines, without sampling
-//! and without a second copy of the keys. The hash finds the entry again; where two keys share
-//! both hash and deadline they share one element of the tree, which is why removing one of them
-//! looks for the other first.
+//! That gives active expiry and `volatile-ttl` the exact order of deadlines, without sampling and
+//! without a second copy of the keys. The part of the hash finds the entry again; where two keys share
+//! both it and the deadline they share one element, which is why removing one of them looks for the
+//! other first.
 //!
-//! Invariant: `(e.expire_at, hash(e.key))` is in `deadlines` for exactly the entries with a
-//! deadline; `volatile` counts those entries.
+//! Invariant: `(deadline of e, part of the hash of its key)` is in `deadlines` for exactly the entries
+//! with a deadline; `volatile` counts those entries.
 //!
 //! Databases never look at a clock and never remove an expired key by themselves: the caller
 //! decides what "now" is.
 
-use crate::hashtable::{ArrayStatistics, Entry, HashTable, hash_bytes};
+use crate::deadlines::{Deadlines, short};
+use crate::entry::{FOREVER, KeyEntry};
+use crate::hashtable::{ArrayStatistics, HashTable, hash_bytes};
 use crate::preserve::{Preserving, SharedSink};
 use crate::rng::Rng;
 use crate::{Bytes, Value};
-use std::cell::Cell;
-use std::collections::BTreeSet;
-
-/// `expire_at` of a key that lives forever.
-const FOREVER: i64 = i64::MAX;
 
 /// Keys looked at together in search of some with a time to live.
 const PROBE_KEYS: usize = 8;
@@ -32,96 +29,11 @@ const PROBE_KEYS: usize = 8;
 /// How many times the expected number of keys are looked at before the search is given up.
 const PROBE_EFFORT: usize = 4;
 
-/// A key with everything that belongs to it.
-#[derive(Debug, Clone)]
-pub struct KeyEntry {
-    key: Bytes,
-    value: Value,
-    expire_at: i64,
-    /// Time of the last access in seconds modulo 2^32, kept by the caller.
-    pub last_access_s: u32,
-    /// The access figure, 24 bits; see [`KeyEntry::access_frequency`].
-    frequency: [u8; 3],
-    /// The epoch of its database in which the entry was made or last handed to a snapshot.
-    epoch: Cell<u8>,
-}
-
-impl KeyEntry {
-    /// The name of the key.
-    #[inline]
-    pub fn name(&self) -> &Bytes {
-        &self.key
-    }
-
-    /// The value.
-    #[inline]
-    pub fn value(&self) -> &Value {
-        &self.value
-    }
-
-    /// The value, to change.
-    #[inline]
-    pub fn value_mut(&mut self) -> &mut Value {
-        &mut self.value
-    }
-
-    /// How often the key is used, 24 bits that only the caller understands.
-    #[inline]
-    pub fn access_frequency(&self) -> u32 {
-        let [low, middle, high] = self.frequency;
-        u32::from_le_bytes([low, middle, high, 0])
-    }
-
-    /// Sets the 24 bits of [`access_frequency`](Self::access_frequency).
-    #[inline]
-    pub fn set_access_frequency(&mut self, frequency: u32) {
-        let [low, middle, high, _] = frequency.to_le_bytes();
-        self.frequency = [low, middle, high];
-    }
-
-    /// Takes the value out of an entry that was removed.
-    pub fn into_value(self) -> Value {
-        self.value
-    }
-
-    /// Unix time in milliseconds when the key ends, if it does.
-    #[inline]
-    pub fn expire_at(&self) -> Option<i64> {
-        (self.expire_at != FOREVER).then_some(self.expire_at)
-    }
-
-    /// Whether the key's time was up at `now_ms`.
-    #[inline]
-    pub fn is_expired(&self, now_ms: i64) -> bool {
-        self.expire_at < now_ms
-    }
-
-    /// Bytes allocated for the entry; `samples` as for [`Value::memory_usage`].
-    pub fn memory_usage(&self, samples: usize) -> usize {
-        size_of::<KeyEntry>() + self.key.heap_size() + self.value.memory_usage(samples)
-    }
-}
-
-impl KeyEntry {
-    /// Enters that it belongs to `epoch` now. False when it did already.
-    #[inline]
-    pub(crate) fn enter_epoch(&self, epoch: u8) -> bool {
-        self.epoch.replace(epoch) != epoch
-    }
-}
-
-impl Entry for Box<KeyEntry> {
-    #[inline]
-    fn key(&self) -> &[u8] {
-        &self.key
-    }
-}
-
 /// One database.
 #[derive(Default)]
 pub struct Db {
-    table: HashTable<Box<KeyEntry>>,
-    deadlines: BTreeSet<(i64, u64)>,
+    table: HashTable<KeyEntry>,
+    deadlines: Deadlines,
     volatile: usize,
     epoch: u8,
     /// Snapshots begun since all entries last had the same epoch.
@@ -151,7 +63,7 @@ impl Db {
     /// The entry of a key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&KeyEntry> {
-        self.table.get(key).map(|entry| &**entry)
+        self.table.get(key)
     }
 
     /// Has the keys of these hashes ([`hash_bytes`]) in the processor's cache when they are looked up;
@@ -167,7 +79,7 @@ impl Db {
         if let Some(preserving) = &self.preserving {
             preserving.preserve(self.epoch, entry);
         }
-        Some(&mut **entry)
+        Some(entry)
     }
 
     /// The entry of a key, after `access` has entered an access to it: neither value nor deadline
@@ -180,20 +92,23 @@ impl Db {
     ) -> Option<&KeyEntry> {
         let entry = self.table.get_mut(key)?;
         access(entry);
-        Some(&**entry)
+        Some(entry)
     }
 
-    /// Sets a key, replacing value and time to live. Returns what was there.
-    pub fn insert(&mut self, key: &[u8], value: Value, now_s: u32) -> Option<Box<KeyEntry>> {
-        let entry = KeyEntry {
-            key: Bytes::new(key),
-            value,
-            expire_at: FOREVER,
-            last_access_s: now_s,
-            frequency: [0; 3],
-            epoch: Cell::new(self.epoch),
-        };
-        let old = self.table.insert(Box::new(entry));
+    /// Sets a key, replacing value and time to live. Returns what was there. Of the access figure
+    /// ([`KeyEntry::access`]) the low 24 bits count.
+    pub fn insert(&mut self, key: &[u8], value: Value, access: u32) -> Option<KeyEntry> {
+        self.put(KeyEntry::new(key, value, access, self.epoch))
+    }
+
+    /// [`Db::insert`] with the value that [`Value::string`] makes of `text`.
+    #[inline]
+    pub fn insert_text(&mut self, key: &[u8], text: &[u8], access: u32) -> Option<KeyEntry> {
+        self.put(KeyEntry::of_text(key, text, access, self.epoch))
+    }
+
+    fn put(&mut self, entry: KeyEntry) -> Option<KeyEntry> {
+        let old = self.table.insert(entry);
         if let Some(old) = &old {
             self.let_go(old);
         }
@@ -201,7 +116,7 @@ impl Db {
     }
 
     /// Removes a key.
-    pub fn remove(&mut self, key: &[u8]) -> Option<Box<KeyEntry>> {
+    pub fn remove(&mut self, key: &[u8]) -> Option<KeyEntry> {
         let entry = self.table.remove(key)?;
         self.let_go(&entry);
         Some(entry)
@@ -218,15 +133,22 @@ impl Db {
 
     /// Takes the deadline of an entry that is no longer in the table out of the tree.
     fn forget_deadline(&mut self, entry: &KeyEntry) {
-        if entry.expire_at == FOREVER {
+        if entry.deadline() == FOREVER {
             return;
         }
         self.volatile -= 1;
-        let hash = hash_bytes(&entry.key);
-        let at = entry.expire_at;
-        if self.table.find_by_hash(hash, |other| other.expire_at == at).is_none() {
-            self.deadlines.remove(&(at, hash));
+        let hash = hash_bytes(entry.name());
+        let at = entry.deadline();
+        if self.due(at, hash).is_none() {
+            self.deadlines.remove(at, hash);
         }
+    }
+
+    /// An entry of this deadline whose hash shares its [`short`] form with this one.
+    fn due(&self, at: i64, hash: u64) -> Option<&KeyEntry> {
+        let is_short = |entry: &KeyEntry| short(hash_bytes(entry.name())) == short(hash);
+        // The deadline first: it is cheaper than hashing the key.
+        self.table.find_by_tag(hash, |entry| entry.deadline() == at && is_short(entry))
     }
 
     /// Gives a key a deadline (Unix milliseconds), or lets it live forever. False when there is no
@@ -235,41 +157,41 @@ impl Db {
         let hash = hash_bytes(key);
         let Some(entry) = self.table.get_mut_hashed(hash, key) else { return false };
         // The end of time is one millisecond early: its place is taken by no deadline.
-        let (old, new) = (entry.expire_at, at.map_or(FOREVER, |at| at.min(FOREVER - 1)));
+        let (old, new) = (entry.deadline(), at.map_or(FOREVER, |at| at.min(FOREVER - 1)));
         if old == new {
             return true;
         }
         if let Some(preserving) = &self.preserving {
             preserving.preserve(self.epoch, entry);
         }
-        entry.expire_at = new;
+        entry.set_deadline(new);
         if old != FOREVER {
             self.volatile -= 1;
-            if self.table.find_by_hash(hash, |other| other.expire_at == old).is_none() {
-                self.deadlines.remove(&(old, hash));
+            if self.due(old, hash).is_none() {
+                self.deadlines.remove(old, hash);
             }
         }
         if new != FOREVER {
             self.volatile += 1;
-            self.deadlines.insert((new, hash));
+            self.deadlines.insert(new, hash);
         }
         true
     }
 
     /// Name of the key that expires first, if its time is up at `now_ms`.
     pub fn next_expired(&self, now_ms: i64) -> Option<Bytes> {
-        let &(at, hash) = self.deadlines.first()?;
+        let (at, hash) = self.deadlines.first()?;
         if at >= now_ms {
             return None;
         }
-        self.table.find_by_hash(hash, |entry| entry.expire_at == at).map(|entry| entry.key.clone())
+        self.due(at, hash).map(|entry| Bytes::new(entry.name()))
     }
 
     /// Name and deadline of the key that expires first.
     pub fn first_deadline(&self) -> Option<(Bytes, i64)> {
-        let &(at, hash) = self.deadlines.first()?;
-        let entry = self.table.find_by_hash(hash, |entry| entry.expire_at == at)?;
-        Some((entry.key.clone(), at))
+        let (at, hash) = self.deadlines.first()?;
+        let entry = self.due(at, hash)?;
+        Some((Bytes::new(entry.name()), at))
     }
 
     /// Mean time to live in milliseconds of the keys that have one, estimated from a bounded
@@ -297,7 +219,9 @@ impl Db {
         }
         if self.epochs_in_use == u8::MAX {
             // An entry of the next epoch may have been left over from one that was given up.
-            self.iter().for_each(|entry| entry.epoch.set(self.epoch));
+            self.iter().for_each(|entry| {
+                entry.enter_epoch(self.epoch);
+            });
             self.epochs_in_use = 0;
         }
         self.epochs_in_use += 1;
@@ -329,7 +253,7 @@ impl Db {
 
     /// Any key.
     pub fn random(&self, rng: &mut Rng) -> Option<&KeyEntry> {
-        self.table.random(rng).map(|entry| &**entry)
+        self.table.random(rng)
     }
 
     /// Hands `count` keys or fewer to `visit`, only as random as eviction needs.
@@ -353,7 +277,7 @@ impl Db {
         if looks < self.volatile {
             for _ in 0..looks.saturating_mul(PROBE_EFFORT) / PROBE_KEYS + 1 {
                 self.sample(rng, PROBE_KEYS, &mut |entry| {
-                    if left > 0 && entry.expire_at != FOREVER {
+                    if left > 0 && entry.deadline() != FOREVER {
                         left -= 1;
                         visit(entry);
                     }
@@ -378,9 +302,9 @@ impl Db {
         ranks.sort_unstable();
         ranks.dedup();
         let mut ranks = ranks.into_iter().peekable();
-        for (rank, &(at, hash)) in self.deadlines.iter().enumerate() {
+        for (rank, (at, hash)) in self.deadlines.iter().enumerate() {
             if ranks.next_if_eq(&rank).is_some()
-                && let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at == at)
+                && let Some(entry) = self.due(at, hash)
             {
                 visit(entry);
             }
@@ -392,7 +316,7 @@ impl Db {
 
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &KeyEntry> {
-        self.table.iter().map(|entry| &**entry)
+        self.table.iter()
     }
 
     /// Moves a bounded number of buckets of a growing or shrinking table.
@@ -408,21 +332,24 @@ impl Db {
 
     /// Bytes of the table and the deadline tree, without the entries.
     pub fn overhead(&self) -> usize {
-        // A B-tree node is on average three quarters full.
-        self.table.memory_usage() + self.deadlines.len() * size_of::<(i64, u64)>() * 4 / 3
+        self.table.memory_usage() + self.deadlines.memory_usage()
     }
 
     /// Checks the module's invariants. For tests; panics where one is broken.
     pub fn check_invariants(&self) {
-        let expected: BTreeSet<(i64, u64)> = self
+        let mut expected: Vec<(i64, u64)> = self
             .table
             .iter()
-            .filter(|entry| entry.expire_at != FOREVER)
-            .map(|entry| (entry.expire_at, hash_bytes(&entry.key)))
+            .filter(|entry| entry.deadline() != FOREVER)
+            .map(|entry| (entry.deadline(), short(hash_bytes(entry.name()))))
             .collect();
-        assert_eq!(self.deadlines, expected);
-        let volatile = self.table.iter().filter(|entry| entry.expire_at != FOREVER).count();
+        expected.sort_unstable();
+        expected.dedup();
+        self.deadlines.check_invariants();
+        assert!(self.deadlines.iter().map(|(at, hash)| (at, short(hash))).eq(expected));
+        let volatile = self.table.iter().filter(|entry| entry.deadline() != FOREVER).count();
         assert_eq!(self.volatile, volatile);
+        self.iter().for_each(KeyEntry::check_invariants);
     }
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //! listpack   | field | value | field | value | ...      in order of insertion
 //!    |
-//! table      one allocation per field, holding name and value
+//! table      one allocation per field, holding name and value, see `Field`
 //! ```
 //!
 //! Invariants: names are distinct; a listpack has as many values as fields; a table never becomes
@@ -15,9 +15,10 @@
 
 use std::fmt;
 
+use crate::thin::Thin;
 use crate::{
-    ArrayStatistics, Bytes, EncodingLimits, Entry, HashTable, Listpack, LpPos, LpValue, Rng,
-    hashtable, listpack, pick,
+    ArrayStatistics, EncodingLimits, Entry, HashTable, Listpack, LpPos, LpValue, Rng, hashtable,
+    listpack, pick,
 };
 
 /// A map from byte strings to byte strings.
@@ -32,27 +33,80 @@ enum Repr {
 
 #[derive(Clone)]
 struct Fields {
-    table: HashTable<Box<Field>>,
+    table: HashTable<Field>,
     owned: usize,
 }
 
 /// A field of a hash that is kept in a table.
+///
+/// ```text
+/// | length of the name: u8, or 255 and u32 | name | value |
+/// ```
 #[derive(Clone)]
-struct Field {
-    name: Bytes,
-    value: Bytes,
-}
+struct Field(Thin<0>);
+
+/// First byte of the length of a name that does not fit into one.
+const LONG_NAME: u8 = u8::MAX;
 
 impl Entry for Field {
     #[inline]
     fn key(&self) -> &[u8] {
-        &self.name
+        self.name()
     }
 }
 
 impl Field {
+    fn new(name: &[u8], value: &[u8]) -> Self {
+        Field(if name.len() < usize::from(LONG_NAME) {
+            Thin::new([], [&[name.len() as u8], name, value])
+        } else {
+            let [a, b, c, d] = (name.len() as u32).to_ne_bytes();
+            Thin::new([], [&[LONG_NAME, a, b, c, d], name, value])
+        })
+    }
+
+    /// Name and value.
+    #[inline]
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let content = self.0.bytes();
+        match content {
+            [LONG_NAME, a, b, c, d, rest @ ..] => {
+                rest.split_at(u32::from_ne_bytes([*a, *b, *c, *d]) as usize)
+            }
+            [len, rest @ ..] => rest.split_at(usize::from(*len)),
+            [] => (content, content),
+        }
+    }
+
+    #[inline]
+    fn name(&self) -> &[u8] {
+        self.parts().0
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        self.parts().1
+    }
+
+    /// Name and value as a hash gives them.
+    #[inline]
+    fn pair(&self) -> (LpValue<'_>, LpValue<'_>) {
+        let (name, value) = self.parts();
+        (LpValue::Str(name), LpValue::Str(value))
+    }
+
+    fn set_value(&mut self, value: &[u8]) {
+        let present = self.value().len();
+        if present == value.len() {
+            let at = self.0.bytes().len() - present;
+            self.0.bytes_mut()[at..].copy_from_slice(value);
+        } else {
+            *self = Field::new(self.name(), value);
+        }
+    }
+
     fn allocated(&self) -> usize {
-        size_of::<Field>() + self.name.heap_size() + self.value.heap_size()
+        self.0.allocated()
     }
 }
 
@@ -62,24 +116,18 @@ impl Fields {
     }
 
     fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
-        let mut value = Some(Bytes::new(value));
-        let (field, created) = self.table.get_or_insert_with(name, || {
-            let value = value.take().unwrap_or_else(|| Bytes::new(&[]));
-            Box::new(Field { name: Bytes::new(name), value })
-        });
-        if let Some(value) = value {
-            self.owned -= field.value.heap_size();
-            field.value = value;
-            self.owned += field.value.heap_size();
-        } else {
-            self.owned += field.allocated();
+        let (field, created) = self.table.get_or_insert_with(name, || Field::new(name, value));
+        if !created {
+            self.owned -= field.allocated();
+            field.set_value(value);
         }
+        self.owned += field.allocated();
         created
     }
 
     fn remove(&mut self, name: &[u8]) -> bool {
         let removed = self.table.remove(name);
-        self.owned -= removed.as_ref().map_or(0, |field| field.allocated());
+        self.owned -= removed.as_ref().map_or(0, Field::allocated);
         removed.is_some()
     }
 }
@@ -111,11 +159,11 @@ impl Hash {
         if !words.len().is_multiple_of(2) {
             return None;
         }
-        let mut seen = HashTable::<Box<Bytes>>::with_capacity(words.len() / 2);
+        let mut seen = HashTable::<Thin<0>>::with_capacity(words.len() / 2);
         let mut digits = itoa::Buffer::new();
         let distinct = words.iter().step_by(2).all(|name| {
             let name = name.as_slice(&mut digits);
-            seen.get_or_insert_with(name, || Box::new(Bytes::new(name))).1
+            seen.get_or_insert_with(name, || Thin::new([], [name])).1
         });
         distinct.then_some(Hash(Repr::Listpack(words)))
     }
@@ -167,7 +215,7 @@ impl Hash {
     pub fn get(&self, name: &[u8]) -> Option<LpValue<'_>> {
         match &self.0 {
             Repr::Listpack(words) => Some(words.get(words.next(words.find(name, 1)?)?)),
-            Repr::Table(fields) => fields.table.get(name).map(|field| LpValue::Str(&field.value)),
+            Repr::Table(fields) => fields.table.get(name).map(|field| LpValue::Str(field.value())),
         }
     }
 
@@ -242,7 +290,8 @@ impl Hash {
     ) -> u64 {
         match &self.0 {
             Repr::Table(fields) => fields.table.scan(cursor, &mut |field| {
-                visit(LpValue::Str(&field.name), LpValue::Str(&field.value));
+                let (name, value) = field.pair();
+                visit(name, value);
             }),
             Repr::Listpack(_) => {
                 self.iter().for_each(|(name, value)| visit(name, value));
@@ -258,10 +307,7 @@ impl Hash {
                 let name = words.seek(2 * rng.below(words.len() / 2) as i64)?;
                 Some((words.get(name), words.get(words.next(name)?)))
             }
-            Repr::Table(fields) => fields
-                .table
-                .random(rng)
-                .map(|field| (LpValue::Str(&field.name), LpValue::Str(&field.value))),
+            Repr::Table(fields) => fields.table.random(rng).map(Field::pair),
         }
     }
 
@@ -392,7 +438,7 @@ pub struct HashIter<'a>(IterRepr<'a>);
 #[derive(Clone)]
 enum IterRepr<'a> {
     Listpack(listpack::Iter<'a>),
-    Table(hashtable::Iter<'a, Box<Field>>),
+    Table(hashtable::Iter<'a, Field>),
 }
 
 impl<'a> Iterator for HashIter<'a> {
@@ -402,10 +448,7 @@ impl<'a> Iterator for HashIter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             IterRepr::Listpack(words) => Some((words.next()?, words.next()?)),
-            IterRepr::Table(fields) => {
-                let field = fields.next()?;
-                Some((LpValue::Str(&field.name), LpValue::Str(&field.value)))
-            }
+            IterRepr::Table(fields) => fields.next().map(Field::pair),
         }
     }
 }

@@ -169,11 +169,11 @@ impl<E: Entry> HashTable<E> {
         self.bucket(hash)?.find(hash, |entry| entry.key() == key)
     }
 
-    /// An entry of this hash that satisfies `is_it`, for a caller that kept the hash of a key
-    /// instead of the key.
-    pub fn find_by_hash(&self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<&E> {
-        // The condition first: it is cheaper than hashing the key of every entry of this tag.
-        self.bucket(hash)?.find(hash, |entry| is_it(entry) && hash_bytes(entry.key()) == hash)
+    /// An entry that satisfies `is_it` among those where an entry of this hash would be, for a caller
+    /// that kept part of the hash of a key instead of the key: the bits of the bucket and the top
+    /// byte. Entries of other hashes may be among them.
+    pub fn find_by_tag(&self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<&E> {
+        self.bucket(hash)?.find(hash, is_it)
     }
 
     /// Reads, for keys of these hashes, what lookups are about to read, so that the lookups find it

@@ -5,6 +5,8 @@
 
 mod bytes;
 mod db;
+mod deadlines;
+mod entry;
 mod hash;
 mod hashtable;
 pub mod hyperloglog;
@@ -19,11 +21,13 @@ mod preserve;
 mod rng;
 mod set;
 pub mod stream;
+mod thin;
 mod value;
 pub mod zset;
 
 pub use bytes::{Bytes, INLINE_MAX};
-pub use db::{Db, KeyEntry};
+pub use db::Db;
+pub use entry::KeyEntry;
 pub use hash::{Hash, HashIter};
 pub use hashtable::{ArrayStatistics, Entry, HashTable, hash_bytes};
 pub use intset::{Intset, IntsetError};
@@ -35,5 +39,5 @@ pub use preserve::{EntrySink, SharedSink};
 pub use rng::Rng;
 pub use set::{Set, SetEncoding, SetIter};
 pub use stream::{Stream, StreamId};
-pub use value::{Value, ValueType, canonical_int};
+pub use value::{Value, ValueRef, ValueType, canonical_int};
 pub use zset::ZSet;

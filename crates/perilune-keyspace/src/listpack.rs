@@ -19,8 +19,11 @@
 //! [`Listpack::from_bytes`] before a listpack exists:
 //! - the buffer ends in `0xFF`, entries follow one another without a gap up to it, and every
 //!   backlen matches the entry before it;
-//! - the stored total is the length of the buffer; the stored number of elements is exact, or
-//!   65535, which means "walk and count".
+//! - the stored total is the length of all this; the stored number of elements is exact, or 65535,
+//!   which means "walk and count".
+//!
+//! The allocation may be larger than the stored total, up to the next size that the allocator would
+//! round it up to, so that a listpack is two words and nevertheless grows in place.
 //!
 //! Text that reads as a canonical decimal `i64` is stored as an integer. Everything is found by
 //! walking, so a caller bounds the number of entries; a listpack never converts itself. It does not
@@ -43,9 +46,9 @@ const INT64: u8 = 0xF4;
 const STR32: u8 = 0xF0;
 
 /// A sequence of strings and integers in one allocation.
-#[derive(Clone, PartialEq, Eq)]
 pub struct Listpack {
-    buf: Vec<u8>,
+    /// The stored form, and unused bytes behind it.
+    buf: Box<[u8]>,
 }
 
 /// Where an entry starts. It is valid until the listpack is next changed, except as stated by the
@@ -146,37 +149,38 @@ impl Listpack {
 
     /// An empty listpack with room for `entry_bytes` of encoded entries.
     pub fn with_capacity(entry_bytes: usize) -> Self {
-        let mut buf = Vec::with_capacity(size_class(HEADER + 1 + entry_bytes));
-        buf.extend_from_slice(&[HEADER as u8 + 1, 0, 0, 0, 0, 0, END]);
+        let mut buf = vec![0; size_class(HEADER + 1 + entry_bytes)].into_boxed_slice();
+        buf[0] = HEADER as u8 + 1;
+        buf[HEADER] = END;
         Listpack { buf }
     }
 
     /// Takes over bytes from outside after checking every one of them.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, LpError> {
         validate(&bytes)?;
-        Ok(Listpack { buf: bytes })
+        Ok(Listpack { buf: bytes.into_boxed_slice() })
     }
 
     /// The whole listpack in its stored form.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.buf
+        &self.buf[..self.byte_len()]
     }
 
     /// Length of the stored form.
     #[inline]
     pub fn byte_len(&self) -> usize {
-        self.buf.len()
+        self.buf.first_chunk().map_or(0, |total| u32::from_le_bytes(*total) as usize)
     }
 
     /// Bytes allocated outside of the value itself.
     pub fn heap_size(&self) -> usize {
-        self.buf.capacity()
+        self.buf.len()
     }
 
     /// Whether `more` bytes of content can be added without growing beyond the size limit.
     pub fn can_take(&self, more: usize) -> bool {
-        self.buf.len().saturating_add(more) <= BYTES_MAX
+        self.byte_len().saturating_add(more) <= BYTES_MAX
     }
 
     /// Number of entries. Constant time below 65535 entries.
@@ -190,7 +194,7 @@ impl Listpack {
     /// Whether there is no entry.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.buf.len() == HEADER + 1
+        self.byte_len() == HEADER + 1
     }
 
     /// Removes every entry.
@@ -200,7 +204,7 @@ impl Listpack {
 
     /// Gives back memory kept for growth.
     pub fn shrink_to_fit(&mut self) {
-        self.buf.shrink_to_fit();
+        self.resize(self.byte_len());
     }
 
     /// The first entry.
@@ -348,9 +352,10 @@ impl Listpack {
             to = entry_end(&self.buf, to);
             removed += 1;
         }
-        self.buf.drain(pos.0..to);
+        let len = self.byte_len();
+        self.buf.copy_within(to..len, pos.0);
         self.add_to_count(-(removed as i64));
-        self.store_total();
+        self.store_total(len - (to - pos.0));
         self.give_back();
         (pos.0 < self.end()).then_some(pos)
     }
@@ -365,23 +370,22 @@ impl Listpack {
     /// Appends the entries of `other`.
     pub fn append(&mut self, other: &Listpack) {
         let entries = &other.buf[HEADER..other.end()];
-        let end = self.end();
+        let (end, new_end) = (self.end(), self.end() + entries.len());
         self.reserve(entries.len());
-        self.buf.truncate(end);
-        self.buf.extend_from_slice(entries);
-        self.buf.push(END);
+        self.buf[end..new_end].copy_from_slice(entries);
+        self.buf[new_end] = END;
         let count = match (self.stored_count(), other.stored_count()) {
             (COUNT_UNKNOWN, _) | (_, COUNT_UNKNOWN) => COUNT_UNKNOWN,
             (a, b) => a.saturating_add(b),
         };
         self.store_count(count);
-        self.store_total();
+        self.store_total(new_end + 1);
     }
 
     /// Panics unless the module's invariants hold.
     #[doc(hidden)]
     pub fn check_invariants(&self) {
-        assert_eq!(validate(&self.buf), Ok(()));
+        assert_eq!(validate(self.as_bytes()), Ok(()));
     }
 
     fn replace_encoded(&mut self, pos: LpPos, entry: &Encoded<'_>) {
@@ -392,7 +396,7 @@ impl Listpack {
     /// Offset of the end marker.
     #[inline]
     fn end(&self) -> usize {
-        self.buf.len() - 1
+        self.byte_len() - 1
     }
 
     #[inline]
@@ -416,44 +420,62 @@ impl Listpack {
         }
     }
 
-    fn store_total(&mut self) {
-        let total = u32::try_from(self.buf.len()).unwrap_or(u32::MAX);
+    fn store_total(&mut self, total: usize) {
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
         self.buf[..4].copy_from_slice(&total.to_le_bytes());
     }
 
     /// Makes room for `more` bytes, up to a size the allocator would round up to anyway.
     fn reserve(&mut self, more: usize) {
-        let want = self.buf.len() + more;
-        if want > self.buf.capacity() {
-            self.buf.reserve_exact(size_class(want) - self.buf.len());
+        let want = self.byte_len() + more;
+        if want > self.buf.len() {
+            self.resize(size_class(want));
         }
+    }
+
+    /// Makes the allocation one of `bytes`, not fewer than are in use.
+    fn resize(&mut self, bytes: usize) {
+        let mut buf = std::mem::take(&mut self.buf).into_vec();
+        if bytes > buf.len() {
+            buf.reserve_exact(bytes - buf.len());
+        }
+        buf.resize(bytes, 0);
+        self.buf = buf.into_boxed_slice();
     }
 
     /// Shrinks the allocation when more than half of it is unused.
     fn give_back(&mut self) {
-        if self.buf.capacity() > 64 && self.buf.len() * 2 < self.buf.capacity() {
-            self.buf.shrink_to(size_class(self.buf.len()));
+        if self.buf.len() > 64 && self.byte_len() * 2 < self.buf.len() {
+            self.resize(size_class(self.byte_len()));
         }
     }
 
     /// Replaces `old` bytes at `at` by `entry` and adds `added` to the number of elements.
     fn splice(&mut self, at: usize, old: usize, entry: &Encoded<'_>, added: i64) {
-        let (new, tail, len) = (entry.len(), at + old, self.buf.len());
-        if new > old {
-            self.reserve(new - old);
-            self.buf.resize(len + new - old, 0);
-        }
+        let (new, tail, len) = (entry.len(), at + old, self.byte_len());
+        self.reserve(new.saturating_sub(old));
         if new != old {
             self.buf.copy_within(tail..len, at + new);
         }
-        if new < old {
-            self.buf.truncate(len - (old - new));
-        }
         entry.write_to(&mut self.buf[at..at + new]);
         self.add_to_count(added);
-        self.store_total();
+        self.store_total(len - old + new);
     }
 }
+
+impl Clone for Listpack {
+    fn clone(&self) -> Self {
+        Listpack { buf: self.as_bytes().into() }
+    }
+}
+
+impl PartialEq for Listpack {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Listpack {}
 
 impl fmt::Debug for Listpack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -689,10 +711,10 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
     if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
-/// The size the usual allocators round a request up to: multiples of 16 up to 128 bytes, then four
-/// steps per doubling. Growing to it costs no memory and saves reallocations.
+/// The size the allocator rounds a request up to: multiples of 8 up to 64 bytes, then four steps per
+/// doubling. Growing to it costs no memory and saves reallocations.
 fn size_class(bytes: usize) -> usize {
-    let step = if bytes <= 128 { 16 } else { bytes.next_power_of_two() / 8 };
+    let step = if bytes <= 64 { 8 } else { bytes.next_power_of_two() / 8 };
     bytes.next_multiple_of(step)
 }
 

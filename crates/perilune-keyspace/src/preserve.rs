@@ -60,7 +60,7 @@ impl Preserving {
     }
 
     /// Hands over the next bucket. False at the end.
-    pub(crate) fn walk(&mut self, epoch: u8, table: &HashTable<Box<KeyEntry>>) -> bool {
+    pub(crate) fn walk(&mut self, epoch: u8, table: &HashTable<KeyEntry>) -> bool {
         let mut sink = lock(&self.sink);
         // The entries of a bucket are all looked at before the first one is handed over: so their
         // memory is fetched at once, and not one after the other with much work in between.
@@ -157,11 +157,13 @@ mod tests {
             }
             Op::Change(db, key, to) => {
                 if let Some(entry) = keyspace.db_mut(db).get_mut(&[key]) {
-                    *entry.value_mut() = Value::string(&[to]);
+                    entry.set_value(Value::string(&[to]));
                 }
             }
             Op::Access(db, key) => {
-                keyspace.db_mut(db).get_accessed(&[key], |entry| entry.last_access_s += 1);
+                keyspace.db_mut(db).get_accessed(&[key], |entry| {
+                    entry.set_access(entry.access() + 1);
+                });
             }
             Op::Remove(db, key) => drop(keyspace.db_mut(db).remove(&[key])),
             Op::Expire(db, key, at) => {

@@ -6,7 +6,7 @@
 //!    |  \
 //!    |   listpack   members in order of insertion    few members, all of them short
 //!    |  /
-//! table     one allocation per member
+//! table     one allocation per member, of its length and a byte
 //! ```
 //!
 //! Invariants: members are distinct; the arrows are followed downwards only, except by
@@ -18,6 +18,7 @@
 use std::{fmt, mem};
 
 use crate::listpack::parse_int;
+use crate::thin::Thin;
 use crate::{
     ArrayStatistics, Bytes, EncodingLimits, HashTable, Intset, Listpack, LpValue, Rng, hashtable,
     listpack, pick,
@@ -46,7 +47,7 @@ enum Repr {
 
 #[derive(Clone)]
 struct Members {
-    table: HashTable<Box<Bytes>>,
+    table: HashTable<Thin<0>>,
     owned: usize,
 }
 
@@ -67,17 +68,17 @@ impl Members {
     }
 
     fn add(&mut self, member: &[u8]) -> bool {
-        let (entry, added) = self.table.get_or_insert_with(member, || Box::new(Bytes::new(member)));
+        let (entry, added) = self.table.get_or_insert_with(member, || Thin::new([], [member]));
         if added {
-            self.owned += size_of::<Bytes>() + entry.heap_size();
+            self.owned += entry.allocated();
         }
         added
     }
 
-    fn forget(&mut self, removed: Option<Box<Bytes>>) -> Option<Bytes> {
-        let member = *removed?;
-        self.owned -= size_of::<Bytes>() + member.heap_size();
-        Some(member)
+    /// Counts a member that was taken out of the table.
+    fn forget(&mut self, removed: Option<Thin<0>>) -> Option<Thin<0>> {
+        self.owned -= removed.as_ref().map_or(0, Thin::allocated);
+        removed
     }
 }
 
@@ -244,7 +245,7 @@ impl Set {
     pub fn scan<'a>(&'a self, cursor: u64, visit: &mut impl FnMut(LpValue<'a>)) -> u64 {
         match &self.0 {
             Repr::Table(members) => {
-                members.table.scan(cursor, &mut |member| visit(LpValue::Str(member)))
+                members.table.scan(cursor, &mut |member| visit(LpValue::Str(member.bytes())))
             }
             _ => {
                 self.iter().for_each(visit);
@@ -261,7 +262,9 @@ impl Set {
                 let picked = members.seek(rng.below(members.len()) as i64)?;
                 Some(members.get(picked))
             }
-            Repr::Table(members) => members.table.random(rng).map(|member| LpValue::Str(member)),
+            Repr::Table(members) => {
+                members.table.random(rng).map(|member| LpValue::Str(member.bytes()))
+            }
         }
     }
 
@@ -281,7 +284,7 @@ impl Set {
             }
             Repr::Table(members) => {
                 let removed = members.table.pop_random(rng);
-                members.forget(removed)
+                members.forget(removed).map(|member| Bytes::new(member.bytes()))
             }
         }
     }
@@ -499,7 +502,7 @@ impl Set {
             }
             Repr::Table(members) => {
                 members.table.check_invariants();
-                let owned = members.table.iter().map(|m| size_of::<Bytes>() + m.heap_size()).sum();
+                let owned = members.table.iter().map(Thin::allocated).sum();
                 assert_eq!(members.owned, owned);
             }
         }
@@ -520,7 +523,7 @@ pub struct SetIter<'a>(IterRepr<'a>);
 enum IterRepr<'a> {
     Intset { members: &'a Intset, index: usize },
     Listpack(listpack::Iter<'a>),
-    Table(hashtable::Iter<'a, Box<Bytes>>),
+    Table(hashtable::Iter<'a, Thin<0>>),
 }
 
 impl<'a> Iterator for SetIter<'a> {
@@ -535,7 +538,7 @@ impl<'a> Iterator for SetIter<'a> {
                 Some(LpValue::Int(number))
             }
             IterRepr::Listpack(members) => members.next(),
-            IterRepr::Table(members) => members.next().map(|member| LpValue::Str(member)),
+            IterRepr::Table(members) => members.next().map(|member| LpValue::Str(member.bytes())),
         }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! Int    a string that is a canonical 64-bit integer        "int"
-//! Str    a string as it was set, at most 22 bytes in place   "embstr" up to 44 bytes, else "raw"
+//! Str    a string as it was set                              "embstr" up to 44 bytes, else "raw"
 //! Raw    a string that was changed in place and may again    "raw"
 //! List, Hash, Set, ZSet, Stream                               boxed, see their modules
 //! ```
 //!
-//! Invariant: 24 bytes, so that a key with a small value is one allocation of one cache line.
+//! A [`Value`] is on its way into a database or out of it. There it is part of a [`KeyEntry`], which
+//! packs it tighter, and is looked at as a [`ValueRef`].
 
 use crate::Bytes;
+use crate::entry::KeyEntry;
 use crate::hash::Hash;
 use crate::list::List;
 use crate::set::Set;
@@ -44,12 +46,33 @@ pub enum Value {
     Stream(Box<Stream>),
 }
 
+/// The value of a key that is in a database.
+#[derive(Debug, Clone, Copy)]
+pub enum ValueRef<'a> {
+    /// A string holding a canonical decimal integer.
+    Int(i64),
+    /// A string as it was set.
+    Str(&'a [u8]),
+    /// A string that was changed in place, or is long.
+    Raw(&'a Vec<u8>),
+    /// A list.
+    List(&'a List),
+    /// A hash.
+    Hash(&'a Hash),
+    /// A set.
+    Set(&'a Set),
+    /// A sorted set.
+    ZSet(&'a ZSet),
+    /// A stream.
+    Stream(&'a Stream),
+}
+
 /// A data type that a [`Value`] can hold besides strings.
 pub trait ValueType: Sized {
     /// The value as this type.
-    fn of(value: &Value) -> Option<&Self>;
-    /// The value as this type, to change.
-    fn of_mut(value: &mut Value) -> Option<&mut Self>;
+    fn of(value: ValueRef<'_>) -> Option<&Self>;
+    /// The value of an entry as this type, to change.
+    fn of_mut(entry: &mut KeyEntry) -> Option<&mut Self>;
     /// Makes a value of it.
     fn into_value(self) -> Value;
 }
@@ -58,18 +81,15 @@ macro_rules! value_type {
     ($($kind:ident)*) => { $(
         impl ValueType for $kind {
             #[inline]
-            fn of(value: &Value) -> Option<&Self> {
+            fn of(value: ValueRef<'_>) -> Option<&Self> {
                 match value {
-                    Value::$kind(inner) => Some(inner),
+                    ValueRef::$kind(inner) => Some(inner),
                     _ => None,
                 }
             }
             #[inline]
-            fn of_mut(value: &mut Value) -> Option<&mut Self> {
-                match value {
-                    Value::$kind(inner) => Some(inner),
-                    _ => None,
-                }
+            fn of_mut(entry: &mut KeyEntry) -> Option<&mut Self> {
+                entry.contained_mut()
             }
             fn into_value(self) -> Value {
                 Value::$kind(Box::new(self))
@@ -90,96 +110,120 @@ impl Value {
         }
     }
 
-    /// Name of the type as `TYPE` answers.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Value::Int(_) | Value::Str(_) | Value::Raw(_) => "string",
-            Value::List(_) => "list",
-            Value::Hash(_) => "hash",
-            Value::Set(_) => "set",
-            Value::ZSet(_) => "zset",
-            Value::Stream(_) => "stream",
-        }
-    }
-
-    /// Name of the encoding as `OBJECT ENCODING` answers.
-    pub fn encoding(&self) -> &'static str {
-        match self {
-            Value::Int(_) => "int",
-            Value::Str(content) if content.len() <= EMBSTR_MAX => "embstr",
-            Value::Str(_) | Value::Raw(_) => "raw",
-            Value::List(list) => list.encoding(),
-            Value::Hash(hash) => hash.encoding(),
-            Value::Set(set) => set.encoding(),
-            Value::ZSet(zset) => zset.encoding(),
-            Value::Stream(stream) => stream.encoding(),
-        }
-    }
-
-    /// Whether it is a string of any encoding.
+    /// The value, to look at.
     #[inline]
-    pub fn is_string(&self) -> bool {
-        matches!(self, Value::Int(_) | Value::Str(_) | Value::Raw(_))
-    }
-
-    /// The content of a string; integers are written out.
-    pub fn as_string(&self) -> Option<Cow<'_, [u8]>> {
+    pub fn as_ref(&self) -> ValueRef<'_> {
         match self {
-            Value::Int(int) => {
-                Some(Cow::Owned(itoa::Buffer::new().format(*int).as_bytes().to_vec()))
-            }
-            Value::Str(content) => Some(Cow::Borrowed(content)),
-            Value::Raw(content) => Some(Cow::Borrowed(content)),
-            _ => None,
-        }
-    }
-
-    /// Length of a string in bytes.
-    pub fn string_len(&self) -> Option<usize> {
-        match self {
-            Value::Int(int) => Some(itoa::Buffer::new().format(*int).len()),
-            Value::Str(content) => Some(content.len()),
-            Value::Raw(content) => Some(content.len()),
-            _ => None,
-        }
-    }
-
-    /// A string as a buffer that can be changed in place (it is `raw` from then on).
-    pub fn string_mut(&mut self) -> Option<&mut Vec<u8>> {
-        if !matches!(self, Value::Raw(_)) {
-            let content = self.as_string()?.into_owned();
-            *self = Value::Raw(Box::new(content));
-        }
-        match self {
-            Value::Raw(content) => Some(content),
-            _ => None,
+            Value::Int(int) => ValueRef::Int(*int),
+            Value::Str(content) => ValueRef::Str(content),
+            Value::Raw(content) => ValueRef::Raw(content),
+            Value::List(list) => ValueRef::List(list),
+            Value::Hash(hash) => ValueRef::Hash(hash),
+            Value::Set(set) => ValueRef::Set(set),
+            Value::ZSet(zset) => ValueRef::ZSet(zset),
+            Value::Stream(stream) => ValueRef::Stream(stream),
         }
     }
 
     /// Number of allocations that freeing it takes, roughly: what decides about lazy freeing.
     pub fn free_effort(&self) -> usize {
+        self.as_ref().free_effort()
+    }
+}
+
+impl<'a> ValueRef<'a> {
+    /// A copy.
+    pub fn to_value(self) -> Value {
         match self {
-            Value::Int(_) | Value::Str(_) | Value::Raw(_) => 1,
-            Value::List(list) => list.free_effort(),
-            Value::Hash(hash) => hash.free_effort(),
-            Value::Set(set) => set.free_effort(),
-            Value::ZSet(zset) => zset.free_effort(),
-            Value::Stream(stream) => stream.free_effort(),
+            ValueRef::Int(int) => Value::Int(int),
+            ValueRef::Str(content) => Value::Str(content.into()),
+            ValueRef::Raw(content) => Value::Raw(Box::new(content.clone())),
+            ValueRef::List(list) => Value::List(Box::new(list.clone())),
+            ValueRef::Hash(hash) => Value::Hash(Box::new(hash.clone())),
+            ValueRef::Set(set) => Value::Set(Box::new(set.clone())),
+            ValueRef::ZSet(zset) => Value::ZSet(Box::new(zset.clone())),
+            ValueRef::Stream(stream) => Value::Stream(Box::new(stream.clone())),
         }
     }
 
-    /// Bytes allocated for it, not counting the value itself. Types whose size is not kept are
-    /// estimated from `samples` of their nodes; zero looks at all.
-    pub fn memory_usage(&self, samples: usize) -> usize {
+    /// Name of the type as `TYPE` answers.
+    pub fn type_name(self) -> &'static str {
         match self {
-            Value::Int(_) => 0,
-            Value::Str(content) => content.heap_size(),
-            Value::Raw(content) => size_of::<Vec<u8>>() + content.capacity(),
-            Value::List(list) => list.memory_usage(samples),
-            Value::Hash(hash) => hash.memory_usage(),
-            Value::Set(set) => set.memory_usage(),
-            Value::ZSet(zset) => zset.memory_usage(samples),
-            Value::Stream(stream) => stream.memory_usage(samples),
+            ValueRef::Int(_) | ValueRef::Str(_) | ValueRef::Raw(_) => "string",
+            ValueRef::List(_) => "list",
+            ValueRef::Hash(_) => "hash",
+            ValueRef::Set(_) => "set",
+            ValueRef::ZSet(_) => "zset",
+            ValueRef::Stream(_) => "stream",
+        }
+    }
+
+    /// Name of the encoding as `OBJECT ENCODING` answers.
+    pub fn encoding(self) -> &'static str {
+        match self {
+            ValueRef::Int(_) => "int",
+            ValueRef::Str(content) if content.len() <= EMBSTR_MAX => "embstr",
+            ValueRef::Str(_) | ValueRef::Raw(_) => "raw",
+            ValueRef::List(list) => list.encoding(),
+            ValueRef::Hash(hash) => hash.encoding(),
+            ValueRef::Set(set) => set.encoding(),
+            ValueRef::ZSet(zset) => zset.encoding(),
+            ValueRef::Stream(stream) => stream.encoding(),
+        }
+    }
+
+    /// Whether it is a string of any encoding.
+    #[inline]
+    pub fn is_string(self) -> bool {
+        matches!(self, ValueRef::Int(_) | ValueRef::Str(_) | ValueRef::Raw(_))
+    }
+
+    /// The content of a string; integers are written out.
+    pub fn as_string(self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            ValueRef::Int(int) => {
+                Some(Cow::Owned(itoa::Buffer::new().format(int).as_bytes().to_vec()))
+            }
+            ValueRef::Str(content) => Some(Cow::Borrowed(content)),
+            ValueRef::Raw(content) => Some(Cow::Borrowed(content)),
+            _ => None,
+        }
+    }
+
+    /// Length of a string in bytes.
+    pub fn string_len(self) -> Option<usize> {
+        match self {
+            ValueRef::Int(int) => Some(itoa::Buffer::new().format(int).len()),
+            ValueRef::Str(content) => Some(content.len()),
+            ValueRef::Raw(content) => Some(content.len()),
+            _ => None,
+        }
+    }
+
+    /// Number of allocations that freeing it takes, roughly: what decides about lazy freeing.
+    pub fn free_effort(self) -> usize {
+        match self {
+            ValueRef::Int(_) | ValueRef::Str(_) | ValueRef::Raw(_) => 1,
+            ValueRef::List(list) => list.free_effort(),
+            ValueRef::Hash(hash) => hash.free_effort(),
+            ValueRef::Set(set) => set.free_effort(),
+            ValueRef::ZSet(zset) => zset.free_effort(),
+            ValueRef::Stream(stream) => stream.free_effort(),
+        }
+    }
+
+    /// Bytes allocated for it besides what an entry has of every value. Types whose size is not kept are
+    /// estimated from `samples` of their nodes; zero looks at all.
+    pub fn memory_usage(self, samples: usize) -> usize {
+        match self {
+            ValueRef::Int(_) => 0,
+            ValueRef::Str(content) => content.len(),
+            ValueRef::Raw(content) => size_of::<Vec<u8>>() + content.capacity(),
+            ValueRef::List(list) => size_of::<List>() + list.memory_usage(samples),
+            ValueRef::Hash(hash) => size_of::<Hash>() + hash.memory_usage(),
+            ValueRef::Set(set) => size_of::<Set>() + set.memory_usage(),
+            ValueRef::ZSet(zset) => size_of::<ZSet>() + zset.memory_usage(samples),
+            ValueRef::Stream(stream) => size_of::<Stream>() + stream.memory_usage(samples),
         }
     }
 }
@@ -230,17 +274,9 @@ mod tests {
     }
 
     #[test]
-    fn is_three_words() {
-        assert_eq!(size_of::<Value>(), 24);
-    }
-
-    #[test]
-    fn a_changed_string_is_raw() {
-        let mut value = Value::string(b"12");
-        assert_eq!(value.encoding(), "int");
-        if let Some(content) = value.string_mut() {
-            content.push(b'3');
-        }
-        assert_eq!((value.encoding(), value.as_string().as_deref()), ("raw", Some(&b"123"[..])));
+    fn encodings_are_those_of_redis() {
+        let encoding = |text: &[u8]| Value::string(text).as_ref().encoding();
+        assert_eq!([encoding(b"12"), encoding(b"x")], ["int", "embstr"]);
+        assert_eq!([encoding(&[b'x'; 44]), encoding(&[b'x'; 45])], ["embstr", "raw"]);
     }
 }

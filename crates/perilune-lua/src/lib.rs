@@ -17,7 +17,7 @@
 //! - `debug`: what a debugger has evaluated is a script like any other;
 //! - `convert`, `reply`: replies in both directions, of any depth and size.
 //!
-//! All `unsafe` code of the project is in this crate. It speaks to Lua through the raw functions
+//! Nearly all `unsafe` code of the project is in this crate. It speaks to Lua through the raw functions
 //! of `mlua::ffi`; two rules carry most of the safety arguments. *Host mode*: while native code
 //! runs, memory is never refused, so functions of Lua that allocate cannot raise. *Protection*:
 //! bytecode and everything that may call a metamethod runs below `lua_pcall`.

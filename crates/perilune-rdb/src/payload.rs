@@ -13,13 +13,13 @@ use crate::error::ReadError;
 use crate::format::VERSION;
 use crate::read_value::{Check, read_value};
 use crate::value::{type_of, write_value};
-use perilune_keyspace::{EncodingLimits, Value};
+use perilune_keyspace::{EncodingLimits, Value, ValueRef};
 
 /// Version and checksum.
 const FOOTER_BYTES: usize = 10;
 
 /// The payload of a value, its strings compressed where that saves enough if `compress` says so.
-pub fn dump_payload(value: &Value, compress: bool) -> Vec<u8> {
+pub fn dump_payload(value: ValueRef<'_>, compress: bool) -> Vec<u8> {
     let mut out = Target { writer: vec![type_of(value)], compress };
     // Writing to a vector does not fail.
     let _ = write_value(value, &mut out);

@@ -290,20 +290,21 @@ impl<R: Read> SnapshotReader<R> {
             }
             return Ok(());
         }
-        let idle_s = u32::try_from(header.idle_s).unwrap_or(u32::MAX);
-        let last_access_s = self.options.now_s.saturating_sub(idle_s);
+        let now_s = self.options.now_s;
         let db = keyspace.db_mut(self.index);
-        if db.insert(name, value, last_access_s).is_some() && !self.options.merge {
+        if db.insert(name, value, now_s).is_some() && !self.options.merge {
             return Err(ReadError::DuplicateKey(name.to_vec()));
         }
         if header.expire_at_ms.is_some() {
             db.set_expire(name, header.expire_at_ms);
             self.loaded.volatile += 1;
         }
-        if let (Some(counter), Some(pack)) = (header.frequency, self.options.frequency) {
-            let packed = pack(counter, self.options.now_s);
-            db.get_accessed(name, |entry| entry.set_access_frequency(packed));
-        }
+        db.get_accessed(name, |entry| match self.options.frequency {
+            Some(pack) => {
+                entry.set_access(header.frequency.map_or(0, |counter| pack(counter, now_s)));
+            }
+            None => entry.set_idle(u32::try_from(header.idle_s).unwrap_or(u32::MAX), now_s),
+        });
         self.loaded.keys += 1;
         Ok(())
     }

@@ -49,7 +49,7 @@ pub enum AccessFacts {
     None,
     /// How long it was idle as of this Unix time in seconds.
     Idle(u32),
-    /// The access counter, by this reading of [`KeyEntry::access_frequency`].
+    /// The access counter, by this reading of [`KeyEntry::access`].
     Frequency(Box<dyn Fn(u32) -> u8 + Send>),
 }
 
@@ -195,10 +195,10 @@ impl SnapshotEncoder {
             AccessFacts::None => Ok(()),
             AccessFacts::Idle(now_s) => {
                 out.write_all(&[opcode::IDLE])?;
-                write_length(out, now_s.saturating_sub(entry.last_access_s).into())
+                write_length(out, entry.idle_s(*now_s).into())
             }
             AccessFacts::Frequency(counter) => {
-                out.write_all(&[opcode::FREQUENCY, counter(entry.access_frequency())])
+                out.write_all(&[opcode::FREQUENCY, counter(entry.access())])
             }
         }
     }

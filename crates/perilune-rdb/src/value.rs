@@ -16,36 +16,36 @@ use crate::encode::{
 use crate::format::{kind, node};
 use crate::stream::write_stream;
 use perilune_keyspace::list::ListNode;
-use perilune_keyspace::{Hash, List, Set, Value, ZSet};
+use perilune_keyspace::{Hash, List, Set, ValueRef, ZSet};
 use std::io;
 
 /// Writes a value without the type byte that stands before its key.
-pub(crate) fn write_value(value: &Value, out: &mut impl Output) -> io::Result<()> {
+pub(crate) fn write_value(value: ValueRef<'_>, out: &mut impl Output) -> io::Result<()> {
     match value {
-        Value::Int(int) => write_int(out, *int),
-        Value::Str(text) => write_string(out, text),
-        Value::Raw(text) => write_string(out, text),
-        Value::List(list) => write_list(list, out),
-        Value::Hash(hash) => write_hash(hash, out),
-        Value::Set(set) => write_set(set, out),
-        Value::ZSet(zset) => write_zset(zset, out),
-        Value::Stream(stream) => write_stream(stream, out),
+        ValueRef::Int(int) => write_int(out, int),
+        ValueRef::Str(text) => write_string(out, text),
+        ValueRef::Raw(text) => write_string(out, text),
+        ValueRef::List(list) => write_list(list, out),
+        ValueRef::Hash(hash) => write_hash(hash, out),
+        ValueRef::Set(set) => write_set(set, out),
+        ValueRef::ZSet(zset) => write_zset(zset, out),
+        ValueRef::Stream(stream) => write_stream(stream, out),
     }
 }
 
 /// The type byte of a value.
-pub(crate) fn type_of(value: &Value) -> u8 {
+pub(crate) fn type_of(value: ValueRef<'_>) -> u8 {
     match value {
-        Value::Int(_) | Value::Str(_) | Value::Raw(_) => kind::STRING,
-        Value::List(_) => kind::LIST_QUICKLIST_2,
-        Value::Hash(hash) if hash.as_listpack().is_some() => kind::HASH_LISTPACK,
-        Value::Hash(_) => kind::HASH,
-        Value::Set(set) if set.as_intset().is_some() => kind::SET_INTSET,
-        Value::Set(set) if set.as_listpack().is_some() => kind::SET_LISTPACK,
-        Value::Set(_) => kind::SET,
-        Value::ZSet(zset) if zset.as_listpack().is_some() => kind::ZSET_LISTPACK,
-        Value::ZSet(_) => kind::ZSET_2,
-        Value::Stream(_) => kind::STREAM_LISTPACKS_3,
+        ValueRef::Int(_) | ValueRef::Str(_) | ValueRef::Raw(_) => kind::STRING,
+        ValueRef::List(_) => kind::LIST_QUICKLIST_2,
+        ValueRef::Hash(hash) if hash.as_listpack().is_some() => kind::HASH_LISTPACK,
+        ValueRef::Hash(_) => kind::HASH,
+        ValueRef::Set(set) if set.as_intset().is_some() => kind::SET_INTSET,
+        ValueRef::Set(set) if set.as_listpack().is_some() => kind::SET_LISTPACK,
+        ValueRef::Set(_) => kind::SET,
+        ValueRef::ZSet(zset) if zset.as_listpack().is_some() => kind::ZSET_LISTPACK,
+        ValueRef::ZSet(_) => kind::ZSET_2,
+        ValueRef::Stream(_) => kind::STREAM_LISTPACKS_3,
     }
 }
 

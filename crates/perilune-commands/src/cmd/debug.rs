@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::errors::{self, CommandError};
 use crate::glob;
 use crate::spec::CommandSpec;
-use perilune_keyspace::{ArrayStatistics, Value};
+use perilune_keyspace::{ArrayStatistics, ValueRef};
 use perilune_resp::{Protocol, ReplyWriter};
 use std::time::Duration;
 
@@ -151,13 +151,13 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Reply
     let value = entry.value();
     let mut text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
-        value,
+        entry.name().as_ptr(),
         value.encoding(),
         value.memory_usage(0),
-        entry.last_access_s,
-        now_s.wrapping_sub(entry.last_access_s),
+        entry.access(),
+        entry.idle_s(now_s),
     );
-    if let Value::List(list) = value
+    if let ValueRef::List(list) = value
         && let Some(info) = list.quicklist_info()
     {
         let average = list.len() as f64 / info.nodes.max(1) as f64;
@@ -278,10 +278,10 @@ fn listpack(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Rep
     let db = ctx.engine.keyspace.db(ctx.db_index());
     let Some(entry) = db.get(args[2]) else { return Err(errors::NO_SUCH_KEY) };
     let found = match entry.value() {
-        Value::List(list) => list.as_listpack(),
-        Value::Set(set) => set.as_listpack(),
-        Value::ZSet(zset) => zset.as_listpack(),
-        Value::Hash(hash) => hash.as_listpack(),
+        ValueRef::List(list) => list.as_listpack(),
+        ValueRef::Set(set) => set.as_listpack(),
+        ValueRef::ZSet(zset) => zset.as_listpack(),
+        ValueRef::Hash(hash) => hash.as_listpack(),
         _ => None,
     };
     let Some(listpack) = found else { return Err(errors::NOT_A_LISTPACK) };
@@ -310,7 +310,7 @@ fn populate(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Rep
         if size > 0 {
             content.resize(size, 0);
         }
-        ctx.put(&key, Value::string(&content));
+        ctx.put_text(&key, &content);
         ctx.touch(&key);
     }
     out.ok();
@@ -334,9 +334,9 @@ fn value_table_stats(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWrite
     let db = ctx.engine.keyspace.db(ctx.db_index());
     let Some(entry) = db.get(args[2]) else { return Err(errors::NO_SUCH_KEY) };
     let statistics = match entry.value() {
-        Value::Hash(hash) => hash.table_statistics(),
-        Value::Set(set) => set.table_statistics(),
-        Value::ZSet(zset) => zset.table_statistics(),
+        ValueRef::Hash(hash) => hash.table_statistics(),
+        ValueRef::Set(set) => set.table_statistics(),
+        ValueRef::ZSet(zset) => zset.table_statistics(),
         _ => None,
     };
     let Some(statistics) = statistics else { return Err(errors::NOT_A_TABLE) };

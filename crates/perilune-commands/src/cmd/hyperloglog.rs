@@ -6,8 +6,8 @@ use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::{CommandSpec, KeySpec};
-use perilune_keyspace::Value;
 use perilune_keyspace::hyperloglog::{self, Hll, HllError, HllMut, REGISTERS, Registers};
+use perilune_keyspace::{KeyEntry, Value, ValueRef};
 use perilune_resp::ReplyWriter;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
@@ -94,21 +94,21 @@ impl From<HllError> for CommandError {
 }
 
 /// A value as the structure it should be.
-fn hll_of(value: &Value) -> Result<Hll<'_>, CommandError> {
+fn hll_of(value: ValueRef<'_>) -> Result<Hll<'_>, CommandError> {
     let content = match value {
-        Value::Str(content) => &content[..],
-        Value::Raw(content) => content,
+        ValueRef::Str(content) => content,
+        ValueRef::Raw(content) => content,
         // A number is no structure, whatever it looks like.
-        Value::Int(_) => &[],
+        ValueRef::Int(_) => &[],
         _ => return Err(errors::WRONG_TYPE),
     };
     Ok(Hll::new(content)?)
 }
 
 /// A value as the structure it should be, to change.
-fn hll_mut_of(value: &mut Value) -> Result<HllMut<'_>, CommandError> {
-    hll_of(value)?;
-    Ok(HllMut::new(value.string_mut().ok_or(errors::WRONG_TYPE)?)?)
+fn hll_mut_of(entry: &mut KeyEntry) -> Result<HllMut<'_>, CommandError> {
+    hll_of(entry.value())?;
+    Ok(HllMut::new(entry.string_mut().ok_or(errors::WRONG_TYPE)?)?)
 }
 
 /// The structure of a key to change, an empty one if there is none; and whether it is new.
@@ -120,8 +120,8 @@ fn find_or_create<'c>(
     if created {
         ctx.put(key, Value::Raw(Box::new(hyperloglog::empty())));
     }
-    let value = ctx.write(key).ok_or(errors::NO_SUCH_KEY)?;
-    Ok((hll_mut_of(value)?, created))
+    let entry = ctx.write(key).ok_or(errors::NO_SUCH_KEY)?;
+    Ok((hll_mut_of(entry)?, created))
 }
 
 fn pfadd(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
@@ -162,8 +162,8 @@ fn count_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<u64, CommandError> {
         return Ok(count);
     }
     let count = hll.count()?;
-    if let Some(value) = ctx.write(key) {
-        hll_mut_of(value)?.cache_count(count);
+    if let Some(entry) = ctx.write(key) {
+        hll_mut_of(entry)?.cache_count(count);
     }
     ctx.touch(key);
     ctx.engine.dirty += 1;
@@ -212,8 +212,8 @@ fn pfdebug(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    let value = ctx.write(args[2]).ok_or(errors::KEY_DOES_NOT_EXIST)?;
-    let mut hll = hll_mut_of(value)?;
+    let entry = ctx.write(args[2]).ok_or(errors::KEY_DOES_NOT_EXIST)?;
+    let mut hll = hll_mut_of(entry)?;
     let mut changed = false;
     if args.is(1, "getreg") {
         changed = hll.make_dense()?;

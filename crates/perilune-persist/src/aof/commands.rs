@@ -7,7 +7,7 @@
 use super::record::append_timestamp;
 use super::stream_commands;
 use crate::snapshot::SnapshotFormat;
-use perilune_keyspace::{Hash, KeyEntry, List, LpValue, Set, Value, ZSet};
+use perilune_keyspace::{Hash, KeyEntry, List, LpValue, Set, ValueRef, ZSet};
 use perilune_rdb::{Meta, dump_payload};
 use perilune_resp::{encode_request, format_double};
 use std::ops::ControlFlow;
@@ -54,11 +54,11 @@ impl SnapshotFormat for CommandFormat {
 fn write_entry(entry: &KeyEntry, out: &mut Vec<u8>) {
     let key = entry.name();
     match entry.value() {
-        Value::List(list) => write_list(key, list, out),
-        Value::Set(set) => write_set(key, set, out),
-        Value::ZSet(zset) => write_zset(key, zset, out),
-        Value::Hash(hash) => write_hash(key, hash, out),
-        Value::Stream(stream) if stream_commands::can_be_told(stream) => {
+        ValueRef::List(list) => write_list(key, list, out),
+        ValueRef::Set(set) => write_set(key, set, out),
+        ValueRef::ZSet(zset) => write_zset(key, zset, out),
+        ValueRef::Hash(hash) => write_hash(key, hash, out),
+        ValueRef::Stream(stream) if stream_commands::can_be_told(stream) => {
             stream_commands::write_stream(key, stream, out);
         }
         value => match value.as_string() {
@@ -153,7 +153,7 @@ fn write_hash(key: &[u8], hash: &Hash, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::aof::{Record, Records};
-    use perilune_keyspace::{EncodingLimits, Keyspace, ValueType};
+    use perilune_keyspace::{EncodingLimits, Keyspace, Value, ValueType};
 
     /// The commands of a key with this value, as words.
     fn commands(value: Value, expire_at: Option<i64>) -> Vec<Vec<String>> {

@@ -310,8 +310,8 @@ fn write_fields(
     if created {
         ctx.put(key, Value::Raw(Box::default()));
     }
-    let Some(value) = ctx.write(key) else { return Err(errors::NO_SUCH_KEY) };
-    let content = value.string_mut().ok_or(errors::WRONG_TYPE)?;
+    let Some(entry) = ctx.write(key) else { return Err(errors::NO_SUCH_KEY) };
+    let content = entry.string_mut().ok_or(errors::WRONG_TYPE)?;
     let len = (last / 8) as usize + 1;
     let grows = content.len() < len;
     if grows {

@@ -76,8 +76,8 @@ fn setbit(
     if created {
         ctx.put(args[1], Value::Raw(Box::default()));
     }
-    let Some(value) = ctx.write(args[1]) else { return Err(errors::NO_SUCH_KEY) };
-    let content = value.string_mut().ok_or(errors::WRONG_TYPE)?;
+    let Some(entry) = ctx.write(args[1]) else { return Err(errors::NO_SUCH_KEY) };
+    let content = entry.string_mut().ok_or(errors::WRONG_TYPE)?;
     let grows = content.len() <= byte;
     if grows {
         content.resize(byte + 1, 0);

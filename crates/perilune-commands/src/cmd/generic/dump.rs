@@ -193,10 +193,10 @@ fn set_access(ctx: &mut Ctx<'_>, key: &[u8], options: &Options) {
     let db = ctx.db_index();
     ctx.engine.keyspace.db_mut(db).get_accessed(key, |entry| {
         if let (true, Some(counter)) = (counted, options.frequency) {
-            entry.set_access_frequency(frequency::pack(counter, now_s));
+            entry.set_access(frequency::pack(counter, now_s));
         }
         if let (false, Some(idle_s)) = (counted, options.idle_s) {
-            entry.last_access_s = now_s.saturating_sub(u32::try_from(idle_s).unwrap_or(u32::MAX));
+            entry.set_idle(u32::try_from(idle_s).unwrap_or(u32::MAX), now_s);
         }
     });
 }
@@ -205,7 +205,7 @@ fn set_access(ctx: &mut Ctx<'_>, key: &[u8], options: &Options) {
 mod tests {
     use crate::session::ClientSlot;
     use crate::test_support::TestEngine;
-    use perilune_keyspace::Value;
+    use perilune_keyspace::ValueRef;
     use perilune_rdb::dump_payload;
 
     /// What `RESTORE key ttl payload options...` answers.
@@ -244,7 +244,7 @@ mod tests {
     fn a_key_in_the_way_is_replaced_only_if_told_so() {
         let mut test = TestEngine::new();
         let client = test.client();
-        let payload = dump_payload(&Value::Int(7), true);
+        let payload = dump_payload(ValueRef::Int(7), true);
         test.run(client, "SET k old");
         assert_eq!(
             restore(&mut test, client, "RESTORE k 0", &payload, ""),
@@ -265,7 +265,7 @@ mod tests {
     fn idle_times_and_counters_are_set_as_the_policy_goes() {
         let mut test = TestEngine::new();
         let client = test.client();
-        let payload = dump_payload(&Value::Int(7), true);
+        let payload = dump_payload(ValueRef::Int(7), true);
         restore(&mut test, client, "RESTORE a 0", &payload, "IDLETIME 1000");
         assert_eq!(test.run(client, "OBJECT IDLETIME a"), ":1000\r\n");
         test.run(client, "CONFIG SET maxmemory-policy allkeys-lfu");
@@ -310,7 +310,7 @@ mod tests {
     fn what_cannot_be_restored_is_refused() {
         let mut test = TestEngine::new();
         let client = test.client();
-        let payload = dump_payload(&Value::Int(7), true);
+        let payload = dump_payload(ValueRef::Int(7), true);
         let mut damaged = payload.clone();
         damaged[1] ^= 1;
         for (start, payload, options, error) in [

@@ -83,7 +83,7 @@ fn randomkey(
                 out.null();
                 return Ok(());
             }
-            Some(entry) if entry.is_expired(now_ms) && tries > 0 => entry.name().clone(),
+            Some(entry) if entry.is_expired(now_ms) && tries > 0 => Bytes::new(entry.name()),
             Some(entry) => {
                 out.bulk(entry.name());
                 return Ok(());
@@ -110,9 +110,9 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
             }
             let type_name = entry.value().type_name().as_bytes();
             if entry.is_expired(now_ms) {
-                expired.push(entry.name().clone());
+                expired.push(Bytes::new(entry.name()));
             } else if options.type_name.is_none_or(|name| name.eq_ignore_ascii_case(type_name)) {
-                found.push(entry.name().clone());
+                found.push(Bytes::new(entry.name()));
             }
         });
         (next, seen)

@@ -5,6 +5,7 @@ use crate::args::Args;
 use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
+use crate::frequency;
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_keyspace::Value;
 use perilune_resp::ReplyWriter;
@@ -166,6 +167,7 @@ fn exists(
 
 fn touch(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     let now_s = (ctx.engine.now_us / 1_000_000) as u32;
+    let counted = frequency::is_counted(&ctx.engine.config);
     let mut found = 0;
     for key in args.from(1) {
         if ctx.read_entry(key).is_some() {
@@ -173,7 +175,11 @@ fn touch(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
             // The command is there to refresh the age, also for clients that otherwise do not.
             let db = ctx.db_index();
             let db = ctx.engine.keyspace.db_mut(db);
-            db.get_accessed(key, |entry| entry.last_access_s = now_s);
+            db.get_accessed(key, |entry| {
+                if !counted {
+                    entry.set_access(now_s);
+                }
+            });
         }
     }
     out.int(found);
@@ -296,7 +302,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
         out.int(0);
         return Ok(());
     }
-    if let Some(value) = ctx.peek(from).map(|entry| entry.value().clone()) {
+    if let Some(value) = ctx.peek(from).map(|entry| entry.value().to_value()) {
         ctx.with_db(db, |ctx| {
             let lazy = ctx.engine.config.lazyfree_lazy_server_del;
             ctx.remove(to, lazy);

@@ -7,7 +7,7 @@ use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::frequency;
 use crate::spec::{CommandSpec, KeySpec};
-use perilune_keyspace::{KeyEntry, Value};
+use perilune_keyspace::{KeyEntry, ValueRef};
 use perilune_resp::ReplyWriter;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -149,7 +149,7 @@ fn object_refcount(
                 | MaxmemoryPolicy::VolatileLfu
         );
     reply_about(ctx, args, out, |entry, out| match entry.value() {
-        Value::Int(0..SHARED_INTEGERS) if shares => out.int(SHARED),
+        ValueRef::Int(0..SHARED_INTEGERS) if shares => out.int(SHARED),
         _ => out.int(1),
     });
     Ok(())
@@ -165,7 +165,7 @@ fn object_idletime(
     }
     let now_s = (ctx.engine.now_us / 1_000_000) as u32;
     reply_about(ctx, args, out, |entry, out| {
-        out.int(i64::from(now_s.saturating_sub(entry.last_access_s)));
+        out.int(i64::from(entry.idle_s(now_s)));
     });
     Ok(())
 }
@@ -179,7 +179,7 @@ fn object_freq(
         return Err(errors::FREQUENCY_NOT_TRACKED);
     }
     let now_s = (ctx.engine.now_us / 1_000_000) as u32;
-    match ctx.peek(args[2]).map(|entry| entry.access_frequency()) {
+    match ctx.peek(args[2]).map(|entry| entry.access()) {
         Some(stored) => {
             out.int(i64::from(frequency::counter(stored, now_s, &ctx.engine.config)));
         }

@@ -13,7 +13,7 @@ use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
 use crate::spec::{BeginSearch, CommandSpec, FindKeys, KeySpec};
-use perilune_keyspace::{Bytes, List, Value, ValueType, ZSet};
+use perilune_keyspace::{Bytes, List, ValueRef, ValueType, ZSet};
 use perilune_resp::{ReplyWriter, parse_double};
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
@@ -165,7 +165,7 @@ fn sort_with(
     mut options: SortOptions<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    let is_set = matches!(ctx.peek(args[1]).map(|entry| entry.value()), Some(Value::Set(_)));
+    let is_set = matches!(ctx.peek(args[1]).map(|entry| entry.value()), Some(ValueRef::Set(_)));
     if options.unsorted && is_set && (options.store.is_some() || ctx.client == ClientSlot::SCRIPT) {
         // A set has no order of its own, and what is stored or seen by a script must not depend
         // on the layout of a table.
@@ -189,7 +189,7 @@ fn sort_with(
 /// The sorted set at a key, if it is encoded as a listpack.
 fn listpack_zset<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Option<&'a mut ZSet> {
     match ctx.peek(key)?.value() {
-        Value::ZSet(zset) if zset.as_listpack().is_some() => ctx.write_as(key).ok().flatten(),
+        ValueRef::ZSet(zset) if zset.as_listpack().is_some() => ctx.write_as(key).ok().flatten(),
         _ => None,
     }
 }
@@ -204,15 +204,15 @@ fn load(
     let mut digits = itoa::Buffer::new();
     match ctx.read(key) {
         None => {}
-        Some(Value::List(list)) => list.for_each(|item| {
+        Some(ValueRef::List(list)) => list.for_each(|item| {
             elements.push(Bytes::new(item.as_slice(&mut digits)));
             ControlFlow::Continue(())
         }),
-        Some(Value::Set(set)) => {
+        Some(ValueRef::Set(set)) => {
             elements.extend(set.iter().map(|item| Bytes::new(item.as_slice(&mut digits))));
             return Ok(elements);
         }
-        Some(Value::ZSet(zset)) => {
+        Some(ValueRef::ZSet(zset)) => {
             elements.extend(zset.iter().map(|item| Bytes::new(item.member.as_slice(&mut digits))))
         }
         Some(_) => return Err(errors::WRONG_TYPE),
@@ -281,7 +281,7 @@ fn follow(ctx: &mut Ctx<'_>, pattern: &[u8], element: &Bytes) -> Option<Bytes> {
     };
     let key = [prefix, element, suffix].concat();
     match (ctx.read(&key)?, field) {
-        (Value::Hash(hash), Some(field)) => {
+        (ValueRef::Hash(hash), Some(field)) => {
             hash.get(field).map(|value| Bytes::new(value.as_slice(&mut itoa::Buffer::new())))
         }
         (value, None) => value.as_string().map(|content| Bytes::new(&content)),

@@ -6,7 +6,7 @@ use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::long_double;
 use crate::spec::{CommandSpec, KeySpec};
-use perilune_keyspace::{Bytes, Value};
+use perilune_keyspace::{Bytes, Value, ValueRef};
 use perilune_resp::ReplyWriter;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
@@ -113,15 +113,15 @@ fn add(
 ) -> Result<(), CommandError> {
     let sum = |old: i64| old.checked_add(by).ok_or(errors::INCREMENT_OVERFLOW);
     let new = match ctx.write(key) {
-        Some(value) => {
-            let old = match value {
-                Value::Int(int) => Some(*int),
-                Value::Str(content) => parse_int(content),
-                Value::Raw(content) => parse_int(content),
+        Some(entry) => {
+            let old = match entry.value() {
+                ValueRef::Int(int) => Some(int),
+                ValueRef::Str(content) => parse_int(content),
+                ValueRef::Raw(content) => parse_int(content),
                 _ => return Err(errors::WRONG_TYPE),
             };
             let new = sum(old.ok_or(errors::NOT_AN_INTEGER)?)?;
-            *value = Value::Int(new);
+            entry.set_value(Value::Int(new));
             new
         }
         None => {
@@ -141,11 +141,11 @@ fn incrbyfloat(
 ) -> Result<(), CommandError> {
     let key = args[1];
     let sum = match ctx.write(key) {
-        Some(value) => {
-            let old = value.as_string().ok_or(errors::WRONG_TYPE)?;
+        Some(entry) => {
+            let old = entry.value().as_string().ok_or(errors::WRONG_TYPE)?;
             let sum = long_double::add(&old, args[2])?;
             // Stays text even where the sum is an integer, as in Redis.
-            *value = Value::Str(Bytes::new(&sum));
+            entry.set_value(Value::Str(Bytes::new(&sum)));
             sum
         }
         None => {

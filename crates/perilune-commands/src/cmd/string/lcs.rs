@@ -12,7 +12,6 @@ use crate::args::Args;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::{CommandSpec, KeySpec};
-use perilune_keyspace::Value;
 use perilune_resp::{DeferredKind, ReplyWriter};
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -82,7 +81,7 @@ fn lcs(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(
 fn operand(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>, CommandError> {
     match ctx.read(key) {
         None => Ok(Some(Vec::new())),
-        Some(value) => Ok(Value::as_string(value).map(std::borrow::Cow::into_owned)),
+        Some(value) => Ok(value.as_string().map(std::borrow::Cow::into_owned)),
     }
 }
 

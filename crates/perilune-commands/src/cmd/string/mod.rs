@@ -11,16 +11,16 @@ mod tests;
 
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
-use perilune_keyspace::Value;
+use perilune_keyspace::ValueRef;
 use perilune_resp::ReplyWriter;
 
 /// Answers with the string in `value`.
 #[inline]
-fn reply_string(value: &Value, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
+fn reply_string(value: ValueRef<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     match value {
-        Value::Int(int) => out.bulk_int(*int),
-        Value::Str(content) => out.bulk(content),
-        Value::Raw(content) => out.bulk(content),
+        ValueRef::Int(int) => out.bulk_int(int),
+        ValueRef::Str(content) => out.bulk(content),
+        ValueRef::Raw(content) => out.bulk(content),
         _ => return Err(errors::WRONG_TYPE),
     }
     Ok(())

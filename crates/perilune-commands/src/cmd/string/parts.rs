@@ -6,7 +6,7 @@ use crate::config::NotifyFlags;
 use crate::ctx::Ctx;
 use crate::errors::{self, CommandError};
 use crate::spec::{CommandSpec, KeySpec};
-use perilune_keyspace::Value;
+use perilune_keyspace::{KeyEntry, Value};
 use perilune_resp::ReplyWriter;
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
@@ -90,12 +90,12 @@ fn append(
     let (key, tail) = (args[1], args[2]);
     let len = match length_for_change(ctx, key)? {
         None => {
-            ctx.put(key, Value::string(tail));
+            ctx.put_text(key, tail);
             tail.len()
         }
         Some(len) => {
             check_length(ctx, len, tail.len())?;
-            if let Some(content) = ctx.write(key).and_then(Value::string_mut) {
+            if let Some(content) = ctx.write(key).and_then(KeyEntry::string_mut) {
                 content.extend_from_slice(tail);
             }
             len + tail.len()
@@ -124,7 +124,7 @@ fn setrange(
         ctx.put(key, Value::Raw(Box::default()));
     }
     let mut new_len = end;
-    if let Some(content) = ctx.write(key).and_then(Value::string_mut) {
+    if let Some(content) = ctx.write(key).and_then(KeyEntry::string_mut) {
         if content.len() < end {
             content.resize(end, 0);
         }
@@ -140,7 +140,7 @@ fn setrange(
 fn length_for_change(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<usize>, CommandError> {
     match ctx.write(key) {
         None => Ok(None),
-        Some(value) => value.string_len().map(Some).ok_or(errors::WRONG_TYPE),
+        Some(entry) => entry.value().string_len().map(Some).ok_or(errors::WRONG_TYPE),
     }
 }
 

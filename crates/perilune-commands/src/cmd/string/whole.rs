@@ -252,7 +252,7 @@ fn store_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 /// Replaces value and time to live of a key.
 #[inline]
 fn store(ctx: &mut Ctx<'_>, key: &[u8], content: &[u8]) {
-    ctx.put(key, Value::string(content));
+    ctx.put_text(key, content);
     ctx.modified(key, NotifyFlags::STRING, "set");
 }
 
@@ -399,7 +399,7 @@ fn set_with(
     if options.expiration == Expiration::Keep {
         ctx.put_keeping_ttl(key, Value::string(content));
     } else {
-        ctx.put(key, Value::string(content));
+        ctx.put_text(key, content);
     }
     ctx.modified(key, NotifyFlags::STRING, "set");
     if deadline.is_some() {

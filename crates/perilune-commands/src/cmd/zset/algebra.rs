@@ -10,7 +10,7 @@ use crate::errors::{self, CommandError};
 use crate::spec::{CommandSpec, KeySpec};
 use ahash::{AHashMap, AHashSet};
 use perilune_keyspace::zset::Scored;
-use perilune_keyspace::{Bytes, Set, Value, ZSet};
+use perilune_keyspace::{Bytes, Set, ValueRef, ZSet};
 use perilune_resp::ReplyWriter;
 use std::cmp::Ordering;
 
@@ -374,15 +374,15 @@ impl<'c> Request<'c> {
 fn look_up<'c>(ctx: &'c mut Ctx<'_>, keys: &[&[u8]]) -> Result<Vec<Input<'c>>, CommandError> {
     for key in keys {
         match ctx.read(key) {
-            None | Some(Value::Set(_) | Value::ZSet(_)) => {}
+            None | Some(ValueRef::Set(_) | ValueRef::ZSet(_)) => {}
             Some(_) => return Err(errors::WRONG_TYPE),
         }
     }
     // Each access above may have removed an expired key; from here on nothing changes.
     let db = ctx.engine.keyspace.db(ctx.db_index());
     let source = |key: &&[u8]| match db.get(key).map(|entry| entry.value()) {
-        Some(Value::Set(set)) => Source::Plain(set),
-        Some(Value::ZSet(zset)) => Source::Scored(zset),
+        Some(ValueRef::Set(set)) => Source::Plain(set),
+        Some(ValueRef::ZSet(zset)) => Source::Scored(zset),
         _ => Source::Missing,
     };
     Ok(keys.iter().map(|key| Input { source: source(key), weight: 1.0 }).collect())

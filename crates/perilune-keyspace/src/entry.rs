@@ -1,0 +1,592 @@
+//! A key with everything that belongs to it, in one allocation of exactly the bytes that it takes.
+//!
+//! ```text
+//! head      | access: 24 bits | epoch: u8 |                           see `thin` for what is before
+//! shape     | kind, has a deadline? | length of the key: u8, or 255 and u32 |
+//! deadline  | i64 |                            if it has one
+//! word      | i64, or address of a box |       unless the value is text in place
+//! bytes     | key | text of the value |
+//! ```
+//!
+//! A text of up to [`TEXT_MAX`] bytes stands behind the key, so that a key of 16 bytes with a value of
+//! 16 bytes takes 40 bytes, and whoever compared the key has the value in the cache. Longer texts,
+//! texts that are changed in place, and all other types are boxed; the entry owns the box.
+//!
+//! Invariants:
+//! - the length of the content is that of the parts above;
+//! - for the kinds from `Raw` on, the word is the address of a box of the type that the kind names,
+//!   which nothing else owns. Every `unsafe` block here relies on this and only on this.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::ptr;
+
+use crate::hashtable::Entry;
+use crate::thin::Thin;
+use crate::value::{Value, ValueRef, canonical_int};
+use crate::{Hash, List, Set, Stream, ZSet};
+
+/// Longest text that is kept in the entry. A longer one has little to gain, and would have to be
+/// copied when the entry is given a deadline or another name.
+const TEXT_MAX: usize = 512;
+
+/// First byte of the length of a key that does not fit into one.
+const LONG_KEY: u8 = u8::MAX;
+
+/// The bit of the shape that tells of a deadline.
+const HAS_DEADLINE: u8 = 0x80;
+
+/// Bytes of a deadline, and of a word.
+const WORD: usize = 8;
+
+/// Bytes before the content that can be changed through a shared reference.
+const HEAD: usize = 4;
+
+/// The bits of an access figure.
+const ACCESS_MASK: u32 = 0x00ff_ffff;
+
+/// Longest time without an access that is told, 182 days.
+const IDLE_MAX_S: u32 = 182 * 24 * 3600;
+
+/// The deadline of a key that lives forever.
+pub(crate) const FOREVER: i64 = i64::MAX;
+
+/// A key with everything that belongs to it.
+pub struct KeyEntry(Thin<HEAD>);
+
+// SAFETY: the entry owns its bytes and boxes alone, and `Contained` only admits boxes of types that
+// may go to another thread.
+unsafe impl Send for KeyEntry {}
+
+/// What stands behind the head of an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Text behind the key.
+    Text,
+    /// An integer in the word.
+    Int,
+    Raw,
+    List,
+    Hash,
+    Set,
+    ZSet,
+    Stream,
+}
+
+impl Kind {
+    #[inline]
+    fn of_shape(shape: u8) -> Kind {
+        match shape & !HAS_DEADLINE {
+            0 => Kind::Text,
+            1 => Kind::Int,
+            2 => Kind::Raw,
+            3 => Kind::List,
+            4 => Kind::Hash,
+            5 => Kind::Set,
+            6 => Kind::ZSet,
+            _ => Kind::Stream,
+        }
+    }
+}
+
+/// A type that entries keep in a box, and the one kind of entries that have a box of it.
+pub(crate) trait Contained: Send {
+    /// The kind.
+    #[expect(private_interfaces, reason = "nobody but this module asks for it")]
+    const KIND: Kind;
+}
+
+macro_rules! contained {
+    ($($kind:ident $type:ty),*) => { $(
+        impl Contained for $type {
+            #[expect(private_interfaces, reason = "nobody but this module asks for it")]
+            const KIND: Kind = Kind::$kind;
+        }
+    )* };
+}
+
+contained!(Raw Vec<u8>, List List, Hash Hash, Set Set, ZSet ZSet, Stream Stream);
+
+/// A value as it goes into an entry.
+enum Packed<'a> {
+    Text(&'a [u8]),
+    Word(Kind, [u8; WORD]),
+}
+
+impl Packed<'_> {
+    fn int(int: i64) -> Self {
+        Packed::Word(Kind::Int, int.to_ne_bytes())
+    }
+
+    /// Gives a box to the entry that is made of this.
+    fn boxed<T: Contained>(owned: Box<T>) -> Self {
+        Packed::Word(T::KIND, Box::into_raw(owned).expose_provenance().to_ne_bytes())
+    }
+
+    fn value(value: Value) -> Self {
+        match value {
+            Value::Int(int) => Packed::int(int),
+            Value::Str(text) => Packed::boxed::<Vec<u8>>(Box::new(text.into())),
+            Value::Raw(content) => Packed::boxed(content),
+            Value::List(list) => Packed::boxed(list),
+            Value::Hash(hash) => Packed::boxed(hash),
+            Value::Set(set) => Packed::boxed(set),
+            Value::ZSet(zset) => Packed::boxed(zset),
+            Value::Stream(stream) => Packed::boxed(stream),
+        }
+    }
+}
+
+/// Lays out an entry.
+#[inline]
+fn lay_out(head: [u8; HEAD], deadline: i64, key: &[u8], value: &Packed<'_>) -> Thin<HEAD> {
+    let (kind, word, text): (_, &[u8], &[u8]) = match value {
+        Packed::Text(text) => (Kind::Text, &[], text),
+        Packed::Word(kind, word) => (*kind, word, &[]),
+    };
+    let deadline_bytes = deadline.to_ne_bytes();
+    let (mark, deadline): (_, &[u8]) = match deadline {
+        FOREVER => (0, &[]),
+        _ => (HAS_DEADLINE, &deadline_bytes),
+    };
+    let shape = kind as u8 | mark;
+    if key.len() < usize::from(LONG_KEY) {
+        let start = [shape, key.len() as u8];
+        return Thin::new(head, [&start, deadline, word, key, text]);
+    }
+    let [a, b, c, d] = (key.len() as u32).to_ne_bytes();
+    Thin::new(head, [&[shape, LONG_KEY, a, b, c, d], deadline, word, key, text])
+}
+
+/// Where the parts of an entry begin in its content. Every part ends where the next begins.
+#[derive(Clone, Copy)]
+struct Places {
+    deadline: usize,
+    word: usize,
+    key: usize,
+    text: usize,
+}
+
+impl Places {
+    #[inline]
+    fn of(content: &[u8]) -> Places {
+        let (deadline, key_len) = match content[1] {
+            LONG_KEY => (6, u32::from_ne_bytes(array(content, 2)) as usize),
+            len => (2, usize::from(len)),
+        };
+        let word = deadline + if content[0] & HAS_DEADLINE == 0 { 0 } else { WORD };
+        let key = word + if Kind::of_shape(content[0]) == Kind::Text { 0 } else { WORD };
+        Places { deadline, word, key, text: key + key_len }
+    }
+}
+
+/// The bytes of `content` from `at` on.
+#[inline]
+fn array<const N: usize>(content: &[u8], at: usize) -> [u8; N] {
+    content.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+}
+
+fn head_of(access: u32, epoch: u8) -> [u8; HEAD] {
+    let [low, middle, high, _] = access.to_le_bytes();
+    [low, middle, high, epoch]
+}
+
+impl KeyEntry {
+    /// An entry of a key that lives forever.
+    pub(crate) fn new(key: &[u8], value: Value, access: u32, epoch: u8) -> Self {
+        let head = head_of(access, epoch);
+        KeyEntry(match value {
+            Value::Str(text) if text.len() <= TEXT_MAX => {
+                lay_out(head, FOREVER, key, &Packed::Text(&text))
+            }
+            value => lay_out(head, FOREVER, key, &Packed::value(value)),
+        })
+    }
+
+    /// [`KeyEntry::new`] with the value that [`Value::string`] makes of `text`.
+    #[inline]
+    pub(crate) fn of_text(key: &[u8], text: &[u8], access: u32, epoch: u8) -> Self {
+        let value = match canonical_int(text) {
+            Some(int) => Packed::int(int),
+            None if text.len() <= TEXT_MAX => Packed::Text(text),
+            None => Packed::boxed(Box::new(text.to_vec())),
+        };
+        KeyEntry(lay_out(head_of(access, epoch), FOREVER, key, &value))
+    }
+
+    /// The name of the key.
+    #[inline]
+    pub fn name(&self) -> &[u8] {
+        let content = self.0.bytes();
+        let places = Places::of(content);
+        &content[places.key..places.text]
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> ValueRef<'_> {
+        let content = self.0.bytes();
+        let found = match Kind::of_shape(content[0]) {
+            Kind::Text => Some(ValueRef::Str(&content[Places::of(content).text..])),
+            Kind::Int => Some(ValueRef::Int(i64::from_ne_bytes(self.word()))),
+            Kind::Raw => self.contained().map(ValueRef::Raw),
+            Kind::List => self.contained().map(ValueRef::List),
+            Kind::Hash => self.contained().map(ValueRef::Hash),
+            Kind::Set => self.contained().map(ValueRef::Set),
+            Kind::ZSet => self.contained().map(ValueRef::ZSet),
+            Kind::Stream => self.contained().map(ValueRef::Stream),
+        };
+        // Each kind was asked for the type of its box, so there is one.
+        found.unwrap_or(ValueRef::Int(0))
+    }
+
+    /// Replaces the value and keeps everything else. Returns what was the value.
+    pub fn set_value(&mut self, value: Value) -> Value {
+        if let (Value::Int(int), ValueRef::Int(old)) = (&value, self.value()) {
+            self.set_word(int.to_ne_bytes());
+            return Value::Int(old);
+        }
+        let old = self.take_value();
+        match value {
+            Value::Str(text) if text.len() <= TEXT_MAX => self.rebuild(&Packed::Text(&text)),
+            value => self.rebuild(&Packed::value(value)),
+        }
+        old
+    }
+
+    /// A string as a buffer that can be changed in place (it is `raw` from then on).
+    pub fn string_mut(&mut self) -> Option<&mut Vec<u8>> {
+        if self.contained::<Vec<u8>>().is_none() {
+            let content = self.value().as_string()?.into_owned();
+            self.rebuild(&Packed::boxed(Box::new(content)));
+        }
+        self.contained_mut()
+    }
+
+    /// Takes the value out of an entry that was removed.
+    pub fn into_value(mut self) -> Value {
+        self.take_value()
+    }
+
+    /// The access figure, 24 bits that only the caller understands.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        let [low, middle, high, _] = self.0.head();
+        u32::from_le_bytes([low.get(), middle.get(), high.get(), 0])
+    }
+
+    /// Sets the access figure to the low 24 bits of `access`.
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        for (cell, byte) in self.0.head().iter().zip(access.to_le_bytes()).take(HEAD - 1) {
+            cell.set(byte);
+        }
+    }
+
+    /// Seconds since the time that the access figure is, in seconds since the epoch. It is one of 24
+    /// bits, so time beyond 182 days is not told from that of a clock that was set back, and is zero.
+    #[inline]
+    pub fn idle_s(&self, now_s: u32) -> u32 {
+        let idle_s = now_s.wrapping_sub(self.access()) & ACCESS_MASK;
+        if idle_s <= IDLE_MAX_S { idle_s } else { 0 }
+    }
+
+    /// Makes the access figure a time `idle_s` before `now_s`, as far as [`KeyEntry::idle_s`] reaches.
+    pub fn set_idle(&mut self, idle_s: u32, now_s: u32) {
+        self.set_access(now_s.wrapping_sub(idle_s.min(IDLE_MAX_S)));
+    }
+
+    /// Unix time in milliseconds when the key ends, if it does.
+    #[inline]
+    pub fn expire_at(&self) -> Option<i64> {
+        let content = self.0.bytes();
+        let has_deadline = content[0] & HAS_DEADLINE != 0;
+        has_deadline.then(|| i64::from_ne_bytes(array(content, Places::of(content).deadline)))
+    }
+
+    /// Whether the key's time was up at `now_ms`.
+    #[inline]
+    pub fn is_expired(&self, now_ms: i64) -> bool {
+        self.expire_at().is_some_and(|at| at < now_ms)
+    }
+
+    /// Bytes allocated for the entry; `samples` as for [`ValueRef::memory_usage`].
+    pub fn memory_usage(&self, samples: usize) -> usize {
+        let value = match self.value() {
+            ValueRef::Str(_) => 0,
+            value => value.memory_usage(samples),
+        };
+        self.0.allocated() + value
+    }
+
+    /// The deadline; [`FOREVER`] is none.
+    #[inline]
+    pub(crate) fn deadline(&self) -> i64 {
+        self.expire_at().unwrap_or(FOREVER)
+    }
+
+    /// Sets the deadline; [`FOREVER`] takes it away.
+    pub(crate) fn set_deadline(&mut self, deadline: i64) {
+        if deadline == self.deadline() {
+            return;
+        }
+        let content = self.0.bytes();
+        let places = Places::of(content);
+        if content[0] & HAS_DEADLINE != 0 && deadline != FOREVER {
+            let at = places.deadline;
+            self.0.bytes_mut()[at..at + WORD].copy_from_slice(&deadline.to_ne_bytes());
+            return;
+        }
+        let value = match Kind::of_shape(content[0]) {
+            Kind::Text => Packed::Text(&content[places.text..]),
+            // If it is the address of a box, that goes on to the new allocation.
+            kind => Packed::Word(kind, self.word()),
+        };
+        self.0 = lay_out(self.head(), deadline, &content[places.key..places.text], &value);
+    }
+
+    /// Enters that it belongs to `epoch` now. False when it did already.
+    #[inline]
+    pub(crate) fn enter_epoch(&self, epoch: u8) -> bool {
+        self.0.head()[HEAD - 1].replace(epoch) != epoch
+    }
+
+    fn head(&self) -> [u8; HEAD] {
+        self.0.head().each_ref().map(|cell| cell.get())
+    }
+
+    /// The word of an entry whose value is not text.
+    #[inline]
+    fn word(&self) -> [u8; WORD] {
+        let content = self.0.bytes();
+        array(content, Places::of(content).word)
+    }
+
+    fn set_word(&mut self, word: [u8; WORD]) {
+        let at = Places::of(self.0.bytes()).word;
+        self.0.bytes_mut()[at..at + WORD].copy_from_slice(&word);
+    }
+
+    /// What is in the box, if it is a box of this type.
+    #[inline]
+    pub(crate) fn contained<T: Contained>(&self) -> Option<&T> {
+        let is_kind = Kind::of_shape(self.0.bytes()[0]) == T::KIND;
+        let address = ptr::with_exposed_provenance::<T>(usize::from_ne_bytes(self.word()));
+        // SAFETY: the word of this kind is the address of a box of `T` that this entry owns, and
+        // the borrow of the entry is one of the box.
+        is_kind.then(|| unsafe { &*address })
+    }
+
+    /// What is in the box, to change, if it is a box of this type.
+    #[inline]
+    pub(crate) fn contained_mut<T: Contained>(&mut self) -> Option<&mut T> {
+        let is_kind = Kind::of_shape(self.0.bytes()[0]) == T::KIND;
+        let address = ptr::with_exposed_provenance_mut::<T>(usize::from_ne_bytes(self.word()));
+        // SAFETY: as for `contained`, and the entry is borrowed by nobody else.
+        is_kind.then(|| unsafe { &mut *address })
+    }
+
+    /// Takes the box if it is one of this type; the value is an integer from then on.
+    fn take<T: Contained>(&mut self) -> Option<Box<T>> {
+        let owned = ptr::from_mut(self.contained_mut::<T>()?);
+        let content = self.0.bytes_mut();
+        content[0] = content[0] & HAS_DEADLINE | Kind::Int as u8;
+        // SAFETY: it is a box that this entry owned, and owns no longer, since an integer is no
+        // address of a box.
+        Some(unsafe { Box::from_raw(owned) })
+    }
+
+    /// Takes the value; an entry with a box has an integer from then on.
+    fn take_value(&mut self) -> Value {
+        let taken = match Kind::of_shape(self.0.bytes()[0]) {
+            Kind::Raw => self.take().map(Value::Raw),
+            Kind::List => self.take().map(Value::List),
+            Kind::Hash => self.take().map(Value::Hash),
+            Kind::Set => self.take().map(Value::Set),
+            Kind::ZSet => self.take().map(Value::ZSet),
+            Kind::Stream => self.take().map(Value::Stream),
+            Kind::Text | Kind::Int => None,
+        };
+        taken.unwrap_or_else(|| match self.value() {
+            ValueRef::Str(text) => Value::Str(text.into()),
+            ValueRef::Int(int) => Value::Int(int),
+            _ => Value::Int(0),
+        })
+    }
+
+    /// Gives it another value. There must be no box.
+    fn rebuild(&mut self, value: &Packed<'_>) {
+        self.0 = lay_out(self.head(), self.deadline(), self.name(), value);
+    }
+
+    /// Panics unless the parts fit the allocation; for tests.
+    pub(crate) fn check_invariants(&self) {
+        let content = self.0.bytes();
+        let places = Places::of(content);
+        assert!(places.text <= content.len());
+        let is_text = Kind::of_shape(content[0]) == Kind::Text;
+        assert!(is_text || places.text == content.len(), "text stands behind keys of texts only");
+        assert!(content.len() - places.text <= TEXT_MAX);
+    }
+}
+
+impl Drop for KeyEntry {
+    #[inline]
+    fn drop(&mut self) {
+        match Kind::of_shape(self.0.bytes()[0]) {
+            Kind::Text | Kind::Int => {}
+            _ => drop(self.take_value()),
+        }
+    }
+}
+
+impl Entry for KeyEntry {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.name()
+    }
+}
+
+impl fmt::Debug for KeyEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyEntry")
+            .field("name", &self.name().escape_ascii().to_string())
+            .field("value", &self.value())
+            .field("expire_at", &self.expire_at())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ValueType;
+    use proptest::prelude::*;
+
+    /// What an entry should hold.
+    struct Model {
+        key: Vec<u8>,
+        text: Option<Vec<u8>>,
+        deadline: i64,
+        access: u32,
+        epoch: u8,
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Text(Vec<u8>),
+        Set(u8),
+        Append(u8),
+        Deadline(Option<i64>),
+        Access(u32),
+        Epoch(u8),
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => prop::collection::vec(any::<u8>(), 0..60),
+            2 => any::<i32>().prop_map(|int| int.to_string().into_bytes()),
+            1 => (TEXT_MAX - 2..TEXT_MAX + 3).prop_map(|len| vec![b'x'; len]),
+            1 => (240..260_usize).prop_map(|len| vec![b'y'; len]),
+        ]
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            3 => text().prop_map(Op::Text),
+            1 => any::<u8>().prop_map(Op::Set),
+            2 => any::<u8>().prop_map(Op::Append),
+            3 => any::<Option<i64>>().prop_map(Op::Deadline),
+            1 => any::<u32>().prop_map(Op::Access),
+            1 => any::<u8>().prop_map(Op::Epoch),
+        ]
+    }
+
+    fn set_of(member: u8) -> Value {
+        let mut set = Set::default();
+        set.add(&[member], &crate::EncodingLimits::default());
+        set.into_value()
+    }
+
+    fn check(entry: &KeyEntry, model: &Model) {
+        entry.check_invariants();
+        assert_eq!(entry.name(), model.key);
+        assert_eq!(entry.value().as_string().map(|text| text.into_owned()), model.text);
+        assert_eq!(entry.deadline(), model.deadline);
+        assert_eq!(entry.access(), model.access);
+        assert!(!entry.enter_epoch(model.epoch));
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_do_not_get_into_each_others_way(
+            key in prop_oneof![Just(Vec::new()), text(), Just(vec![b'k'; 70_000])],
+            first in text(),
+            ops in prop::collection::vec(op(), 0..30),
+        ) {
+            let mut entry = KeyEntry::of_text(&key, &first, 7, 1);
+            let mut model =
+                Model { key, text: Some(first), deadline: FOREVER, access: 7, epoch: 1 };
+            check(&entry, &model);
+            for op in ops {
+                match op {
+                    Op::Text(text) => {
+                        let old = entry.set_value(Value::string(&text));
+                        let old = old.as_ref().as_string().map(|text| text.into_owned());
+                        prop_assert_eq!(old, model.text.replace(text));
+                    }
+                    Op::Set(member) => {
+                        entry.set_value(set_of(member));
+                        model.text = None;
+                        let set = Set::of_mut(&mut entry);
+                        prop_assert!(set.is_some_and(|set| set.contains(&[member])));
+                    }
+                    Op::Append(byte) => {
+                        let content = entry.string_mut();
+                        prop_assert_eq!(content.is_some(), model.text.is_some());
+                        content.into_iter().for_each(|content| content.push(byte));
+                        model.text.iter_mut().for_each(|text| text.push(byte));
+                    }
+                    Op::Deadline(at) => {
+                        model.deadline = at.unwrap_or(FOREVER);
+                        entry.set_deadline(model.deadline);
+                    }
+                    Op::Access(access) => {
+                        model.access = access & ACCESS_MASK;
+                        entry.set_access(access);
+                    }
+                    Op::Epoch(epoch) => {
+                        prop_assert_eq!(entry.enter_epoch(epoch), epoch != model.epoch);
+                        model.epoch = epoch;
+                    }
+                }
+                check(&entry, &model);
+            }
+            let value = entry.into_value();
+            prop_assert_eq!(value.as_ref().as_string().map(|text| text.into_owned()), model.text);
+        }
+    }
+
+    #[test]
+    fn takes_no_more_than_its_parts() {
+        let mut entry = KeyEntry::of_text(&[b'k'; 16], &[b'v'; 16], 0, 0);
+        assert_eq!(entry.memory_usage(0), 39);
+        entry.set_deadline(1);
+        assert_eq!(entry.memory_usage(0), 47);
+        entry.set_deadline(FOREVER);
+        entry.set_value(Value::Int(1));
+        assert_eq!(entry.memory_usage(0), 31);
+        assert_eq!(size_of::<Option<KeyEntry>>(), 8);
+    }
+
+    #[test]
+    fn idle_time_does_not_jump_when_the_clock_goes_back() {
+        let mut entry = KeyEntry::of_text(b"key", b"value", 1_700_000_000, 0);
+        assert_eq!(entry.idle_s(1_700_000_010), 10);
+        assert_eq!(entry.idle_s(1_699_999_990), 0);
+        entry.set_idle(1_000, 1_700_000_000);
+        assert_eq!(entry.idle_s(1_700_000_000), 1_000);
+        entry.set_idle(u32::MAX, 1_700_000_000);
+        assert_eq!(entry.idle_s(1_700_000_000), IDLE_MAX_S);
+    }
+}
