@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::figures::{Figure, heading, line, median};
 use super::requests::{Pool, Random, encode, expand, owned};
 use super::server::{Client, Server, Setup, bulk_body};
 use super::{Options, Report, fixed_rate, load};
@@ -28,12 +29,6 @@ const SNAPSHOTS: usize = 3;
 const STEP: Duration = Duration::from_millis(5);
 /// A snapshot that takes longer is a failure.
 const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(120);
-
-/// A figure, and whether more of it is better.
-struct Figure {
-    name: &'static str,
-    more_is_better: bool,
-}
 
 const FIGURES: [Figure; 8] = [
     Figure { name: "load, s", more_is_better: false },
@@ -216,61 +211,4 @@ fn append_only(place: &Place<'_>, policy: &str, depth: usize, options: &Options)
     drop(server);
     place.clear();
     Ok(sample.map_err(anyhow::Error::msg)?.requests_per_second)
-}
-
-fn heading(servers: &[(String, PathBuf)]) -> String {
-    let mut line = "| figure |".to_owned();
-    for (name, _) in servers {
-        line += &format!(" {name} |");
-    }
-    for (name, _) in servers.iter().skip(1) {
-        line += &format!(" times better than {name} |");
-    }
-    let columns = line.matches('|').count() - 2;
-    format!("{line}\n|---|{}", "---:|".repeat(columns))
-}
-
-fn line(figure: &Figure, values: &[f64]) -> String {
-    let digits = if values.iter().any(|value| *value >= 1000.0) { 0 } else { 3 };
-    let mut line = format!("| {} |", figure.name);
-    for value in values {
-        line += &format!(" {value:.digits$} |");
-    }
-    for rival in values.iter().skip(1) {
-        let ratio = if figure.more_is_better { values[0] / rival } else { rival / values[0] };
-        line += &format!(" {ratio:.2} |");
-    }
-    line
-}
-
-/// The middle of several figures.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() % 2 {
-        1 => values[half],
-        _ => (values[half.saturating_sub(1)] + values[half]) / 2.0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_says_how_many_times_better() {
-        assert_eq!(line(&FIGURES[0], &[2.0, 3.0]), "| load, s | 2.000 | 3.000 | 1.50 |");
-        let faster = line(&FIGURES[4], &[9000.0, 6000.0]);
-        assert_eq!(faster, "| SET, AOF everysec, P1, req/s | 9000 | 6000 | 1.50 |");
-    }
-
-    #[test]
-    fn the_heading_has_a_column_for_each_cell() {
-        let servers = [("a".to_owned(), PathBuf::new()), ("b".to_owned(), PathBuf::new())];
-        let expected = "| figure | a | b | times better than b |\n|---|---:|---:|---:|";
-        assert_eq!(heading(&servers), expected);
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0]), 2.5);
-    }
 }

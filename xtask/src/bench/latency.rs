@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::cases::KEYS;
 use super::requests::{Pool, Random, encode, expand, owned};
 use super::server::{Client, Server, bulk_body};
-use super::{Options, Report, durability, fixed_rate, load, paced};
+use super::{Options, Report, durability, figures, fixed_rate, load, paced};
 
 /// Commands in a pipeline while the keyspace grows.
 const GROWTH_DEPTH: u64 = 16;
@@ -188,7 +188,7 @@ fn write_table(servers: &[(String, PathBuf)], samples: &[Vec<Vec<Figures>>], rep
         for ((name, _), samples) in servers.iter().zip(samples) {
             let median = |column: usize| {
                 let values: Vec<f64> = samples[scene].iter().map(|round| round[column]).collect();
-                format!(" {:.3} |", durability::median(&values))
+                format!(" {:.3} |", figures::median(&values))
             };
             let columns: String = (0..SHARES.len()).map(median).collect();
             report.add(&format!("| {title} | {name} |{columns}"));

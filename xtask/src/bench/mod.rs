@@ -6,10 +6,12 @@
 
 mod cases;
 mod durability;
+mod figures;
 mod fixed_rate;
 mod instructions;
 mod latency;
 mod load;
+mod memory;
 mod paced;
 mod replies;
 mod report;
@@ -61,6 +63,9 @@ pub(crate) struct Options {
     /// Count instructions per request instead, with valgrind.
     #[arg(long, conflicts_with_all = ["durability", "latency"])]
     instructions: bool,
+    /// Measure how much memory an entry takes instead, for several kinds of data.
+    #[arg(long, conflicts_with_all = ["durability", "latency", "instructions"])]
+    memory: bool,
     /// With `--durability`, `--latency`: number of keys that are saved, loaded or added.
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
@@ -88,7 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         chosen.iter().for_each(|cell| println!("{}", cell.label()));
         return Ok(());
     }
-    if chosen.is_empty() {
+    if chosen.is_empty() && !options.memory {
         bail!("no case matches {}: see --list", options.only);
     }
     let cores = pin()?;
@@ -109,6 +114,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     } else if options.latency {
         drop(servers);
         latency::run(options, &chosen_servers, core, &mut report)?;
+    } else if options.memory {
+        drop(servers);
+        memory::run(options, &chosen_servers, &mut report)?;
     } else {
         measure_cases(&chosen, &servers, options, &mut report)?;
     }
