@@ -300,7 +300,7 @@ fn a_long_member_behind_a_score_of_minus_zero_decides_about_the_encoding() {
     let mut zset = ZSet::new();
     zset.add(&[b'm'; 100], 1.0, &limits);
     zset.add(b"zero", -0.0, &limits);
-    let payload = dump_payload(&Value::ZSet(Box::new(zset)), true);
+    let payload = dump_payload(Value::ZSet(Box::new(zset)).as_ref(), true);
     let Ok(Value::ZSet(copy)) = restore_payload(&payload, &limits, Check::Full) else { panic!() };
     assert_eq!(copy.encoding(), "skiplist");
     assert!(copy.score(b"zero").is_some_and(f64::is_sign_negative));

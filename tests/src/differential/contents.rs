@@ -48,7 +48,7 @@ fn payloads_fit(kind: &Value, encoding: &Value, [ours, theirs]: &[Value; 2]) -> 
 fn uncompressed(payload: &Value) -> Option<Vec<u8>> {
     let limits = EncodingLimits { list_compress_depth: 0, ..EncodingLimits::default() };
     let list = restore_payload(payload.as_bytes()?, &limits, Check::Full).ok()?;
-    Some(dump_payload(&list, false))
+    Some(dump_payload(list.as_ref(), false))
 }
 
 impl Sides {

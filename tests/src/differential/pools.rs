@@ -414,7 +414,7 @@ fn payload(random: &mut Random) -> Vec<u8> {
             zset.into_value()
         }
     };
-    let mut payload = perilune_rdb::dump_payload(&value, true);
+    let mut payload = perilune_rdb::dump_payload(value.as_ref(), true);
     if random.percent(20) {
         let at = random.below(payload.len());
         payload[at] ^= 1 << random.below(8);

@@ -296,7 +296,7 @@ impl Target for StreamNode {
         let (server, _) = filled();
         let mut seeds = Vec::new();
         for entry in server.engine.keyspace.db(0).iter() {
-            if let perilune_keyspace::Value::Stream(stream) = entry.value() {
+            if let perilune_keyspace::ValueRef::Stream(stream) = entry.value() {
                 for (id, node) in stream.nodes() {
                     seeds.push([&id.to_bytes()[..], node.as_bytes()].concat());
                 }
