@@ -181,7 +181,7 @@ fn content(value: &Value) -> (Vec<&'static str>, Vec<Vec<u8>>) {
             }
             (vec!["ZRANGE", "0", "-1", "WITHSCORES"], words)
         }
-        string => (vec!["GET"], vec![string.as_string().unwrap().into_owned()]),
+        string => (vec!["GET"], vec![string.as_ref().as_string().unwrap().into_owned()]),
     }
 }
 
@@ -204,7 +204,7 @@ fn texts(reply: Reply) -> Vec<Vec<u8>> {
 
 fn check_value(redis: &mut Connection, key: &str, value: &Value) {
     let encoding = redis.run(&["OBJECT", "ENCODING", key]).unwrap();
-    assert_eq!(texts(encoding), [value.encoding().as_bytes()], "{key}");
+    assert_eq!(texts(encoding), [value.as_ref().encoding().as_bytes()], "{key}");
     let (mut request, expected) = content(value);
     request.insert(1, key);
     let found = texts(redis.run(&request).unwrap());
