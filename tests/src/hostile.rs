@@ -2,7 +2,7 @@
 //!
 //! A file is a group of cases. A case begins with `--- NAME`, with the word `forever` behind it if
 //! the script cannot end by itself; `--- then` begins another script of the same case, which runs
-//! on a connection of its own. A script that is a library is loaded, and its function [`FUNCTION`] is
+//! on a connection of its own. A script that is a library is loaded, and its function `FUNCTION` is
 //! called. `--> TEXT` says what the reply must contain; where TEXT begins with
 //! the sign of a status, error or number, how it must begin.
 //!
