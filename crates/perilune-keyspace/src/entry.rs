@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! head      | access: 24 bits | epoch: u8 |                           see `thin` for what is before
-//! shape     | kind, has a deadline? | length of the key: u8, or 255 and u32 |
+//! shape     | kind, has a deadline? | length of the key: u8, or 255 and u64 |
 //! deadline  | i64 |                            if it has one
 //! word      | i64, or address of a box |       unless the value is text in place
 //! bytes     | key | text of the value |
@@ -154,8 +154,9 @@ fn lay_out(head: [u8; HEAD], deadline: i64, key: &[u8], value: &Packed<'_>) -> T
         let start = [shape, key.len() as u8];
         return Thin::new(head, [&start, deadline, word, key, text]);
     }
-    let [a, b, c, d] = (key.len() as u32).to_ne_bytes();
-    Thin::new(head, [&[shape, LONG_KEY, a, b, c, d], deadline, word, key, text])
+    let [a, b, c, d, e, f, g, h] = (key.len() as u64).to_ne_bytes();
+    let start = [shape, LONG_KEY, a, b, c, d, e, f, g, h];
+    Thin::new(head, [&start, deadline, word, key, text])
 }
 
 /// Where the parts of an entry begin in its content. Every part ends where the next begins.
@@ -171,7 +172,7 @@ impl Places {
     #[inline]
     fn of(content: &[u8]) -> Places {
         let (deadline, key_len) = match content[1] {
-            LONG_KEY => (6, u32::from_ne_bytes(array(content, 2)) as usize),
+            LONG_KEY => (10, u64::from_ne_bytes(array(content, 2)) as usize),
             len => (2, usize::from(len)),
         };
         let word = deadline + if content[0] & HAS_DEADLINE == 0 { 0 } else { WORD };

@@ -40,7 +40,7 @@ struct Fields {
 /// A field of a hash that is kept in a table.
 ///
 /// ```text
-/// | length of the name: u8, or 255 and u32 | name | value |
+/// | length of the name: u8, or 255 and u64 | name | value |
 /// ```
 #[derive(Clone)]
 struct Field(Thin<0>);
@@ -60,8 +60,8 @@ impl Field {
         Field(if name.len() < usize::from(LONG_NAME) {
             Thin::new([], [&[name.len() as u8], name, value])
         } else {
-            let [a, b, c, d] = (name.len() as u32).to_ne_bytes();
-            Thin::new([], [&[LONG_NAME, a, b, c, d], name, value])
+            let [a, b, c, d, e, f, g, h] = (name.len() as u64).to_ne_bytes();
+            Thin::new([], [&[LONG_NAME, a, b, c, d, e, f, g, h], name, value])
         })
     }
 
@@ -70,8 +70,9 @@ impl Field {
     fn parts(&self) -> (&[u8], &[u8]) {
         let content = self.0.bytes();
         match content {
-            [LONG_NAME, a, b, c, d, rest @ ..] => {
-                rest.split_at(u32::from_ne_bytes([*a, *b, *c, *d]) as usize)
+            [LONG_NAME, rest @ ..] => {
+                let (len, rest) = rest.split_first_chunk().unwrap_or((&[0; 8], rest));
+                rest.split_at(u64::from_ne_bytes(*len) as usize)
             }
             [len, rest @ ..] => rest.split_at(usize::from(*len)),
             [] => (content, content),

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! | length: u8 | head: HEAD bytes | content |                    up to 254 bytes of content
-//! | 255 | length: u32 | head: HEAD bytes | content |
+//! | 255 | length: u64 | head: HEAD bytes | content |
 //! ```
 //!
 //! A `Box<[u8]>` is two words and a `Bytes` three. In tables of millions of entries, where the owner
@@ -15,9 +15,6 @@
 //! - the pointer comes from a `Box<[u8]>` of `prefix + HEAD + length` bytes, is owned by this value
 //!   alone, and the prefix never changes, so the size can be told from it at any time;
 //! - the head is only ever accessed as cells, and no reference to the content covers it.
-//!
-//! Content is at most [`LEN_MAX`] bytes; callers have bounded it by the largest string a peer can
-//! send.
 #![allow(unsafe_code)]
 
 use crate::hashtable::Entry;
@@ -25,9 +22,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::ptr::{self, NonNull};
 use std::slice;
-
-/// Longest content.
-pub(crate) const LEN_MAX: usize = u32::MAX as usize;
 
 /// First byte where the length does not fit into one.
 const WIDE: u8 = u8::MAX;
@@ -42,24 +36,20 @@ unsafe impl<const HEAD: usize> Send for Thin<HEAD> {}
 unsafe impl Sync for Thin<0> {}
 
 impl<const HEAD: usize> Thin<HEAD> {
-    /// The concatenation of `parts`, which must not be longer than [`LEN_MAX`]; what is beyond is
-    /// cut off.
+    /// The concatenation of `parts`.
     #[inline]
     pub(crate) fn new<const PARTS: usize>(head: [u8; HEAD], parts: [&[u8]; PARTS]) -> Self {
-        let len = parts.iter().map(|part| part.len()).sum::<usize>().min(LEN_MAX);
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
         let mut bytes = Vec::with_capacity(prefix_of(len) + HEAD + len);
         if len < usize::from(WIDE) {
             bytes.push(len as u8);
         } else {
             bytes.push(WIDE);
-            bytes.extend_from_slice(&(len as u32).to_le_bytes());
+            bytes.extend_from_slice(&(len as u64).to_le_bytes());
         }
         bytes.extend_from_slice(&head);
-        let mut left = len;
         for part in parts {
-            let part = &part[..part.len().min(left)];
             bytes.extend_from_slice(part);
-            left -= part.len();
         }
         let owned = Box::into_raw(bytes.into_boxed_slice());
         // SAFETY: `Box::into_raw` gives no null pointer.
@@ -73,9 +63,9 @@ impl<const HEAD: usize> Thin<HEAD> {
         // SAFETY: there is a first byte.
         match unsafe { start.read() } {
             WIDE => {
-                // SAFETY: four bytes of length follow this mark.
-                let len = unsafe { start.add(1).cast::<[u8; 4]>().read() };
-                (5, u32::from_le_bytes(len) as usize)
+                // SAFETY: eight bytes of length follow this mark.
+                let len = unsafe { start.add(1).cast::<[u8; 8]>().read() };
+                (9, u64::from_le_bytes(len) as usize)
             }
             len => (1, usize::from(len)),
         }
@@ -147,7 +137,7 @@ impl<const HEAD: usize> fmt::Debug for Thin<HEAD> {
 /// Bytes that the length of a content of `len` bytes takes.
 #[inline]
 fn prefix_of(len: usize) -> usize {
-    if len < usize::from(WIDE) { 1 } else { 5 }
+    if len < usize::from(WIDE) { 1 } else { 9 }
 }
 
 #[cfg(test)]
@@ -166,7 +156,7 @@ mod tests {
             let content = vec![b'x'; len];
             let thin = Thin::<0>::new([], [&content]);
             assert_eq!(thin.bytes(), content);
-            assert_eq!(thin.allocated(), len + if len < 255 { 1 } else { 5 });
+            assert_eq!(thin.allocated(), len + if len < 255 { 1 } else { 9 });
         }
     }
 
