@@ -14,6 +14,8 @@
 //! - `total` is the sum of the `counted` of all sessions;
 //! - a session is in `classes` exactly under its `memory_class`.
 //!
+//! At all times `leaving` is the sum of the `leaving_memory` of all sessions.
+//!
 //! Figures lag behind what buffers really hold, so a client is counted once more before it is
 //! evicted.
 
@@ -33,12 +35,20 @@ const REGISTRY_ENTRY: usize = 2 * size_of::<Bytes>() + 2 * size_of::<usize>();
 pub struct ClientMemory {
     total: usize,
     classes: BTreeSet<(u32, ClientSlot)>,
+    /// Bytes of clients that were closed and whose connections have not noticed yet.
+    leaving: usize,
 }
 
 impl ClientMemory {
+    /// Bytes that are as good as free: those of clients that were closed a moment ago.
+    pub(crate) fn leaving(&self) -> usize {
+        self.leaving
+    }
+
     /// Takes the figures of a client that goes away out.
     fn forget(&mut self, client: ClientSlot, session: &mut Session) {
         self.total -= std::mem::take(&mut session.counted_memory);
+        self.leaving -= std::mem::take(&mut session.leaving_memory);
         if let Some(class) = session.memory_class.take() {
             self.classes.remove(&(class, client));
         }
@@ -76,7 +86,8 @@ impl Session {
         self.buffer_figures().arguments + waiting
     }
 
-    /// Bytes that the client takes, all in all.
+    /// Bytes that the client takes, all in all. Of replies the buffers count, and not what is in
+    /// them: they grow by doubling, and `maxmemory` sees all of that.
     pub fn memory(&self) -> usize {
         let buffers = self.buffer_figures();
         let prefixes = self.tracking.as_ref().map_or(0, |state| state.prefixes.len());
@@ -84,7 +95,7 @@ impl Session {
             + buffers.query
             + buffers.query_free
             + self.argument_memory()
-            + self.pending_output()
+            + self.pending_output().max(buffers.reply)
             + self.transaction_memory()
             + (self.subscriptions() + prefixes) * REGISTRY_ENTRY
     }
@@ -104,7 +115,7 @@ impl Engine {
 
     /// Counts the memory of a client anew, where it is limited.
     #[inline]
-    pub(crate) fn count_client(&mut self, client: ClientSlot) {
+    pub fn count_client(&mut self, client: ClientSlot) {
         if self.config.maxmemory_clients != 0 {
             self.count_client_now(client);
         }
@@ -129,6 +140,15 @@ impl Engine {
     pub(crate) fn uncount_client(&mut self, client: ClientSlot) {
         if let Some(session) = self.sessions.get_mut(client) {
             self.client_memory.forget(client, session);
+        }
+    }
+
+    /// Notes what a closed client will give back as soon as its connection notices.
+    pub(crate) fn expect_memory_of(&mut self, client: ClientSlot) {
+        if let Some(session) = self.sessions.get_mut(client) {
+            self.client_memory.forget(client, session);
+            session.leaving_memory = session.memory();
+            self.client_memory.leaving += session.leaving_memory;
         }
     }
 

@@ -354,7 +354,7 @@ impl Engine {
             self.stop_waiting(client);
             self.stop_monitoring(client);
             self.stop_replicating(client);
-            self.uncount_client(client);
+            self.expect_memory_of(client);
         }
     }
 

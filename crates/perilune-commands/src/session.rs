@@ -208,6 +208,8 @@ pub struct Session {
     pub outbox: Vec<u8>,
     /// Bytes that the client was counted with last, where the memory of clients is limited.
     pub(crate) counted_memory: usize,
+    /// What it had when it was closed, until its connection has noticed.
+    pub(crate) leaving_memory: usize,
     /// Its place among those that can be evicted.
     pub(crate) memory_class: Option<u32>,
     /// Asks the connection to give memory back.
@@ -275,6 +277,7 @@ impl Session {
             killed: false,
             outbox: Vec::new(),
             counted_memory: 0,
+            leaving_memory: 0,
             memory_class: None,
             tidy: None,
             aof_offset: 0,

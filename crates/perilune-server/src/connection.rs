@@ -310,6 +310,9 @@ impl State {
                 Request::Unescaped(args) => argv.extend(args.iter().map(Vec::as_slice)),
             }
             self.flow = engine.execute(self.slot, &argv, &mut self.output);
+            if self.counts_memory {
+                self.note_output_size();
+            }
         }
         self.reply_start = None;
         let ran = self.executed - before;
@@ -389,6 +392,10 @@ impl State {
             self.kill |= engine.check_output(self.slot);
         }
         self.counts_memory = engine.config.maxmemory_clients != 0;
+        if self.counts_memory {
+            // What the last command wrote is not in the figure yet.
+            engine.count_client(self.slot);
+        }
     }
 
     /// Lets everybody know how large the write buffer is.
@@ -490,6 +497,8 @@ pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: Box<State>) {
     if state.flow == Flow::Debug && !state.kill {
         debugger::serve(socket, &gate, state.slot, &bell).await;
     }
+    // Before the engine takes it for free.
+    (state.input, state.output) = (Input::default(), Vec::new());
     gate.run(state, |state, engine| {
         engine.count_network(state.bytes_read, state.bytes_written);
         engine.disconnect(state.slot);
