@@ -8,7 +8,8 @@
 //!
 //! A client's figure is counted anew when something of it grows: behind each of its commands, when
 //! its read buffer has grown, when it is sent a message, when it leaves replies untaken; and once a
-//! second. Order within a class does not matter, so most changes of a figure leave the tree alone.
+//! second, which is the only time for those that may not be evicted. Order within a class does not
+//! matter, so most changes of a figure leave the tree alone.
 //!
 //! Invariants, while `maxmemory-clients` is set; otherwise all of it is empty:
 //! - `total` is the sum of the `counted` of all sessions;
@@ -132,8 +133,26 @@ impl Engine {
             self.client_memory.forget(client, session);
             return;
         }
-        let (bytes, evictable) = (session.memory(), !session.no_evict);
+        // What cannot be evicted would only drive others out, so it is counted late, as in Redis:
+        // by the timer. A client that is gone again by then has cost nobody the connection.
+        let bytes = match session.no_evict {
+            true => session.counted_memory,
+            false => session.memory(),
+        };
+        let evictable = !session.no_evict;
         self.client_memory.count(client, session, bytes, evictable);
+    }
+
+    /// Counts the memory of a client anew, whether it can be evicted or not: the timer's way, and
+    /// that of a new limit.
+    pub(crate) fn count_any_client(&mut self, client: ClientSlot) {
+        self.count_client(client);
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let counts = !(session.killed || session.is_replica() || session.is_master);
+        if counts && session.no_evict && self.config.maxmemory_clients != 0 {
+            let bytes = session.memory();
+            self.client_memory.count(client, session, bytes, false);
+        }
     }
 
     /// Takes a client out of the figures.
@@ -158,7 +177,7 @@ impl Engine {
         for client in slots {
             match self.config.maxmemory_clients {
                 0 => self.uncount_client(client),
-                _ => self.count_client(client),
+                _ => self.count_any_client(client),
             }
         }
     }

@@ -188,7 +188,7 @@ impl Engine {
             session.tidy = wanted;
             session.wake();
         }
-        self.count_client(client);
+        self.count_any_client(client);
         if self.sessions.get(client).is_some_and(|session| session.soft_limit_since_ms.is_some()) {
             self.enforce_output_limit(client);
         }

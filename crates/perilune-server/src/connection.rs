@@ -497,8 +497,10 @@ pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: Box<State>) {
     if state.flow == Flow::Debug && !state.kill {
         debugger::serve(socket, &gate, state.slot, &bell).await;
     }
-    // Before the engine takes it for free.
-    (state.input, state.output) = (Input::default(), Vec::new());
+    if state.kill {
+        // The engine expects this memory back, and takes it for free when it forgets the client.
+        (state.input, state.output) = (Input::default(), Vec::new());
+    }
     gate.run(state, |state, engine| {
         engine.count_network(state.bytes_read, state.bytes_written);
         engine.disconnect(state.slot);
@@ -723,9 +725,14 @@ fn poll_input(
     }
     let missing = state.decoder.bytes_missing();
     let wanted = missing.min(READ_ROOM_MAX);
-    let room = match state.input.spare_len() < wanted.max(READ_ROOM_MIN) {
+    let is_mid_request = state.decoder.is_mid_request();
+    // The end of a long argument has its place already: the buffer is not made larger for what might
+    // follow.
+    let is_long = state.decoder.long_bulk_start(LONG_ARGUMENT).is_some();
+    let least = if is_long { wanted } else { wanted.max(READ_ROOM_MIN) };
+    let room = match state.input.spare_len() < least {
         true => {
-            let enough = state.decoder.is_mid_request().then_some(missing);
+            let enough = is_mid_request.then_some(missing);
             state.input.spare(wanted.max(READ_CHUNK), enough)
         }
         false => state.input.spare(0, None),

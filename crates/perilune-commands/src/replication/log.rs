@@ -109,6 +109,10 @@ impl StreamLog {
             self.allocated -= first.bytes.capacity();
             self.blocks.pop_front();
         }
+        // The index that a slow replica has made grow counts as memory too.
+        if self.blocks.capacity() > 4 * self.blocks.len() + BLOCKS {
+            self.blocks.shrink_to(2 * self.blocks.len());
+        }
     }
 
     /// The bytes from `offset` on, as many as lie together. Empty at the end, and for what is not
