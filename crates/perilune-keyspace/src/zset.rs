@@ -319,7 +319,11 @@ impl ZSet {
     /// The ranks of the members whose scores are in `range`.
     pub fn ranks_by_score(&self, range: &ScoreRange) -> Range<usize> {
         let start = self.partition(|score, _| range.is_below(score));
-        let end = self.partition(|score, _| range.is_below_end(score));
+        let end = match range.is_below_end(f64::INFINITY) {
+            // No score is above it.
+            true => self.len(),
+            false => self.partition(|score, _| range.is_below_end(score)),
+        };
         start..end.max(start)
     }
 
@@ -474,7 +478,7 @@ impl ZSet {
     fn partition(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
         match &self.0 {
             Repr::Listpack(lp) => compact::partition(lp, before),
-            Repr::Indexed(set) => set.tree.partition(|member| before(member.score, &member.name)),
+            Repr::Indexed(set) => set.tree.partition(before),
         }
     }
 

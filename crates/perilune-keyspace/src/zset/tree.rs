@@ -33,6 +33,8 @@ use crate::{Bytes, listpack::LpValue};
 const LEAF_MAX: usize = 64;
 /// Most children of an inner node.
 const INNER_MAX: usize = 32;
+/// Members of a leaf that a search in it skips at a time.
+const LEAF_STRIDE: usize = 8;
 /// Members that a full leaf allocation grows by. Doubling would leave a third of it unused.
 const LEAF_STEP: usize = 8;
 
@@ -45,7 +47,12 @@ pub(super) struct Member {
 
 impl Member {
     fn order(&self, other: &Member) -> Ordering {
-        order((self.score, &self.name), (other.score, &other.name))
+        order(self.place(), other.place())
+    }
+
+    /// What orders it: score and name.
+    fn place(&self) -> (f64, &[u8]) {
+        (self.score, &self.name)
     }
 
     pub(super) fn value(&self) -> LpValue<'_> {
@@ -81,8 +88,21 @@ enum Node {
 #[derive(Clone, Debug)]
 struct Child {
     first: Arc<Member>,
+    /// That of `first`: most descents are decided by scores, and need not look at the member.
+    score: f64,
     count: usize,
     node: Node,
+}
+
+impl Child {
+    fn new(first: Arc<Member>, count: usize, node: Node) -> Self {
+        Child { score: first.score, first, count, node }
+    }
+
+    /// Score and name of the separator.
+    fn place(&self) -> (f64, &[u8]) {
+        (self.score, &self.first.name)
+    }
 }
 
 impl Tree {
@@ -99,20 +119,22 @@ impl Tree {
         let first = member.clone();
         if let Some(right) = self.root.insert(member) {
             let left = mem::replace(&mut self.root, Node::Leaf(Vec::new()));
-            let left = Child { first, count: self.len + 1 - right.count, node: left };
+            let left = Child::new(first, self.len + 1 - right.count, left);
             self.root = Node::Inner(vec![left, right]);
         }
         self.len += 1;
     }
 
-    /// How many members `before` holds for. It must hold for a prefix of the order.
-    pub(super) fn partition(&self, before: impl Fn(&Member) -> bool) -> usize {
+    /// How many members `before` holds for, which is given score and name. It must hold for a prefix
+    /// of the order.
+    pub(super) fn partition(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
         let (mut node, mut rank) = (&self.root, 0);
         loop {
             match node {
-                Node::Leaf(members) => return rank + members.partition_point(|m| before(m)),
+                Node::Leaf(members) => return rank + partition_leaf(members, before),
                 Node::Inner(children) => {
-                    let at = children[1..].partition_point(|child| before(&child.first));
+                    let is_before = |child: &Child| before(child.score, &child.first.name);
+                    let at = children[1..].partition_point(is_before);
                     rank += children[..at].iter().map(|child| child.count).sum::<usize>();
                     node = &children[at].node;
                 }
@@ -122,7 +144,8 @@ impl Tree {
 
     /// The rank of a member of the tree.
     pub(super) fn rank(&self, member: &Member) -> usize {
-        self.partition(|other| other.order(member) == Ordering::Less)
+        let key = member.place();
+        self.partition(|score, name| order((score, name), key) == Ordering::Less)
     }
 
     /// The leaf that holds the member of a rank, and its place there.
@@ -185,6 +208,22 @@ impl Tree {
     }
 }
 
+/// How many members of a leaf `before` holds for.
+///
+/// Not a binary search: each member lies elsewhere in memory, and its steps would wait for one after
+/// the other. Steps that mostly go on are guessed right, and fetch the next members meanwhile.
+fn partition_leaf(members: &[Arc<Member>], before: impl Fn(f64, &[u8]) -> bool) -> usize {
+    let is_before = |member: &Arc<Member>| before(member.score, &member.name);
+    let mut at = 0;
+    while members.get(at + LEAF_STRIDE - 1).is_some_and(is_before) {
+        at += LEAF_STRIDE;
+    }
+    while members.get(at).is_some_and(is_before) {
+        at += 1;
+    }
+    at
+}
+
 /// The child under which the member of `rank` is; `rank` becomes the rank under it.
 fn child_of_rank(children: &[Child], rank: &mut usize) -> Option<usize> {
     for (at, child) in children.iter().enumerate() {
@@ -216,7 +255,8 @@ impl Node {
         match self {
             Node::Leaf(members) => insert_in_leaf(members, member),
             Node::Inner(children) => {
-                let after = |child: &Child| child.first.order(&member) != Ordering::Greater;
+                let key = member.place();
+                let after = |child: &Child| order(child.place(), key) != Ordering::Greater;
                 let at = children[1..].partition_point(after);
                 let child = &mut children[at];
                 child.count += 1;
@@ -230,7 +270,7 @@ impl Node {
                 let cut = if is_last { children.len() - 2 } else { children.len() / 2 };
                 let right = children.split_off(cut);
                 let count = right.iter().map(|child| child.count).sum();
-                Some(Child { first: right[0].first.clone(), count, node: Node::Inner(right) })
+                Some(Child::new(right[0].first.clone(), count, Node::Inner(right)))
             }
         }
     }
@@ -279,6 +319,7 @@ impl Node {
                     {
                         assert_eq!(last.order(&child.first), Ordering::Less);
                     }
+                    assert_eq!(child.score, child.first.score);
                     let separator = if at > 0 { Some(&*child.first) } else { bounds };
                     child.node.check(depth + 1, separator, members, depths);
                     assert_eq!(members.len() - before, child.count);
@@ -289,7 +330,8 @@ impl Node {
 }
 
 fn insert_in_leaf(members: &mut Vec<Arc<Member>>, member: Arc<Member>) -> Option<Child> {
-    let at = members.partition_point(|other| other.order(&member) == Ordering::Less);
+    let key = member.place();
+    let at = partition_leaf(members, |score, name| order((score, name), key) == Ordering::Less);
     if members.len() < LEAF_MAX {
         if members.len() == members.capacity() {
             members.reserve_exact(LEAF_STEP);
@@ -309,7 +351,7 @@ fn insert_in_leaf(members: &mut Vec<Arc<Member>>, member: Arc<Member>) -> Option
         }
         right
     };
-    Some(Child { first: right[0].clone(), count: right.len(), node: Node::Leaf(right) })
+    Some(Child::new(right[0].clone(), right.len(), Node::Leaf(right)))
 }
 
 /// Removes child `at` if it is empty, or merges it with a neighbour if it became narrow.
@@ -339,7 +381,7 @@ fn mend(children: &mut Vec<Child>, at: usize) {
         (Node::Leaf(members), Node::Leaf(mut more)) => members.append(&mut more),
         (Node::Inner(own), Node::Inner(mut more)) => {
             // What was a first child is now between others and needs a true separator.
-            more[0].first = right.first;
+            (more[0].first, more[0].score) = (right.first, right.score);
             own.append(&mut more);
         }
         _ => debug_assert!(false, "siblings are at the same depth"),
