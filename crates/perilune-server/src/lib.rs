@@ -5,6 +5,7 @@
 //! [`Config`](perilune_commands::config::Config), choose the script engines and run
 //! [`server::Server`].
 
+pub mod allocator;
 pub mod check_rdb;
 pub mod cli;
 pub mod config_file;

@@ -6,6 +6,7 @@ use perilune_persist::FileStorage;
 use perilune_persist::aof::CheckOptions;
 use perilune_resp::{Value, format_cli};
 use perilune_script::LogLevel;
+use perilune_server::allocator::Allocator;
 use perilune_server::check_rdb;
 use perilune_server::cli::{self, Command};
 use perilune_server::config_file::{self, ConfigSources};
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     let command = match cli::parse(cli::arguments(std::env::args_os())) {

@@ -100,10 +100,11 @@ pub(crate) fn purge() -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allocator::Allocator;
     use parking_lot::Mutex;
 
     #[global_allocator]
-    static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+    static ALLOCATOR: Allocator = Allocator;
 
     /// There is one sum for the whole process.
     static ALONE: Mutex<()> = Mutex::new(());
