@@ -74,15 +74,32 @@ fn a_write_that_fails_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_sync_that_fails_is_told_until_one_works() {
+fn after_a_failed_sync_nothing_is_synced_until_somebody_knows() {
     let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
     let (mut log, safe) = open(&disk);
     log.write(b"one").expect("written");
     disk.fail(Step::Sync, 0);
+    log.request_sync().expect("a job")();
+    disk.heal();
+    log.write(b"two").expect("written");
+    assert!(log.request_sync().is_none(), "it would work, and hide the failure");
     assert!(log.sync().is_err());
     assert!(log.failure().is_some() && !log.is_syncing());
     assert_eq!((safe.load(Ordering::Relaxed), log.synced()), (0, 0));
-    disk.heal();
+    assert!(log.take_failure().is_some_and(|failure| failure.contains("os error 5")));
+    assert_eq!((log.take_failure(), log.is_sound()), (None, false));
     log.sync().expect("synced");
-    assert_eq!((log.failure(), safe.load(Ordering::Relaxed)), (None, 3));
+    assert_eq!((log.is_sound(), safe.load(Ordering::Relaxed)), (true, 6));
+}
+
+#[test]
+fn another_failure_is_told_again() {
+    let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
+    let (mut log, _) = open(&disk);
+    log.write(b"one").expect("written");
+    disk.fail(Step::Sync, 0);
+    for _ in 0..2 {
+        assert!(log.sync().is_err());
+        assert!(log.take_failure().is_some() && !log.is_sound());
+    }
 }

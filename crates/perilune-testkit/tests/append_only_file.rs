@@ -279,6 +279,52 @@ fn always_keeps_replies_back_until_they_are_true() {
 }
 
 #[test]
+fn always_a_sync_that_works_does_not_hide_one_that_failed() {
+    let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
+    let mut server = start(&disk, config(AppendFsync::Always));
+    let (first, second) = (server.connect(), server.connect());
+    disk.fail(Step::Sync, 0);
+    run(&mut server, first, "SET a 1");
+    assert!(server.engine.reply_barrier().is_some(), "the reply must not leave");
+    disk.heal();
+    run(&mut server, second, "SET b 1");
+    assert_eq!(server.engine.reply_barrier(), Some(u64::MAX), "the disk may lack the first");
+    assert!(log(&server).iter().any(|line| line.contains("Exiting...")));
+}
+
+#[test]
+fn always_a_file_is_left_only_when_it_is_safe() {
+    let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
+    let mut server = start(&disk, config(AppendFsync::Always));
+    let client = server.connect();
+    disk.fail(Step::Sync, 0);
+    run(&mut server, client, "SET a 1");
+    disk.heal();
+    run(&mut server, client, "CONFIG SET appendonly no");
+    assert_eq!(server.engine.reply_barrier(), Some(u64::MAX));
+}
+
+#[test]
+fn everysec_a_failed_sync_refuses_writes_until_one_works() {
+    let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
+    let mut server = start(&disk, config(AppendFsync::Everysec));
+    let client = server.connect();
+    server.advance_ms(2000);
+    disk.fail(Step::Sync, 0);
+    run(&mut server, client, "SET a 1");
+    disk.heal();
+    server.advance_ms(2000);
+    run(&mut server, client, "SET b 1");
+    let told = log(&server).iter().filter(|line| line.contains("Fail to fsync")).count();
+    assert_eq!(told, 1, "the sync that worked comes after it was noted");
+    let refused =
+        Value::Error(b"MISCONF Errors writing to the AOF file: Input/output error".into());
+    assert_eq!(run(&mut server, client, "SET c 1"), refused);
+    tick(&mut server);
+    assert_eq!(run(&mut server, client, "SET c 1"), Value::Status(b"OK".to_vec()));
+}
+
+#[test]
 fn waitaof_is_answered_when_the_disk_has_it() {
     let storage = CrashStorage::new();
     let mut server = start(&storage, config(AppendFsync::No));

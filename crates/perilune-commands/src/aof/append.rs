@@ -5,7 +5,7 @@ use crate::config::AppendFsync;
 use crate::engine::Engine;
 use crate::environment::Lane;
 use crate::errors::{self, CommandError};
-use perilune_persist::aof::WriteError;
+use perilune_persist::aof::{AppendLog, WriteError};
 use perilune_script::LogLevel;
 
 /// How long a write may wait for a sync to end.
@@ -34,6 +34,7 @@ impl Engine {
     /// been logged.
     pub fn flush_append_only_file(&mut self) -> Result<(), String> {
         self.write_aof(true);
+        self.note_sync_failure();
         let Some(log) = &self.aof.log else { return Ok(()) };
         if let Some(feed) = &self.propagation.aof
             && !feed.pending.is_empty()
@@ -64,15 +65,16 @@ impl Engine {
     pub(crate) fn write_aof(&mut self, force: bool) {
         let now_s = self.now_us / 1_000_000;
         let policy = self.config.appendfsync;
-        let (Some(feed), Some(log)) = (&mut self.propagation.aof, &mut self.aof.log) else {
-            return;
-        };
+        let (Some(feed), Some(log)) = (&self.propagation.aof, &self.aof.log) else { return };
         if feed.pending.is_empty() {
             return;
         }
-        if !log.is_settled() && (!force || log.sync().is_err()) {
+        if !log.is_settled() && (!force || !self.settle_log()) {
             return;
         }
+        let (Some(feed), Some(log)) = (&mut self.propagation.aof, &mut self.aof.log) else {
+            return;
+        };
         if policy == AppendFsync::Everysec && !force && log.is_syncing() {
             let since = *self.aof.postponed_since_s.get_or_insert(now_s);
             if now_s - since < POSTPONED_S_MAX {
@@ -104,6 +106,13 @@ impl Engine {
                 self.write_failed(&failure);
             }
         }
+    }
+
+    /// Makes the files before this one safe, here and now. Whether that worked.
+    #[cold]
+    fn settle_log(&mut self) -> bool {
+        self.note_sync_failure();
+        self.aof.log.as_ref().is_some_and(|log| log.sync().is_ok())
     }
 
     fn note_write_time(&mut self, started_us: u64) {
@@ -164,11 +173,14 @@ impl Engine {
             AppendFsync::Everysec => now_s > self.aof.last_sync_s && !log.is_syncing(),
             AppendFsync::No => !log.is_settled(),
         };
-        if due {
-            self.aof.last_sync_s = now_s;
-            if let Some(job) = log.request_sync() {
-                self.env.run_aside(Lane::Sync, job);
-            }
+        if !due {
+            return;
+        }
+        // With `always` the log syncs no more after one.
+        self.note_sync_failure();
+        self.aof.last_sync_s = now_s;
+        if let Some(job) = self.aof.log.as_ref().and_then(AppendLog::request_sync) {
+            self.env.run_aside(Lane::Sync, job);
         }
     }
 
@@ -178,18 +190,35 @@ impl Engine {
         self.config.no_appendfsync_on_rewrite && self.background_write_runs()
     }
 
-    /// Refuses writes after a failed sync, and accepts them again after one that worked.
-    fn note_sync_failure(&mut self) {
-        let Some(failure) = self.aof.log.as_ref().and_then(|log| log.failure()) else {
+    /// Makes true before the file is left what clients were promised: with `always`, that the disk
+    /// has what they wrote.
+    pub(super) fn keep_promises(&mut self) {
+        if self.config.appendfsync == AppendFsync::Always
+            && self.aof.log.as_ref().is_some_and(|log| log.sync().is_err())
+        {
+            self.note_sync_failure();
+        }
+    }
+
+    /// Refuses writes after a failed sync, and accepts them again after one that worked. With
+    /// `always` the failure stays in the log, so that no later sync hides it.
+    pub(super) fn note_sync_failure(&mut self) {
+        if self.aof.dead {
+            return;
+        }
+        let always = self.config.appendfsync == AppendFsync::Always;
+        let log = self.aof.log.as_ref();
+        let failure = log.and_then(|log| if always { log.failure() } else { log.take_failure() });
+        let Some(failure) = failure else {
             let written = self.propagation.aof.as_ref().is_none_or(|feed| feed.pending.is_empty());
-            if self.aof.error.is_some() && written && !self.aof.dead {
+            if self.aof.error.is_some() && written && log_is_sound(&self.aof) {
                 self.aof.error = None;
                 self.env.log(LogLevel::Notice, "AOF fsync error looks solved.");
             }
             return;
         };
         let failure = plain_text(&failure);
-        if self.config.appendfsync == AppendFsync::Always {
+        if always {
             let message = format!(
                 "Can't persist AOF for fsync error when the AOF fsync policy is 'always': \
                  {failure}. Exiting..."
@@ -214,12 +243,12 @@ impl Engine {
     /// Offset up to which the stream must be safe before replies may leave. None: they may now.
     #[inline]
     pub fn reply_barrier(&self) -> Option<u64> {
+        if self.aof.dead {
+            return Some(u64::MAX);
+        }
         let log = self.aof.log.as_ref()?;
         if self.config.appendfsync != AppendFsync::Always || self.postpones_syncs() {
             return None;
-        }
-        if self.aof.dead {
-            return Some(u64::MAX);
         }
         // What is pending counts, too: it may wait for the file before this one to be safe.
         let offset = self.aof_offset()?;
@@ -234,9 +263,9 @@ impl Engine {
     }
 }
 
-/// Whether the last sync, if there was one, worked.
+/// Whether syncs work, as far as is known.
 fn log_is_sound(aof: &Aof) -> bool {
-    aof.log.as_ref().is_none_or(|log| log.failure().is_none())
+    aof.log.as_ref().is_none_or(AppendLog::is_sound)
 }
 
 /// An error's text without the number that Rust adds to the system's words.

@@ -111,6 +111,7 @@ impl Engine {
 
     fn stop_append_only(&mut self) {
         self.write_aof(true);
+        self.keep_promises();
         self.abort_rewrite();
         match self.aof.state {
             State::Starting => self.drop_first_file(),
@@ -129,11 +130,13 @@ impl Engine {
         let Some(log) = self.aof.log.take() else { return };
         self.aof.settled_bytes += log.size();
         self.aof.stream_end = log.written();
-        let listener = Arc::clone(&self.aof.listener);
+        let (listener, dead) = (Arc::clone(&self.aof.listener), self.aof.dead);
         let job = move || {
             // The file is not in use any more, so there is nobody to tell.
             let _ = log.sync();
-            listener(log.written());
+            if !dead {
+                listener(log.written());
+            }
         };
         self.env.run_aside(Lane::Sync, Box::new(job));
     }

@@ -14,7 +14,9 @@
 //! - a file holds nothing but whole writes, except when taking back a failed one failed, too; then
 //!   the next write has to go on where that one stopped, see [`WriteError::kept`];
 //! - `synced` moves past the end of a file only after that file was synced;
-//! - at most one job is under way.
+//! - at most one job is under way;
+//! - after a failed sync nothing is synced until the owner took the failure: the system reports lost
+//!   bytes once, and the next sync would pass for a proof that they are safe.
 
 use crate::storage::{Storage, StorageFile};
 use std::collections::VecDeque;
@@ -66,7 +68,9 @@ struct State {
     synced: u64,
     wanted: u64,
     running: bool,
-    /// The last sync failed.
+    /// A sync failed, and none has worked since.
+    failed: bool,
+    /// Why, until the owner takes it.
     failure: Option<String>,
 }
 
@@ -102,6 +106,7 @@ impl AppendLog {
             synced: offset,
             wanted: offset,
             running: false,
+            failed: false,
             failure: None,
         };
         let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), listener };
@@ -159,12 +164,15 @@ impl AppendLog {
     }
 
     /// Asks for everything written so far to become safe. The job, if there is one, must be run; when
-    /// there is none, one that was asked for before does it.
+    /// there is none, one that was asked for before does it, or a failure waits to be taken.
     #[must_use]
     pub fn request_sync(&self) -> Option<SyncJob> {
         let mut state = self.shared.lock();
         state.wanted = self.written;
-        if state.running || (state.synced >= state.wanted && state.files.len() == 1) {
+        if state.running || state.failure.is_some() {
+            return None;
+        }
+        if state.synced >= state.wanted && state.files.len() == 1 {
             return None;
         }
         state.running = true;
@@ -173,7 +181,7 @@ impl AppendLog {
     }
 
     /// Makes everything written so far safe, here and now, or says why not. A job under way is
-    /// awaited.
+    /// awaited. A failure that nobody took yet is the answer, without another attempt.
     pub fn sync(&self) -> Result<(), String> {
         let mut state = self.shared.lock();
         while state.running {
@@ -207,9 +215,20 @@ impl AppendLog {
         self.shared.lock().synced
     }
 
-    /// Why the last sync failed, if it did.
+    /// Why a sync failed, if one did and nobody took that yet.
     pub fn failure(&self) -> Option<String> {
         self.shared.lock().failure.clone()
+    }
+
+    /// The same, once. Syncs are possible again afterwards; what was written before may be
+    /// lost even if they work.
+    pub fn take_failure(&self) -> Option<String> {
+        self.shared.lock().failure.take()
+    }
+
+    /// Whether the last sync, if there was one, worked.
+    pub fn is_sound(&self) -> bool {
+        !self.shared.lock().failed
     }
 
     /// Looks how large the file is, because somebody else may have cut it.
@@ -272,7 +291,7 @@ impl Shared {
         if end <= wanted {
             state.files.pop_front();
         }
-        state.failure = None;
+        state.failed = false;
         let synced = state.synced;
         drop(state);
         (self.listener)(synced);
@@ -281,6 +300,7 @@ impl Shared {
     #[cold]
     fn fail(&self, error: &io::Error) {
         let mut state = self.lock();
+        state.failed = true;
         state.failure = Some(error.to_string());
         state.running = false;
         self.changed.notify_all();
