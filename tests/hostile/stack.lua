@@ -174,3 +174,16 @@ return (loadstring('local a = "x" return ' .. string.rep('a..', 240) .. 'a'))()
 --- setmetatable-cycle
 local a, b = {}, {} setmetatable(a, b) setmetatable(b, a) a.__index = b b.__index = a
 return pcall(function() return a.x end)
+--- reply-outgrows-stack
+redis.setresp(3)
+local t = {} for i = 1, 7985 do t[i] = 'x' end t[7985] = 'set'
+return select(2, pcall(redis.call, 'COMMAND', 'DOCS', unpack(t)))
+--> lua stack limit reach
+--- then
+redis.setresp(3)
+for arguments = 7970, 7990 do
+  local t = {} for i = 1, arguments do t[i] = 'x' end t[arguments] = 'set'
+  pcall(redis.call, 'COMMAND', 'DOCS', unpack(t))
+end
+return cjson.encode({1})
+--> [1]

@@ -4,7 +4,8 @@
 //! and a [`Frame`]; a value that is complete is stored into the table below it, which may complete
 //! that table in turn. Invariant: between two calls the stack holds, above the start, the tables
 //! of the open frames in order (two for a map or set, whose wrapper lies below it, and a key where
-//! a map waits for a value), and at the end exactly one value.
+//! a map waits for a value), and at the end exactly one value. Once anything was refused, none of
+//! them is there any more and all open frames only count.
 //!
 //! The writer runs inside of the server, below frames that own values, so nothing here may raise a
 //! Lua error: memory is never refused (host mode), room on the stack is checked, sizes that Lua's
@@ -38,7 +39,8 @@ enum Shape {
     Map,
     /// `{set = {}}`.
     Set,
-    /// Elements that are not kept: an attribute, or an aggregate that does not fit.
+    /// Elements that are not kept: of an attribute, or of a reply that is refused. Whatever is
+    /// opened within is of this shape too.
     Skip,
 }
 
@@ -116,7 +118,7 @@ impl LuaReplyWriter {
     /// Whether the next value is to be built, and there is room to do it.
     #[inline]
     fn wants_value(&mut self) -> bool {
-        if self.frames.last().is_some_and(|frame| frame.shape == Shape::Skip) {
+        if self.refused || self.frames.last().is_some_and(|frame| frame.shape == Shape::Skip) {
             return false;
         }
         // SAFETY: see `new`; making room can fail but not raise.
@@ -124,8 +126,22 @@ impl LuaReplyWriter {
             frame_len(self.lua) - self.start < GUARANTEED_SLOTS
                 || lua_checkstack(self.lua, SLOTS) != 0
         };
-        self.refused |= !has_room;
+        if !has_room {
+            self.refuse();
+        }
         has_room
+    }
+
+    /// Gives up the whole reply. What was built of it goes at once: a table that lacks a value has
+    /// another number of slots on the stack than its frame would say.
+    #[cold]
+    fn refuse(&mut self) {
+        self.refused = true;
+        for frame in &mut self.frames {
+            frame.shape = Shape::Skip;
+        }
+        // SAFETY: see `new`; all that lies above the start is this writer's.
+        unsafe { lua_settop(self.lua, self.start as c_int) };
     }
 
     /// Pushes one scalar with `push` and stores it.
@@ -151,21 +167,23 @@ impl LuaReplyWriter {
         while let Some(frame) = self.frames.last_mut() {
             frame.seen += 1;
             let seen = frame.seen;
-            // SAFETY: the table of the frame lies where its shape says; see the type.
-            unsafe {
-                match frame.shape {
-                    Shape::Skip => lua_pop(self.lua, 1),
-                    Shape::Array if seen > ELEMENTS_MAX => lua_pop(self.lua, 1),
-                    Shape::Array => lua_rawseti_(self.lua, -2, seen as c_int),
-                    Shape::Map if seen % 2 == 1 => {}
-                    Shape::Map => store_pair(self.lua, seen <= ELEMENTS_MAX),
-                    Shape::Set => {
-                        lua_pushboolean(self.lua, 1);
-                        store_pair(self.lua, seen <= ELEMENTS_MAX);
+            if seen > ELEMENTS_MAX {
+                self.refuse();
+            } else {
+                // SAFETY: the table of the frame lies where its shape says; see the type.
+                unsafe {
+                    match frame.shape {
+                        Shape::Skip => {}
+                        Shape::Array => lua_rawseti_(self.lua, -2, seen as c_int),
+                        Shape::Map if seen % 2 == 1 => {}
+                        Shape::Map => store_pair(self.lua),
+                        Shape::Set => {
+                            lua_pushboolean(self.lua, 1);
+                            store_pair(self.lua);
+                        }
                     }
                 }
             }
-            self.refused |= seen > ELEMENTS_MAX;
             if !self.one_less() {
                 return;
             }
@@ -173,16 +191,11 @@ impl LuaReplyWriter {
     }
 
     /// Counts a value that was not built, and every skipped aggregate which that completes. A loop,
-    /// because skipped aggregates may nest as deep as the reply does.
+    /// because skipped aggregates may nest as deep as the reply does. All frames down to that of
+    /// the attribute, or of the whole reply, are skipped ones.
     fn counted(&mut self) {
         while let Some(frame) = self.frames.last_mut() {
             frame.seen += 1;
-            if frame.shape != Shape::Skip {
-                if self.one_less() {
-                    self.stored();
-                }
-                return;
-            }
             let Some(left) = &mut frame.left else { return };
             *left = left.saturating_sub(1);
             if *left > 0 || !frame.is_value {
@@ -281,12 +294,12 @@ unsafe fn wrap(lua: *mut lua_State, name: &[u8]) {
 }
 
 /// Stores the key and value on top of the stack into the table below them, unless Lua would
-/// refuse the key or the table is full.
-unsafe fn store_pair(lua: *mut lua_State, has_room: bool) {
+/// refuse the key.
+unsafe fn store_pair(lua: *mut lua_State) {
     // SAFETY: table, key and value lie on the stack; a key that raises is not used.
     unsafe {
         let is_nan = lua_type(lua, -2) == LUA_TNUMBER && lua_tonumber(lua, -2).is_nan();
-        if has_room && !is_nan && lua_type(lua, -2) != LUA_TNIL {
+        if !is_nan && lua_type(lua, -2) != LUA_TNIL {
             lua_rawset(lua, -3);
         } else {
             lua_pop(lua, 2);
@@ -423,8 +436,7 @@ impl ReplyWriter for LuaReplyWriter {
     fn end_deferred(&mut self, at: Deferred, _len: usize) {
         // A frame that is not open any more or still holds others was not used like a bracket.
         if at.position != self.frames.len() {
-            self.refused = true;
-            return;
+            return self.refuse();
         }
         if self.close() {
             self.stored();

@@ -419,6 +419,8 @@ impl State {
             )
         };
         context.host.set(Some(host));
+        // A run that was left by a jump past the end of a question could have left the mark.
+        context.host_in_use.set(false);
         context.killed.set(None);
         context.base.hooks.budget.set(BUDGET_UNITS);
         context.thread.set(self.lua);

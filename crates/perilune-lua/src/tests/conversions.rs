@@ -249,3 +249,37 @@ fn error_replies_to_commands_with_a_full_stack_keep_the_arguments() {
         assert!(reply.contains("Unknown Redis command"), "{count}: {reply}");
     }
 }
+
+/// Maps of maps within so many arrays: what Lua's stack holds of them has every length.
+fn nested_maps(arrays: usize, maps: usize) -> Tree {
+    let leaf = Tree::Array(vec![Tree::Set(b"m".to_vec()), Tree::Null]);
+    let maps = (0..maps).fold(leaf, |inner, _| Tree::Map(1, Box::new(inner)));
+    (0..arrays).fold(maps, |inner, _| Tree::Deferred(vec![Tree::Int(1), inner, Tree::Int(2)]))
+}
+
+#[test]
+fn replies_that_outgrow_the_stack_are_refused_wherever_they_do() {
+    let mut bench = Bench::new();
+    for (arrays, maps) in (0..4).flat_map(|arrays| (1..20).map(move |maps| (arrays, maps))) {
+        bench.host.tree = nested_maps(arrays, maps);
+        let script = format!(
+            "redis.setresp(3)
+             local t = {{}} for i = 1, 7985 do t[i] = 'x' end
+             local ok, reply = pcall(redis.call, 'tree', unpack(t))
+             if not ok then return reply end
+             for i = 1, {arrays} do
+               if reply[1] ~= 1 or reply[3] ~= 2 then return 'broken' end
+               reply = reply[2]
+             end
+             for i = 1, {maps} do reply = reply.map[1] end
+             return tostring(reply[1].set.m)"
+        );
+        let reply = bench.eval(&script);
+        let is_whole = reply == "$4 true";
+        assert!(is_whole || reply.contains("lua stack limit reach"), "{arrays} {maps}: {reply}");
+        // Below the member lie its set, the wrapper of that, and the array; 14 slots are sure.
+        assert_eq!(is_whole, arrays + 3 * maps + 3 < 14, "{arrays} {maps}");
+    }
+    bench.host.interrupts_max = bench.host.interrupts + 2;
+    assert!(bench.eval("while true do end").starts_with("!ERR Script killed"));
+}
