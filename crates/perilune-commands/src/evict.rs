@@ -112,7 +112,8 @@ fn time_limit_us(tenacity: u32) -> u64 {
 impl Engine {
     /// Memory of the allocator that does not count against `maxmemory`: buffers of replicas and of
     /// the append-only file, which take the removals that eviction makes, so that counting them would
-    /// evict ever more, and what clients closed a moment ago are about to give back.
+    /// evict ever more; the queue of a snapshot, where old values wait that writes push out; and what
+    /// clients closed a moment ago are about to give back.
     pub fn uncounted_memory(&self) -> usize {
         let slots = self.replication.replicas.iter();
         let sessions = slots.filter_map(|slot| self.sessions.get(*slot));
@@ -121,7 +122,8 @@ impl Engine {
         let replicas: usize = sessions.map(|session| buffer(session.pending_output())).sum();
         let log = self.surplus_stream_memory();
         let aof = self.propagation.aof.as_ref().map_or(0, |feed| feed.pending.capacity());
-        replicas + log + aof + self.client_memory.leaving()
+        let snapshot = self.persistence.job.as_ref().map_or(0, |job| job.queued_bytes());
+        replicas + log + aof + snapshot + self.client_memory.leaving()
     }
 
     /// What slow replicas make the log of the stream take beyond the backlog, which is a part of the

@@ -348,9 +348,11 @@ mod tests {
     fn replicated() -> (TestEngine, ClientSlot, ClientSlot) {
         let mut server = TestEngine::new();
         let (client, replica) = (server.client(), server.client());
-        let mut out = Vec::new();
-        server.engine.execute(replica, &[b"SYNC"], &mut out);
-        assert!(out.starts_with(b"$"), "{out:?}");
+        server.run(client, "CONFIG SET repl-diskless-sync-delay 0");
+        server.run(replica, "REPLCONF capa eof");
+        let snapshot = server.run(replica, "SYNC");
+        assert!(snapshot.starts_with("$EOF:"), "{snapshot}");
+        server.run(replica, "REPLCONF ACK 0");
         (server, client, replica)
     }
 

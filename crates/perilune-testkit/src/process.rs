@@ -46,6 +46,9 @@ impl Clock for ManualClock {
     }
 }
 
+/// Lines of the log that are kept: a fuzzer makes more than fit into memory.
+const LOG_LINES_MAX: usize = 10_000;
+
 /// What a test can see and set of its [`FakeProcess`].
 #[derive(Debug, Default)]
 pub struct Observed {
@@ -93,6 +96,9 @@ impl FakeProcess {
 impl Environment for FakeProcess {
     fn log(&mut self, _: LogLevel, message: &str) {
         let mut log = self.observed.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.len() == LOG_LINES_MAX {
+            log.drain(..LOG_LINES_MAX / 2);
+        }
         log.push(message.to_owned());
     }
 

@@ -82,9 +82,14 @@ impl Job {
         (recorder.keys(), recorder.early_bytes())
     }
 
+    /// Bytes that are made and wait to be written, or to be sent.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.recorder().queued_bytes()
+    }
+
     /// Whether it is time for the next key, and there is room.
     fn may_go_on(&self, now_us: u64) -> bool {
-        self.took_its_time(now_us) && self.recorder().queued_bytes() <= QUEUED_BYTES_MAX
+        self.took_its_time(now_us) && self.queued_bytes() <= QUEUED_BYTES_MAX
     }
 
     /// Whether the keys so far have taken as long as they are to.

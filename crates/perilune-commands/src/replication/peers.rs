@@ -200,6 +200,11 @@ impl Replica {
             || self.bulk.as_ref().is_some_and(|bulk| !bulk.announced && self.waits_for_end())
     }
 
+    /// Whether it has all that was made of its snapshot so far, and more is to come.
+    pub(super) fn waits_for_more(&self) -> bool {
+        self.bulk.as_ref().is_some_and(|bulk| !bulk.has_more())
+    }
+
     /// Whether its connection could take something now.
     fn has_piece(&self, offset: u64) -> bool {
         self.bulk.as_ref().is_some_and(Bulk::has_more)
@@ -448,8 +453,10 @@ impl Engine {
         });
         let waiting: Vec<ClientSlot> = waiting.collect();
         let Some(parts) = waiting.first().map(|first| self.parts(*first)) else { return };
-        // A file with parts of the data would be in the place of one with all of them.
-        let by_file = !self.config.repl_diskless_sync && parts == (true, true);
+        // Who has to know the length first gets a file: all of the snapshot would have to be kept for
+        // it. A file with parts of the data would be in the place of one with all of them.
+        let find_ends = waiting.iter().all(|slot| self.finds_end(*slot));
+        let by_file = !(self.config.repl_diskless_sync && find_ends) && parts == (true, true);
         let shipment = (!by_file).then(Shipment::default);
         self.replication.shipped_to.clear();
         for slot in waiting {
@@ -559,6 +566,12 @@ impl Engine {
         replica.map_or((true, true), |it| (!it.without_keys, !it.without_libraries))
     }
 
+    /// Whether a replica finds the end of a snapshot without having been told its length.
+    fn finds_end(&self, client: ClientSlot) -> bool {
+        let replica = self.sessions.get(client).and_then(|session| session.replica.as_ref());
+        replica.is_some_and(|it| it.takes_marks)
+    }
+
     /// Greets a replica that gets a shipment, or else the snapshot file when it is complete.
     fn send_shipment(&mut self, client: ClientSlot, shipment: Option<&Shipment>) {
         let mark = super::random_id(&mut self.rng);
@@ -574,7 +587,7 @@ impl Engine {
             let greeting = format!("+FULLRESYNC {id} {offset}\r\n");
             session.outbox.extend_from_slice(greeting.as_bytes());
         }
-        let marked = diskless && replica.takes_marks;
+        let marked = diskless && shipment.is_some() && replica.takes_marks;
         replica.stage = Stage::Sending;
         replica.cursor = offset;
         replica.confirmed_offset = offset;

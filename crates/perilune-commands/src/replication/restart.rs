@@ -90,6 +90,8 @@ mod tests {
     fn saved(storage: &CrashStorage) -> (StreamPoint, TestEngine) {
         let mut test = engine_on(storage, Config { save: Vec::new(), ..Config::default() });
         let (client, replica) = (test.client(), test.client());
+        test.run(client, "CONFIG SET repl-diskless-sync-delay 0");
+        test.run(replica, "REPLCONF capa eof");
         test.run(replica, "SYNC");
         test.run(client, "SELECT 3");
         test.run(client, "SET a 1");

@@ -348,6 +348,44 @@ fn a_snapshot_by_way_of_the_file() {
 }
 
 #[test]
+fn who_must_know_the_length_first_gets_a_file() {
+    let storage = Arc::new(CrashStorage::new());
+    let config = Config { save: Vec::new(), ..Config::default() };
+    let mut master = TestEngine::on(storage, config).expect("consistent");
+    let (client, replica) = (master.client(), master.client());
+    master.run(client, "SET a 1");
+    assert_eq!(master.run(replica, "SYNC"), "");
+    assert!(master.engine.replication.shipment.is_none(), "it would be kept as a whole");
+    while master.engine.snapshot_cycle(1000) != Pace::Idle {}
+    let sent = master.late(replica);
+    assert!(sent.starts_with('$') && sent.contains("REDIS0011"), "{sent}");
+}
+
+#[test]
+fn who_waits_for_a_slow_snapshot_is_not_to_blame() {
+    let mut master = TestEngine::new();
+    let (client, replica) = (master.client(), master.client());
+    master.run(client, "CONFIG SET repl-diskless-sync-delay 0 rdb-key-save-delay 2147483647");
+    master.run(client, "MSET a 1 b 2 c 3");
+    master.run(replica, "REPLCONF capa eof");
+    assert!(master.run(replica, "PSYNC ? -1").starts_with("+FULLRESYNC"));
+    for _ in 0..65 {
+        master.pass_ms(1001);
+        master.engine.refresh_clock();
+        master.late(replica);
+        master.engine.replication_timers();
+    }
+    assert!(master.engine.sessions.get(replica).is_some_and(|it| !it.killed));
+    // What is there must be taken.
+    master.run(client, "CONFIG SET rdb-key-save-delay 0");
+    while master.engine.snapshot_cycle(1000) != Pace::Idle {}
+    master.pass_ms(61_000);
+    master.engine.refresh_clock();
+    master.engine.replication_timers();
+    assert!(master.engine.sessions.get(replica).is_none_or(|it| it.killed));
+}
+
+#[test]
 fn a_snapshot_file_that_cannot_be_made_ends_those_that_wait() {
     let config = Config { repl_diskless_sync: false, ..Config::default() };
     let mut master = TestEngine::on(Arc::new(NoStorage), config).expect("consistent");
@@ -473,8 +511,11 @@ fn a_replica_serves_replicas_with_its_masters_stream() {
     pair.write("SELECT 5");
     pair.write("SET a 1");
     let sub = pair.replica.client();
+    pair.read("CONFIG SET repl-diskless-sync-delay 0");
+    pair.replica.run(sub, "REPLCONF capa eof");
     let greeting = pair.replica.run(sub, "SYNC");
-    assert!(greeting.starts_with('$') && greeting.contains("repl-stream-db"), "{greeting}");
+    assert!(greeting.starts_with("$EOF:") && greeting.contains("repl-stream-db"), "{greeting}");
+    pair.replica.run(sub, "REPLCONF ACK 0");
     pair.write("SET b 2");
     assert_eq!(pair.replica.late(sub), "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n");
     pair.cut();
@@ -609,8 +650,12 @@ fn one_that_is_closed_for_its_backlog_keeps_nothing_from_the_next() {
         client,
         &[b"CONFIG", b"SET", b"client-output-buffer-limit", b"replica 16384 0 0"],
     );
-    master.run(slow, "SYNC");
-    master.run(quick, "SYNC");
+    master.run(client, "CONFIG SET repl-diskless-sync-delay 0");
+    for replica in [slow, quick] {
+        master.run(replica, "REPLCONF capa eof");
+        master.run(replica, "SYNC");
+        master.run(replica, "REPLCONF ACK 0");
+    }
     let gone = |master: &TestEngine| master.engine.sessions.get(slow).is_none_or(|it| it.killed);
     let value = "x".repeat(1000);
     while !gone(&master) {

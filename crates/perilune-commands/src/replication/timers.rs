@@ -90,22 +90,27 @@ impl Engine {
     }
 
     /// Closes replicas that have taken nothing of their snapshot for `repl-timeout` seconds: others
-    /// may be waiting for it to go on.
+    /// may be waiting for it to go on, who are not to blame.
     fn close_stuck_replicas(&mut self) {
         let timeout_ms = i64::from(self.config.repl_timeout) * 1000;
         let now_ms = self.now_ms();
-        for slot in self.replication.replicas.clone() {
-            let replica = self.sessions.get(slot).and_then(|session| session.replica.as_ref());
-            let stuck = replica.is_some_and(|it| {
-                it.stage == Stage::Sending
-                    && !it.awaits_snapshot()
-                    && now_ms - it.taken_ms > timeout_ms
-            });
-            if stuck {
-                let name = self.replica_name(slot);
-                self.log_warning(&format!("Disconnecting timedout replica (full sync): {name}"));
-                self.kill(slot);
+        let mut stuck = Vec::new();
+        for slot in &self.replication.replicas {
+            let Some(session) = self.sessions.get_mut(*slot) else { continue };
+            let Some(replica) = session.replica.as_deref_mut() else { continue };
+            if replica.stage != Stage::Sending || replica.awaits_snapshot() {
+                continue;
             }
+            if replica.waits_for_more() {
+                replica.taken_ms = now_ms;
+            } else if now_ms - replica.taken_ms > timeout_ms {
+                stuck.push(*slot);
+            }
+        }
+        for slot in stuck {
+            let name = self.replica_name(slot);
+            self.log_warning(&format!("Disconnecting timedout replica (full sync): {name}"));
+            self.kill(slot);
         }
     }
 
@@ -142,7 +147,13 @@ impl Engine {
     fn check_upstream(&mut self) {
         let timeout_s = i64::from(self.config.repl_timeout);
         let now_ms = self.now_ms();
-        let Some(upstream) = &self.replication.upstream else { return };
+        let Some(upstream) = &mut self.replication.upstream else { return };
+        let client = upstream.client.and_then(|client| self.sessions.get(client));
+        if client.is_some_and(|session| session.blocked.is_some()) {
+            // A pause keeps its commands waiting here, and nothing is read meanwhile.
+            upstream.last_io_ms = now_ms;
+            return;
+        }
         if (now_ms - upstream.last_io_ms) / 1000 <= timeout_s {
             return;
         }
