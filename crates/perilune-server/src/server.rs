@@ -11,7 +11,7 @@ use crate::master;
 use perilune_commands::clock::{Clock, SystemClock};
 use perilune_commands::config::{Config, ShutdownFlags};
 use perilune_commands::environment::ShutdownRequest;
-use perilune_commands::persistence::Pace;
+use perilune_commands::persistence::{Pace, is_unfinished_save};
 use perilune_commands::{Engine, EngineBuilder};
 use perilune_persist::FileStorage;
 use perilune_script::{LogLevel, ScriptEngine};
@@ -184,7 +184,12 @@ impl Server {
 fn insist() -> ! {
     log::write(LogLevel::Warning, "You insist... exiting now.");
     // The working directory is the folder of the data.
-    let _ = std::fs::remove_file(format!("temp-{}.rdb", std::process::id()));
+    for entry in std::fs::read_dir(".").into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_unfinished_save) {
+            // What stays does no harm.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
     std::process::exit(1);
 }
 

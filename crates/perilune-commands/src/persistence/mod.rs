@@ -18,6 +18,7 @@ mod snapshot;
 mod tests;
 
 pub use load::Loading;
+pub use save::is_unfinished_save;
 pub use snapshot::{Job, Pace, Purpose};
 
 use shutdown::Ending;
@@ -56,6 +57,8 @@ pub struct Persistence {
     pub snapshots: u64,
     /// Number of snapshots written.
     saves: u64,
+    /// Number of snapshot files begun, whatever became of them.
+    files_begun: u64,
     /// Keys taken over and keys left out when the data were read last.
     last_load: (usize, usize),
     /// `DEBUG SET-SKIP-CHECKSUM-VALIDATION`: checksums of what is read are not looked at.

@@ -1,7 +1,8 @@
 //! The snapshot file: `SAVE`, `BGSAVE` and the save points.
 //!
 //! A new file is written under a temporary name and gets the name of the old one when all of it is
-//! safe; a failure or a crash leaves the old file.
+//! safe; a failure or a crash leaves the old file. The temporary name is used once, because a file
+//! can be written at once while another one is made in the background.
 
 use super::Persistence;
 use super::snapshot::{Job, Purpose};
@@ -26,6 +27,19 @@ const SYNC_EVERY_BYTES: u64 = 16 << 20;
 
 /// More than this does not wait to be written: who changes keys then waits for the disk.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
+
+const END: &str = ".rdb";
+
+/// What the names of files that this process is writing begin with.
+fn temporary_begin() -> String {
+    format!("temp-{}-", std::process::id())
+}
+
+/// Whether a name in the folder of the data is that of a snapshot which this process has not
+/// completed.
+pub fn is_unfinished_save(name: &str) -> bool {
+    name.starts_with(&temporary_begin()) && name.ends_with(END)
+}
 
 impl Persistence {
     /// Seconds the last background snapshot took.
@@ -76,11 +90,13 @@ impl Engine {
     }
 
     /// Begins a new snapshot file.
-    fn open_snapshot_file(&self) -> io::Result<Box<BlockWriter>> {
+    fn open_snapshot_file(&mut self) -> io::Result<Box<BlockWriter>> {
+        self.persistence.files_begun += 1;
+        let temporary = format!("{}{}{END}", temporary_begin(), self.persistence.files_begun);
         let sync = self.config.rdb_save_incremental_fsync.then_some(SYNC_EVERY_BYTES);
         let options = BlockWriterOptions {
             path: self.data_path(&self.config.dbfilename),
-            temporary: self.data_path(&format!("temp-{}.rdb", std::process::id())),
+            temporary: self.data_path(&temporary),
             sync_every_bytes: sync,
             checksum: self.config.rdbchecksum,
             queued_bytes_max: QUEUED_BYTES_MAX,

@@ -305,6 +305,29 @@ fn reload_takes_options() {
 }
 
 #[test]
+fn a_reload_does_not_disturb_the_snapshot_that_is_being_made() {
+    let storage = CrashStorage::new();
+    let mut test = engine_on(&storage, quiet());
+    let client = test.client();
+    test.engine.config.enable_debug_command = crate::config::ProtectedAction::Yes;
+    for n in 0..100 {
+        test.run(client, &format!("SET k{n} v"));
+    }
+    test.run(client, "BGSAVE");
+    let expected = content(&test.engine);
+    test.run(client, "SET later v");
+    assert_eq!(test.run(client, "DEBUG RELOAD"), "+OK\r\n");
+    assert_eq!(test.run(client, "GET later"), "$1\r\nv\r\n");
+    assert!(test.engine.persistence.is_saving());
+    end_snapshot(&mut test.engine);
+    assert!(!test.engine.persistence.last_failed());
+    assert_eq!(storage.list(Path::new("")).expect("a folder"), ["dump.rdb"]);
+    let mut again = engine_on(&storage, quiet());
+    load(&mut again.engine);
+    assert_eq!(content(&again.engine), expected);
+}
+
+#[test]
 fn the_last_key_takes_its_time_as_well() {
     let mut test = engine_on(&CrashStorage::new(), quiet());
     let client = test.client();
