@@ -87,3 +87,20 @@ return #loadstring('return {' .. string.rep('1,', 1000000) .. '}')()
 --- vararg-tables
 local t = {} while true do t[#t + 1] = {unpack(t, 1, math.min(#t, 5000))} end
 --> -
+--- full-where-coroutines-nest-too-deep
+local big, list, last = string.rep('x', 50000000), {}, 0
+for i = 1, 300000 do list[i] = false end
+local function grow() while true do last = last + 1 list[last] = function() end end end
+local text = 'none'
+local co = {}
+for i = 1, 250 do
+  co[i] = coroutine.create(function()
+    if i == 190 then pcall(grow) end
+    local ok, why = coroutine.resume(co[i + 1])
+    if not ok and text == 'none' then text = why end
+  end)
+end
+coroutine.resume(co[1])
+list = nil
+return text
+--> C stack overflow

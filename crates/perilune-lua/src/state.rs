@@ -343,6 +343,13 @@ pub(crate) unsafe fn after_count(lua: *mut lua_State) -> bool {
     }
 }
 
+/// Told of an error that nothing catches, after which Lua would end the process without a word. None
+/// is known to be possible: whoever calls into Lua while it may raise does so protected.
+unsafe extern "C-unwind" fn on_uncaught(_lua: *mut lua_State) -> c_int {
+    eprintln!("Lua raised an error where nothing catches it; the process ends");
+    std::process::abort()
+}
+
 /// A Lua state and its context.
 pub(crate) struct State {
     lua: *mut lua_State,
@@ -379,6 +386,7 @@ impl State {
         // `running` unset memory is never refused, so the state is never null.
         let lua = unsafe {
             let lua = lua_newstate(allocate, data);
+            lua_atpanic(lua, on_uncaught);
             pace_collector(lua);
             lua
         };

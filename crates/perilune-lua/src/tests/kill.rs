@@ -1,6 +1,8 @@
 //! Runs that must end.
 
 use super::Bench;
+#[cfg(not(feature = "luajit"))]
+use perilune_script::ScriptEngine;
 
 const KILLED: &str = "!ERR Script killed by user with SCRIPT KILL...";
 
@@ -136,4 +138,54 @@ fn replies_that_are_too_large_are_refused() {
     let script = "local s = string.rep('a', 1000000) local t = {} for i = 1, 2000 do t[i] = s end";
     assert_eq!(bench.eval(&format!("{script} return t")), too_large);
     assert_eq!(bench.eval("return {'after', {true}}"), "*2 $5 after *1 :1");
+}
+
+/// `fill` leaves less memory than a short string takes.
+#[cfg(not(feature = "luajit"))]
+const FILLER: &str = "
+    local list, last = {}, 0
+    for i = 1, 100000 do list[i] = false end
+    local function grow() while true do last = last + 1 list[last] = function() end end end
+    local function fill() pcall(grow) end";
+
+#[cfg(not(feature = "luajit"))]
+#[test]
+fn errors_that_lua_makes_unprotected_need_no_memory() {
+    let mut bench = Bench::new();
+    bench.engine.set_memory_limit(Some(5 << 20));
+    let chain = |last: usize, action: &str| {
+        format!(
+            "{FILLER}
+             local resume, text = coroutine.resume, 'none'
+             local deep = setmetatable({{}}, {{__index = function(t, k)
+               if k == FULL then fill() end
+               return t[k + 1]
+             end}})
+             local co = {{}}
+             for i = 1, {last} do
+               co[i] = coroutine.create(function()
+                 {action}
+                 local ok, why = resume(co[i + 1])
+                 if not ok and text == 'none' then text = why end
+               end)
+             end
+             resume(co[1])
+             list = nil
+             return text"
+        )
+    };
+    let reply = bench.eval(&chain(250, "if i == 190 then fill() end"));
+    assert!(reply.ends_with("C stack overflow"), "{reply}");
+    // A thread that begins at the limit of nested calls is past the call that would be refused, and
+    // goes on to the other error.
+    let mut in_handling = 0;
+    for (last, full) in (197..=200).flat_map(|last| (8..25).map(move |full| (last, full))) {
+        let script = chain(last, &format!("if i == {last} then return deep[1] end"));
+        let reply = bench.eval(&script.replace("FULL", &full.to_string()));
+        let texts = ["C stack overflow", "not enough memory", "error in error handling"];
+        assert!(texts.iter().any(|text| reply.ends_with(text)), "{last} {full}: {reply}");
+        in_handling += u32::from(reply.ends_with("error in error handling"));
+        assert_eq!(bench.eval("return 1"), ":1");
+    }
+    assert!(in_handling > 0);
 }

@@ -1,6 +1,6 @@
 //! Stock Lua 5.1: its structs are read in place, and its strings and tables are this crate's.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
 use mlua::ffi::*;
 
@@ -28,12 +28,26 @@ pub(crate) fn claim() {
     tables::claim();
 }
 
-/// Opens what Lua needs beside its libraries.
+/// Errors that Lua makes where nothing may catch another one, such as one of memory: before a
+/// coroutine's own protection begins and after it has ended. Lua pins the text of errors of memory
+/// itself.
+const UNPROTECTED: [&CStr; 3] =
+    [c"C stack overflow", c"error in error handling", c"cannot resume non-suspended coroutine"];
+
+/// Opens what Lua needs beside its libraries: the texts that it must be able to find, for to make
+/// them might fail, and the end of the process would be the answer to that.
 ///
 /// # Safety
-/// A state that is being built.
-#[inline]
-pub(crate) unsafe fn open(_lua: *mut lua_State) {}
+/// A state that is being built, with room for a value.
+pub(crate) unsafe fn open(lua: *mut lua_State) {
+    // SAFETY: as promised; memory is not refused.
+    unsafe {
+        for text in UNPROTECTED {
+            lua_pushstring_(lua, text.as_ptr());
+            luaL_ref(lua, LUA_REGISTRYINDEX);
+        }
+    }
+}
 
 /// The value on top of the stack.
 ///
