@@ -127,6 +127,9 @@ impl Engine {
     pub(super) fn close_aof_log(&mut self) {
         self.propagation.aof = None;
         self.aof.postponed_since_s = None;
+        // The next file may be of another replication stream.
+        self.aof.stream_on_disk = 0;
+        self.aof.stream_mark = None;
         let Some(log) = self.aof.log.take() else { return };
         self.aof.settled_bytes += log.size();
         self.aof.stream_end = log.written();

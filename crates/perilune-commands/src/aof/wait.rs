@@ -104,3 +104,39 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::aof::State;
+    use crate::config::{AppendFsync, Config};
+    use crate::persistence::Pace;
+    use crate::test_support::TestEngine;
+
+    #[test]
+    fn what_is_on_disk_of_one_stream_says_nothing_of_the_next() {
+        let config =
+            Config { appendonly: true, appendfsync: AppendFsync::No, ..Config::default() };
+        let mut test = TestEngine::with_config(config).expect("an engine");
+        test.engine.open_append_only_file().expect("files");
+        let client = test.client();
+        test.engine.replication.offset = 1000;
+        assert_eq!(test.engine.stream_offset_on_disk(), Some(1000));
+        test.run(client, "SET a 1");
+        test.engine.write_effects();
+        test.engine.replication.offset = 2000;
+        assert_eq!(test.engine.stream_offset_on_disk(), Some(1000));
+
+        test.engine.restart_append_only();
+        test.engine.replication.offset = 10;
+        assert_eq!(test.engine.stream_offset_on_disk(), None);
+        while test.engine.snapshot_cycle(u64::MAX) != Pace::Idle {
+            std::thread::yield_now();
+        }
+        assert_eq!(test.engine.aof.state, State::On);
+        test.run(client, "SET b 1");
+        test.engine.write_effects();
+        assert_eq!(test.engine.stream_offset_on_disk(), Some(0));
+        test.engine.flush_append_only_file().expect("synced");
+        assert_eq!(test.engine.stream_offset_on_disk(), Some(10));
+    }
+}
