@@ -176,6 +176,28 @@ fn it_can_be_switched_on_and_off() {
 }
 
 #[test]
+fn removing_the_history_leaves_the_files_in_use() {
+    let storage = CrashStorage::new();
+    let mut server = start(&storage, config(AppendFsync::Everysec));
+    let client = server.connect();
+    let step = |server: &mut TestServer, line: &str| {
+        run(server, client, line);
+        tick(server);
+    };
+    step(&mut server, "CONFIG SET aof-disable-auto-gc yes");
+    step(&mut server, "SET a 1");
+    step(&mut server, "CONFIG SET appendonly no");
+    step(&mut server, "BGREWRITEAOF");
+    step(&mut server, "CONFIG SET appendonly yes");
+    step(&mut server, "SET b 1");
+    step(&mut server, "CONFIG SET aof-disable-auto-gc no");
+    step(&mut server, "SET c 1");
+    let mut again = start(&storage, config(AppendFsync::Everysec));
+    let client = again.connect();
+    assert_eq!(run(&mut again, client, "EXISTS a b c"), Value::Int(3));
+}
+
+#[test]
 fn a_torn_tail_is_cut_off() {
     let whole = record("SET a 1");
     for tail in ["*2\r\n$3\r\nGE".to_owned(), record("MULTI") + &record("SET b 1")] {

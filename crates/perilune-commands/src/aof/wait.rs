@@ -114,8 +114,7 @@ mod tests {
 
     #[test]
     fn what_is_on_disk_of_one_stream_says_nothing_of_the_next() {
-        let config =
-            Config { appendonly: true, appendfsync: AppendFsync::No, ..Config::default() };
+        let config = Config { appendonly: true, appendfsync: AppendFsync::No, ..Config::default() };
         let mut test = TestEngine::with_config(config).expect("an engine");
         test.engine.open_append_only_file().expect("files");
         let client = test.client();

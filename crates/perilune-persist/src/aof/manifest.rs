@@ -6,14 +6,17 @@
 //! file appendonly.aof.2.incr.aof seq 2 type i      read after the base, in order
 //! ```
 //!
-//! Invariants: the numbers of incremental files grow; the number of a new file is larger than that
-//! of any file of its kind before it.
+//! Invariants: the numbers of incremental files grow; a new file has no name that the manifest tells
+//! already, history included, or removing the history would remove it.
 
 use perilune_resp::{append_quoted, split_args};
 use std::fmt;
 
 /// Longest line of a manifest, its line break included.
 const LINE_BYTES_MAX: usize = 1024;
+
+/// Numbers of files are below this.
+const SEQ_END: u64 = 1 << 63;
 
 /// What the data of a file is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,10 +150,10 @@ impl Manifest {
 
     /// Names a new base of the append-only file `prefix`; the present one becomes history.
     pub fn begin_base(&mut self, prefix: &str, is_snapshot: bool) -> String {
-        self.base_seq += 1;
         let suffix = if is_snapshot { "rdb" } else { "aof" };
-        let name = format!("{prefix}.{}.base.{suffix}", self.base_seq);
-        let entry = FileEntry { name: name.clone(), seq: self.base_seq };
+        let entry = self.fresh(self.base_seq, |seq| format!("{prefix}.{seq}.base.{suffix}"));
+        let name = entry.name.clone();
+        self.base_seq = entry.seq;
         if let Some(old) = self.base.replace(entry) {
             self.history.insert(0, old);
         }
@@ -159,10 +162,24 @@ impl Manifest {
 
     /// Names a new incremental file of the append-only file `prefix` behind all others.
     pub fn begin_incr(&mut self, prefix: &str) -> String {
-        self.incr_seq += 1;
-        let name = format!("{prefix}.{}.incr.aof", self.incr_seq);
-        self.incrs.push(FileEntry { name: name.clone(), seq: self.incr_seq });
+        let entry = self.fresh(self.incr_seq, |seq| format!("{prefix}.{seq}.incr.aof"));
+        let name = entry.name.clone();
+        self.incr_seq = entry.seq;
+        self.incrs.push(entry);
         name
+    }
+
+    /// The first file behind number `last` whose name is not taken.
+    fn fresh(&self, last: u64, name_of: impl Fn(u64) -> String) -> FileEntry {
+        let mut seq = last;
+        loop {
+            seq += 1;
+            let name = name_of(seq);
+            let mut told = self.history.iter().chain(&self.base).chain(&self.incrs);
+            if told.all(|entry| entry.name != name) {
+                return FileEntry { name, seq };
+            }
+        }
     }
 
     /// Makes all incremental files but the last `keep` history.
@@ -195,7 +212,9 @@ fn parse_line(line: &[u8]) -> Result<(FileEntry, u8), &'static str> {
             }
             name = Some(String::from_utf8(value.clone()).map_err(|_| INVALID)?);
         } else if key.eq_ignore_ascii_case(b"seq") {
-            seq = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+            let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            // There is always a next one.
+            seq = number.filter(|number| *number < SEQ_END).unwrap_or(0);
         } else if key.eq_ignore_ascii_case(b"type") {
             kind = value.first().copied();
         }
@@ -252,6 +271,17 @@ mod tests {
     }
 
     #[test]
+    fn names_of_the_history_are_not_used_again() {
+        let text = b"file x.1.base.rdb seq 1 type h\nfile x.2.incr.aof seq 2 type h\n\
+                     file x.1.incr.aof seq 1 type h\n";
+        let mut manifest = Manifest::parse(text).expect("a manifest");
+        assert_eq!(manifest.begin_incr("x"), "x.3.incr.aof");
+        assert_eq!(manifest.begin_base("x", true), "x.2.base.rdb");
+        assert_eq!(manifest.begin_incr("x"), "x.4.incr.aof");
+        assert_eq!(Manifest::parse(&manifest.format()), Ok(manifest));
+    }
+
+    #[test]
     fn what_is_wrong_is_told() {
         let base = "file a seq 1 type b\n";
         assert_eq!(reason(""), "Found an empty AOF manifest");
@@ -273,6 +303,7 @@ mod tests {
             "file a type i\n",
             "file a seq 1 type i odd\n",
             "file a seq 0 type i\n",
+            "file a seq 9223372036854775808 type i\n",
             "file \"a seq 1 type i\n",
         ] {
             assert_eq!(reason(line), INVALID, "{line}");
