@@ -84,3 +84,11 @@ return cjson.encode({{{cjson.decode('[[[1]]]')}}}) .. type(redis.call('hgetall',
 --- function-takes-memory
 #!lua name=hostile
 redis.register_function('hostile', function() local s = 'x' for i = 1, 25 do s = s .. s end return #s end)
+--- library-of-long-strings forever
+#!lua name=hostile
+local a = 'x' for i = 1, 26 do a = a .. a end
+local b = a .. 'y'
+redis.register_function{function_name = 'hostile', flags = {'no-writes'}, callback = function()
+  for i = 1, 1000000 do end
+  while true do if b < a then return 1 end end
+end}

@@ -35,7 +35,8 @@ pub(crate) struct Heap {
     pub(crate) peak_bytes: Cell<usize>,
     /// Largest value `used_bytes` may reach while bytecode runs.
     pub(crate) limit_bytes: Cell<usize>,
-    /// The largest block since the last run ended: what one instruction may have to go through.
+    /// No block is larger: what one instruction may have to go through. A run begins with what is
+    /// known from earlier ones, as far as it can be true of the blocks that are left.
     pub(crate) largest_block_bytes: Cell<usize>,
 }
 

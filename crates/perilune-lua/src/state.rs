@@ -219,10 +219,14 @@ impl EngineContext {
         } else if took < HOOK_FAST {
             wanted = wanted.saturating_mul(2);
         }
+        self.hook_instructions.set(wanted.clamp(1, self.hook_instructions_max()));
+    }
+
+    /// How many instructions may run unasked, given the largest block that is known.
+    fn hook_instructions_max(&self) -> c_int {
         let most = HOOK_BYTES / self.heap.largest_block_bytes.get().max(1);
         let most = c_int::try_from(most).unwrap_or(c_int::MAX);
-        let most = most.clamp(HOOK_INSTRUCTIONS_UNKNOWN, HOOK_INSTRUCTIONS_MAX);
-        self.hook_instructions.set(wanted.clamp(1, most));
+        most.clamp(HOOK_INSTRUCTIONS_UNKNOWN, HOOK_INSTRUCTIONS_MAX)
     }
 }
 
@@ -432,7 +436,11 @@ impl State {
         context.killed.set(None);
         context.base.hooks.budget.set(BUDGET_UNITS);
         context.thread.set(self.lua);
-        context.hook_instructions.set(HOOK_INSTRUCTIONS_START);
+        // What an earlier run left, such as a library's variables, may hold the largest block still.
+        let heap = &context.heap;
+        heap.largest_block_bytes.set(heap.largest_block_bytes.get().min(heap.used_bytes.get()));
+        let start = HOOK_INSTRUCTIONS_START.min(context.hook_instructions_max());
+        context.hook_instructions.set(start);
         context.asked_at.set(None);
         context.running.set(true);
         let status = context.base.machine.running(self.lua, || {
@@ -444,7 +452,6 @@ impl State {
         });
         context.base.hooks.in_host.set(false);
         context.running.set(false);
-        context.heap.largest_block_bytes.set(0);
         status
     }
 

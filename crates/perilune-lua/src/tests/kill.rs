@@ -1,7 +1,6 @@
 //! Runs that must end.
 
 use super::Bench;
-#[cfg(not(feature = "luajit"))]
 use perilune_script::ScriptEngine;
 
 const KILLED: &str = "!ERR Script killed by user with SCRIPT KILL...";
@@ -106,6 +105,31 @@ fn instructions_over_large_values_end() {
     ];
     for case in cases {
         check_killed(&format!("local t = {{}} for i = 1, 1000000 do t[i] = 1 end {case}"));
+    }
+}
+
+/// Compares a long string with itself, after enough short instructions to make questions rare, and
+/// returns how often the host was asked meanwhile.
+#[cfg(not(feature = "luajit"))]
+const COMPARE: &str = "
+    for i = 1, 1000000 do end
+    local before = redis.call('interrupts')
+    for i = 1, 32 do if s < s then return 0 end end
+    return redis.call('interrupts') - before";
+
+#[cfg(not(feature = "luajit"))]
+#[test]
+fn strings_that_libraries_hold_are_known_to_be_long() {
+    let mut bench = Bench::new();
+    let code = format!(
+        "local s = 'x' for i = 1, 27 do s = s .. s end
+         redis.register_function('f', function() {COMPARE} end)"
+    );
+    let functions = bench.engine.load_library(code.as_bytes(), &mut bench.host).unwrap();
+    for _ in 0..2 {
+        let reply = bench.call(functions[0].handle, &[], &[]);
+        let asked: u32 = reply.trim_start_matches(':').parse().unwrap();
+        assert!(asked >= 8, "asked {asked} times");
     }
 }
 

@@ -116,6 +116,7 @@ impl ScriptHost for FakeHost {
                 }
             }
             b"tree" => self.tree.write(out),
+            b"interrupts" => out.int(self.interrupts.into()),
             b"panic" => panic!("the host is broken"),
             _ => out.error(b"ERR Unknown Redis command called from script"),
         }
