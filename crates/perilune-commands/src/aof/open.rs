@@ -66,9 +66,11 @@ impl Engine {
     }
 
     /// Writes what is pending before the server ends. False when it must not end: the first base is
-    /// not there yet, so nothing of what was recorded could be read back.
+    /// being written, and nothing of what was recorded could be read back without it. One that has
+    /// not begun, or that waits for data from a master, may never come: it holds nothing up.
     pub(crate) fn finish_append_only(&mut self, force: bool) -> bool {
-        if self.aof.state == State::Starting {
+        let loading = self.persistence.loading.is_some();
+        if self.aof.state == State::Starting && self.aof.is_rewriting() && !loading {
             let message = match force {
                 true => "Writing initial AOF. Exit anyway.",
                 false => "Writing initial AOF, can't exit.",

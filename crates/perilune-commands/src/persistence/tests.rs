@@ -1,6 +1,6 @@
 //! Snapshots of an engine, on disks that work, fail and crash.
 
-use super::Pace;
+use super::{Loading, Pace};
 use crate::config::{Config, SavePoint};
 use crate::digest::Digest;
 use crate::engine::Engine;
@@ -387,6 +387,49 @@ fn the_end_waits_for_the_data_to_be_safe() {
     let mut again = engine_on(&crashing, quiet());
     load(&mut again.engine);
     assert_eq!(content(&again.engine).len(), 1);
+}
+
+/// Does not write a snapshot.
+const END: ShutdownRequest = ShutdownRequest { save: Some(false), now: false, force: false };
+
+#[test]
+fn the_end_waits_for_a_first_base_that_is_being_written() {
+    let mut test = engine_on(&CrashStorage::new(), quiet());
+    let client = test.client();
+    test.run(client, "CONFIG SET appendonly yes");
+    assert!(!test.engine.finish_shutdown(END));
+    end_snapshot(&mut test.engine);
+    assert!(test.engine.finish_shutdown(END));
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_first_base_behind_another_snapshot() {
+    let mut test = engine_on(&CrashStorage::new(), quiet());
+    let client = test.client();
+    test.run(client, "BGSAVE");
+    test.run(client, "CONFIG SET appendonly yes");
+    assert!(test.engine.finish_shutdown(END));
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_first_base_that_failed() {
+    let storage = FailingStorage::new(Arc::new(CrashStorage::new()));
+    let mut test = engine_on(&storage, quiet());
+    let client = test.client();
+    storage.fail(Step::Create, 0);
+    test.run(client, "CONFIG SET appendonly yes");
+    end_snapshot(&mut test.engine);
+    assert!(test.run(client, "INFO persistence").contains("aof_rewrite_scheduled:1"));
+    assert!(test.engine.finish_shutdown(END));
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_first_base_of_data_that_are_read() {
+    let mut test = engine_on(&CrashStorage::new(), quiet());
+    let client = test.client();
+    test.run(client, "CONFIG SET appendonly yes");
+    test.engine.persistence.loading = Some(Loading::from_master(&test.engine, 0));
+    assert!(test.engine.finish_shutdown(END));
 }
 
 #[test]
