@@ -398,3 +398,9 @@ redis.setresp(3) local t = {1} for i = 1, 60 do t = {{map = {a = t}}, t} end ret
 --> -ERR
 --- reply-wide-within
 local t = {} for i = 1, 2000000 do t[i] = i end return {t}
+--- slow-instructions-after-fast-ones forever
+local s = string.rep('1', 536870912)
+while true do
+  for i = 1, 400 do end
+  for i = 1, 32 do local x = s + 0 end
+end

@@ -57,6 +57,12 @@ const HOOK_INSTRUCTIONS_LARGE: c_int = 4;
 const HOOK_BYTES: usize = 4 << 30;
 /// However large a block is, this many instructions may run before it is known that they are slow.
 const HOOK_INSTRUCTIONS_UNKNOWN: c_int = 64;
+/// A larger block makes even those too slow: many fast instructions, then as many slow ones, would
+/// be gone through without a question again and again. So less is allowed then,
+const HUGE_BLOCK_BYTES: usize = 32 << 20;
+const HOOK_BYTES_HUGE: usize = 1 << 30;
+/// down to this many, which lets a script go on at all.
+const HOOK_INSTRUCTIONS_HUGE: c_int = 2;
 /// Questions that lie further apart than this are asked more often,
 const HOOK_SLOW: Duration = Duration::from_millis(1);
 /// and those that lie closer, less often.
@@ -224,9 +230,13 @@ impl EngineContext {
 
     /// How many instructions may run unasked, given the largest block that is known.
     fn hook_instructions_max(&self) -> c_int {
-        let most = HOOK_BYTES / self.heap.largest_block_bytes.get().max(1);
-        let most = c_int::try_from(most).unwrap_or(c_int::MAX);
-        most.clamp(HOOK_INSTRUCTIONS_UNKNOWN, HOOK_INSTRUCTIONS_MAX)
+        let largest = self.heap.largest_block_bytes.get().max(1);
+        let (bytes, least) = match largest > HUGE_BLOCK_BYTES {
+            true => (HOOK_BYTES_HUGE, HOOK_INSTRUCTIONS_HUGE),
+            false => (HOOK_BYTES, HOOK_INSTRUCTIONS_UNKNOWN),
+        };
+        let most = c_int::try_from(bytes / largest).unwrap_or(c_int::MAX);
+        most.clamp(least, HOOK_INSTRUCTIONS_MAX)
     }
 }
 

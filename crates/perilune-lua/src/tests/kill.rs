@@ -133,6 +133,16 @@ fn strings_that_libraries_hold_are_known_to_be_long() {
     }
 }
 
+#[cfg(not(feature = "luajit"))]
+#[test]
+fn few_slow_instructions_run_unasked_after_many_fast_ones() {
+    let mut bench = Bench::new();
+    let reply = bench.eval(&format!("local s = string.rep('x', 134217728) {COMPARE}"));
+    let asked: u32 = reply.trim_start_matches(':').parse().unwrap();
+    // Two instructions for each of 32 turns: the first question comes early, and the others often.
+    assert!(asked >= 24, "asked {asked} times");
+}
+
 #[test]
 fn compilation_of_quadratic_programs_ends() {
     check_killed(
