@@ -81,11 +81,6 @@ impl Engine {
         false
     }
 
-    /// A pause of writes also stops expiry, which is a write.
-    pub(crate) fn pause_holds_expiry(&self) -> bool {
-        self.pause.is_some_and(|pause| pause.until_ms > self.now_ms())
-    }
-
     /// Moves buckets of tables that grow or shrink, for at most `budget_us`. True when there is
     /// more to move.
     pub fn rehash_cycle(&mut self, budget_us: u64) -> bool {

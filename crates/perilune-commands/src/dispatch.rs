@@ -270,7 +270,7 @@ impl Engine {
         if queueing && !runs_inside_multi(name) {
             return Ok(Admission::Queue);
         }
-        if self.pause.is_some() && self.is_paused(client, id, flags, args) {
+        if self.pauses.may_hold() && self.is_paused(client, id, flags, args) {
             return Ok(Admission::Postpone);
         }
         Ok(if debugs { Admission::Debug } else { Admission::Run(id) })
@@ -754,9 +754,6 @@ impl Engine {
             return;
         }
         if blocked.kind == WaitKind::Pause {
-            if self.pause.is_some_and(|pause| pause.until_ms <= now_ms) {
-                self.pause = None;
-            }
             self.run_again(client);
             self.after_command();
         } else {
@@ -764,31 +761,9 @@ impl Engine {
         }
     }
 
-    /// Whether `CLIENT PAUSE` holds this command back.
-    fn is_paused(
-        &mut self,
-        client: ClientSlot,
-        id: CommandId,
-        flags: CommandFlags,
-        args: Args<'_>,
-    ) -> bool {
-        let Some(pause) = self.pause else { return false };
-        if pause.until_ms <= self.now_ms() {
-            self.pause = None;
-            return false;
-        }
-        if self.commands.get(id).spec.name == "client" || client == ClientSlot::SCRIPT {
-            return false;
-        }
-        if self.sessions.get(client).is_some_and(|session| session.is_replica()) {
-            return false;
-        }
-        pause.all || self.may_write(client, id, flags, args)
-    }
-
     /// Whether a command can change data: a write, a transaction with a write in it, a script that
     /// does not promise otherwise.
-    fn may_write(
+    pub(crate) fn may_write(
         &self,
         client: ClientSlot,
         id: CommandId,
@@ -813,38 +788,6 @@ impl Engine {
             return !read_only;
         }
         flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE)
-    }
-
-    fn postpone(&mut self, client: ClientSlot, args: Args<'_>) {
-        let db = self.sessions.get(client).map_or(0, |session| session.db);
-        let blocked = Blocked {
-            kind: WaitKind::Pause,
-            db,
-            keys: Vec::new(),
-            deadline_ms: self.pause.map(|pause| pause.until_ms),
-            argv: OwnedArgs::new(args.all()),
-        };
-        self.block(client, blocked);
-    }
-
-    /// Ends `CLIENT PAUSE` and runs what it held back.
-    pub(crate) fn end_pause(&mut self) {
-        self.pause = None;
-        let paused: Vec<ClientSlot> = self
-            .sessions
-            .iter()
-            .filter(|(_, s)| s.blocked.as_ref().is_some_and(|b| b.kind == WaitKind::Pause))
-            .map(|(slot, _)| slot)
-            .collect();
-        for client in paused {
-            // Their connections run the commands when they wake, in their own turn.
-            if let Some(session) = self.sessions.get_mut(client) {
-                if let Some(blocked) = &mut session.blocked {
-                    blocked.deadline_ms = Some(i64::MIN);
-                }
-                session.wake();
-            }
-        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::config::{BufferLimit, Config};
 use crate::environment::{BusyPort, Environment};
 use crate::evict::Eviction;
 use crate::links::Links;
+use crate::pause::Pauses;
 use crate::persistence::Persistence;
 use crate::propagation::Propagation;
 use crate::pubsub::PubSub;
@@ -37,15 +38,6 @@ use std::sync::Arc;
 
 /// Most bytes of replies that wait for a client which has not logged in.
 const UNKNOWN_OUTPUT_MAX: usize = 64 << 10;
-
-/// `CLIENT PAUSE`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pause {
-    /// Unix time of its end, milliseconds.
-    pub until_ms: i64,
-    /// Whether reads are paused too.
-    pub all: bool,
-}
 
 /// All state that commands work on.
 pub struct Engine {
@@ -99,8 +91,8 @@ pub struct Engine {
     pub links: Links,
     /// Number of clients under `MONITOR`.
     pub monitors: usize,
-    /// `CLIENT PAUSE`.
-    pub pause: Option<Pause>,
+    /// Who holds commands back, and for how long.
+    pub(crate) pauses: Pauses,
     /// Counters.
     pub stats: ServerStats,
     /// Slow commands.
@@ -240,7 +232,7 @@ impl EngineBuilder {
             eviction: Eviction::default(),
             links: Links::default(),
             monitors: 0,
-            pause: None,
+            pauses: Pauses::default(),
             stats: ServerStats::default(),
             slowlog: SlowLog::default(),
             latency: LatencyMonitor::default(),

@@ -34,6 +34,7 @@ mod long_double;
 mod monitor;
 mod names;
 pub mod owned_args;
+mod pause;
 pub mod persistence;
 pub mod propagation;
 pub mod pubsub;

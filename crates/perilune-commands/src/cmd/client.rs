@@ -7,8 +7,8 @@ use crate::cmd::connection::check_client_name;
 use crate::cmd::help;
 use crate::cmd::tracking;
 use crate::ctx::Ctx;
-use crate::engine::{Engine, Pause};
 use crate::errors::{self, CommandError};
+use crate::pause::{Pause, PausePurpose};
 use crate::session::{ClientSlot, ReplyMode, Session};
 use crate::spec::CommandSpec;
 use crate::tracking::TrackingMode;
@@ -666,7 +666,7 @@ fn client_pause(
     let Some(until_ms) = ctx.now_ms().checked_add(timeout_ms) else {
         return Err(errors::TIMEOUT_OUT_OF_RANGE);
     };
-    ctx.engine.begin_pause(Pause { until_ms, all });
+    ctx.engine.begin_pause(PausePurpose::Client, Pause { until_ms, all });
     out.ok();
     Ok(())
 }
@@ -676,27 +676,9 @@ fn client_unpause(
     _: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
-    // The pause of a failover is not a client's.
-    if ctx.engine.replication.failover.is_none() {
-        ctx.engine.end_pause();
-    }
+    ctx.engine.end_pause(PausePurpose::Client);
     out.ok();
     Ok(())
-}
-
-impl Engine {
-    /// Starts or changes a pause: a longer or wider pause that runs already stays.
-    fn begin_pause(&mut self, pause: Pause) {
-        let now_ms = self.now_ms();
-        let running = self.pause.filter(|running| running.until_ms > now_ms);
-        self.pause = Some(match running {
-            Some(running) => Pause {
-                until_ms: running.until_ms.max(pause.until_ms),
-                all: running.all || pause.all,
-            },
-            None => pause,
-        });
-    }
 }
 
 #[cfg(test)]

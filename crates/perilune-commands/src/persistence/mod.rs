@@ -65,8 +65,6 @@ pub struct Persistence {
     pub trusts_checksums: bool,
     /// The end was asked for and has not come.
     ending: Option<Ending>,
-    /// Writes are paused because of that.
-    pauses_writes: bool,
     /// The process was told to end and comes for the data next: nobody's command runs before.
     is_leaving: bool,
     /// The data are safe and the server ends: nothing may be changed any more.

@@ -11,9 +11,10 @@
 
 use crate::blocking::WaitKind;
 use crate::config::ShutdownFlags;
-use crate::engine::{Engine, Pause};
+use crate::engine::Engine;
 use crate::environment::ShutdownRequest;
 use crate::errors::{self, CommandError};
+use crate::pause::{Pause, PausePurpose};
 use crate::replication::peers::Replica;
 use crate::session::{ClientSlot, Session};
 use perilune_script::LogLevel;
@@ -56,8 +57,7 @@ impl Engine {
             return;
         }
         let until_ms = self.now_ms() + timeout_ms;
-        self.pause = Some(Pause { until_ms, all: false });
-        self.persistence.pauses_writes = true;
+        self.begin_pause(PausePurpose::Shutdown, Pause { until_ms, all: false });
         self.persistence.ending = Some(Ending { request, until_ms: Some(until_ms) });
         self.env.log(LogLevel::Notice, "Waiting for replicas before shutting down.");
     }
@@ -196,9 +196,7 @@ impl Engine {
         if std::mem::take(&mut self.persistence.is_leaving) {
             self.sessions.iter().for_each(|(_, session)| session.wake());
         }
-        if std::mem::take(&mut self.persistence.pauses_writes) {
-            self.end_pause();
-        }
+        self.end_pause(PausePurpose::Shutdown);
         let waits = |session: &Session| {
             session.blocked.as_ref().is_some_and(|blocked| blocked.kind == WaitKind::Exit)
         };

@@ -13,8 +13,9 @@
 //! Invariant: writes are paused exactly while there is a [`Failover`].
 
 use super::peers::Stage;
-use crate::engine::{Engine, Pause};
+use crate::engine::Engine;
 use crate::errors::{self, CommandError};
+use crate::pause::{Pause, PausePurpose};
 
 /// Where a failover is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Engine {
         };
         self.log_notice(&format!("FAILOVER requested to {}.", failover.target_name()));
         self.replication.failover = Some(failover);
-        self.pause = Some(Pause { until_ms: i64::MAX, all: false });
+        self.begin_pause(PausePurpose::Failover, Pause { until_ms: i64::MAX, all: false });
         Ok(())
     }
 
@@ -151,7 +152,7 @@ impl Engine {
     /// The target took the role over.
     pub(crate) fn failover_done(&mut self) {
         if self.replication.failover.take().is_some() {
-            self.end_pause();
+            self.end_pause(PausePurpose::Failover);
         }
     }
 
@@ -163,7 +164,7 @@ impl Engine {
         if failover.phase == Phase::InProgress {
             self.stop_following();
         }
-        self.end_pause();
+        self.end_pause(PausePurpose::Failover);
     }
 
     /// Takes over the role of the master, who asks for it. `id` is that of the stream it has.

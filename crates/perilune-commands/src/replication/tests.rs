@@ -5,7 +5,7 @@ use super::payload::Payload;
 use super::upstream::LinkState;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::environment::BusyPort;
+use crate::environment::{BusyPort, ShutdownRequest};
 use crate::persistence::Pace;
 use crate::session::{ClientSlot, PeerInfo, Waker};
 use crate::test_support::{HandClock, TestEngine};
@@ -578,7 +578,57 @@ fn a_failover_hands_the_role_to_a_replica_that_has_everything() {
     assert!(pair.hand_over().starts_with("+CONTINUE"));
     assert_eq!(Pair::info(&mut pair.master, "master_failover_state"), "no-failover");
     assert_eq!(Pair::info(&mut pair.replica, "role"), "master");
-    assert!(pair.master.engine.pause.is_none());
+    assert!(!pair.master.engine.pauses.may_hold());
+}
+
+/// Ends the server without a snapshot.
+const END: ShutdownRequest = ShutdownRequest { save: Some(false), now: false, force: false };
+
+#[test]
+fn a_client_cannot_end_the_pause_before_the_end() {
+    let mut pair = Pair::new();
+    let client = pair.client;
+    pair.master.run(client, "SET k 1");
+    pair.master.engine.begin_shutdown(END);
+    assert!(pair.master.engine.shutdown_in_ms().is_some(), "the replica lags");
+    assert_eq!(pair.master.run(client, "CLIENT UNPAUSE"), "+OK\r\n");
+    assert_eq!(pair.master.run(client, "SET k 2"), "");
+    assert!(pair.master.engine.abort_shutdown().is_ok());
+    pair.master.pass_ms(0);
+    assert_eq!(pair.master.late(client), "+OK\r\n");
+}
+
+#[test]
+fn the_pause_of_a_client_outlives_an_end_that_is_called_off() {
+    let mut pair = Pair::new();
+    let (client, other) = (pair.client, pair.master.client());
+    pair.master.run(client, "SET k 1");
+    pair.master.run(client, "CLIENT PAUSE 3600000 WRITE");
+    pair.master.engine.begin_shutdown(END);
+    assert_eq!(pair.master.run(other, "SET k 2"), "");
+    assert!(pair.master.engine.abort_shutdown().is_ok());
+    pair.master.pass_ms(1000);
+    assert_eq!(pair.master.late(other), "");
+    assert_eq!(pair.master.run(client, "CLIENT UNPAUSE"), "+OK\r\n");
+    pair.master.pass_ms(0);
+    assert_eq!(pair.master.late(other), "+OK\r\n");
+}
+
+#[test]
+fn the_pause_of_a_client_ends_during_a_failover() {
+    let mut pair = Pair::new();
+    let (client, other) = (pair.client, pair.master.client());
+    pair.master.run(client, "SET k 1");
+    assert_eq!(pair.master.run(client, "FAILOVER"), "+OK\r\n");
+    pair.master.run(client, "CLIENT PAUSE 1000 ALL");
+    assert_eq!(pair.master.run(client, "SET k 2"), "");
+    assert_eq!(pair.master.run(other, "GET k"), "");
+    pair.master.pass_ms(1000);
+    assert_eq!(pair.master.late(other), "$1\r\n1\r\n");
+    assert_eq!(pair.master.late(client), "", "writes wait for the failover");
+    assert_eq!(pair.master.run(other, "FAILOVER ABORT"), "+OK\r\n");
+    pair.master.pass_ms(0);
+    assert_eq!(pair.master.late(client), "+OK\r\n");
 }
 
 #[test]
