@@ -104,3 +104,21 @@ coroutine.resume(co[1])
 list = nil
 return text
 --> C stack overflow
+--- strings-of-library-functions-kept
+local t = {} for i = 1, 16 do t[i] = 0 end
+for i = 1, 16 do t[i] = string.rep(string.char(64 + i), 33554432) end
+--> not enough memory
+--- replies-of-commands-kept
+local t = {} for i = 1, 1000 do t[i] = 0 end
+redis.call('SET', 'hostile:long', string.rep('a', 1000000))
+for i = 1, 1000 do t[i] = redis.call('GETRANGE', 'hostile:long', i, -1) end
+--> not enough memory
+--- then
+return redis.call('DEL', 'hostile:long')
+--> :1
+--- unpacked-at-once
+return #cmsgpack.unpack('\221\0\64\0\0' .. string.rep('\144', 4194304))
+--> not enough memory
+--- decoded-at-once
+return #cjson.decode('[' .. string.rep('[],', 4000000) .. '1]')
+--> not enough memory

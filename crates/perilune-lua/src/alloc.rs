@@ -3,8 +3,9 @@
 //! Lua passes a block's old size with every request, so counting costs one addition and nothing
 //! is stored per block. Memory is refused only while bytecode runs: native code of this crate and
 //! the server behind it own Rust values, and the `longjmp` by which Lua reports a refusal would
-//! skip their destructors. There, and between runs, a limit may be overshot by what one command
-//! or library call needs.
+//! skip their destructors. There, and between runs, a limit may be overshot by what one command or
+//! library call needs. That is noted, and the next native function is refused until less is used;
+//! one that takes as much again as the limit is refused when it next asks the host.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::cell::Cell;
@@ -50,6 +51,11 @@ impl Heap {
         }
     }
 
+    /// Whether more is used than may be.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.used_bytes.get() > self.limit_bytes.get()
+    }
+
     /// Whether so much of the limit is used that the next script might miss it.
     pub(crate) fn is_crowded(&self) -> bool {
         self.used_bytes.get() > self.limit_bytes.get() / 4
@@ -88,6 +94,9 @@ pub(crate) unsafe extern "C" fn allocate(
     }
     let used = used.wrapping_add(new_size);
     context.heap.used_bytes.set(used);
+    if !may_refuse && used > context.heap.limit_bytes.get() {
+        context.base.hooks.is_short.set(true);
+    }
     if used > context.heap.peak_bytes.get() {
         context.heap.peak_bytes.set(used);
     }

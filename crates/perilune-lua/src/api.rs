@@ -111,14 +111,14 @@ unsafe fn call(lua: State) -> Result<c_int, LuaError> {
     }
 }
 
-/// `redis.pcall`: an error is a value, unless the run was killed.
+/// `redis.pcall`: an error is a value, unless the run was killed or memory is refused.
 unsafe fn pcall(lua: State) -> Result<c_int, LuaError> {
     // SAFETY: as `command`.
     unsafe {
         match command(lua) {
             Ok(_) => Ok(1),
-            Err(error) if context(lua).killed.get().is_some() => Err(error),
-            Err(_) => Ok(1),
+            Err(LuaError::OnStack) if context(lua).killed.get().is_none() => Ok(1),
+            Err(error) => Err(error),
         }
     }
 }

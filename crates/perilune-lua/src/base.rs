@@ -9,13 +9,10 @@ use std::ffi::{CStr, c_int};
 use mlua::ffi::*;
 
 use crate::errors::check_killed;
-use crate::interrupt::{BUDGET_UNITS, tick};
+use crate::interrupt::tick;
 use crate::raise::{LuaError, call_out, native, push_bytes};
-use crate::state::{collect, context, load_text};
+use crate::state::{collect, context, load_text, may_go_on};
 use crate::stdlib::check_writable;
-
-/// Work units of one step of the collector.
-const COLLECT_STEP_COST: u64 = BUDGET_UNITS as u64 / 8;
 
 /// What a piece of source counts at least, for its place in the table of pieces.
 const PIECE_BYTES_MIN: usize = 16;
@@ -273,17 +270,14 @@ unsafe fn collectgarbage(lua: State) -> Result<c_int, LuaError> {
         };
         match option {
             b"collect" => {
-                let mut outcome = Ok(());
-                collect(lua, || {
-                    outcome = tick(lua, COLLECT_STEP_COST);
-                    outcome.is_ok()
-                });
-                outcome?;
+                collect(lua, || may_go_on(lua));
+                check_killed(lua)?;
                 lua_pushnumber(lua, 0.0);
             }
             b"step" => {
                 let size = lua_tonumber(lua, 2).clamp(0.0, 64.0);
-                tick(lua, COLLECT_STEP_COST)?;
+                may_go_on(lua);
+                check_killed(lua)?;
                 lua_pushboolean(lua, lua_gc(lua, LUA_GCSTEP, size as c_int));
             }
             b"count" => {
@@ -356,13 +350,13 @@ unsafe fn guarded_newindex(lua: State) -> Result<c_int, LuaError> {
     }
 }
 
-native!(calling c_pcall, pcall);
-native!(calling c_xpcall, xpcall);
+native!(always c_pcall, pcall);
+native!(always c_xpcall, xpcall);
 native!(c_setmetatable, setmetatable);
 native!(calling c_rawset, rawset);
 native!(calling c_loadstring, loadstring);
 native!(calling c_load, load);
-native!(c_collectgarbage, collectgarbage);
+native!(always c_collectgarbage, collectgarbage);
 native!(c_newproxy, newproxy);
 native!(calling c_guarded_newindex, guarded_newindex);
 

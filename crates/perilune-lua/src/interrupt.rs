@@ -36,6 +36,10 @@ pub(crate) struct Hooks {
     pub(crate) on_exhausted: Cell<Option<OnExhausted>>,
     /// Lets the owner see to others.
     pub(crate) on_pause: Cell<Option<OnPause>>,
+    /// Memory that could not be refused was taken beyond the limit; see [`check_memory`].
+    pub(crate) is_short: Cell<bool>,
+    /// Asked for memory when a native function begins and there is too little.
+    pub(crate) on_shortage: Cell<Option<OnExhausted>>,
     /// True while native code of this crate runs. The allocator must not refuse memory then:
     /// Lua would leave by `longjmp` across Rust frames that still own values.
     pub(crate) in_host: Cell<bool>,
@@ -48,6 +52,8 @@ impl Hooks {
             budget: Cell::new(BUDGET_UNITS),
             on_exhausted: Cell::new(None),
             on_pause: Cell::new(None),
+            is_short: Cell::new(false),
+            on_shortage: Cell::new(None),
             in_host: Cell::new(false),
         }
     }
@@ -110,6 +116,34 @@ unsafe fn ask_owner(lua: *mut lua_State) -> Result<(), LuaError> {
         // SAFETY: the owner installed the callback for states of this context.
         Some(ask) => unsafe { ask(lua) },
         None => Ok(()),
+    }
+}
+
+/// For native functions that begin: an error if others took all of the memory that there may be.
+/// Memory is not refused to native code, so here is where it ends.
+///
+/// # Safety
+/// As [`context`]; nothing but the stack is in use.
+#[inline]
+pub(crate) unsafe fn check_memory(lua: *mut lua_State) -> Result<(), LuaError> {
+    // SAFETY: as promised by the caller.
+    match unsafe { context(lua).hooks.is_short.get() } {
+        false => Ok(()),
+        // SAFETY: as promised.
+        true => unsafe { ask_for_memory(lua) },
+    }
+}
+
+/// # Safety
+/// As [`check_memory`].
+#[cold]
+unsafe fn ask_for_memory(lua: *mut lua_State) -> Result<(), LuaError> {
+    // SAFETY: the owner installed the callback for states of this context.
+    unsafe {
+        match context(lua).hooks.on_shortage.get() {
+            Some(ask) => ask(lua),
+            None => Ok(()),
+        }
     }
 }
 

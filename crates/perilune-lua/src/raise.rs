@@ -18,7 +18,7 @@ use mlua::ffi::{
     lua_pushlstring_, lua_settop, luaL_where,
 };
 
-use crate::interrupt::context;
+use crate::interrupt::{check_memory, context};
 use crate::state::note_panic;
 
 /// Why a native function fails.
@@ -38,6 +38,11 @@ pub(crate) enum LuaError {
 }
 
 impl LuaError {
+    /// What Lua says when memory is refused.
+    pub(crate) fn no_memory() -> Self {
+        Self::Bare("not enough memory".into())
+    }
+
     /// A message with the caller's position.
     pub(crate) fn msg(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Message(text.into())
@@ -144,7 +149,8 @@ pub(crate) unsafe fn enter(
     // SAFETY: as promised.
     unsafe {
         context(lua).hooks.in_host.set(true);
-        let outcome = catch_unwind(AssertUnwindSafe(|| inner(lua)))
+        let checked = || check_memory(lua).and_then(|()| inner(lua));
+        let outcome = catch_unwind(AssertUnwindSafe(checked))
             .unwrap_or_else(|panic| Err(note_panic(lua, panic)));
         leave(lua, outcome)
     }
@@ -156,6 +162,20 @@ pub(crate) unsafe fn enter(
 /// As [`enter`]; in addition `inner` does not panic and owns nothing while it calls out.
 #[inline]
 pub(crate) unsafe fn enter_calling(
+    lua: *mut lua_State,
+    inner: impl FnOnce(*mut lua_State) -> Result<c_int, LuaError>,
+) -> c_int {
+    // SAFETY: as promised.
+    unsafe { enter_always(lua, |lua| check_memory(lua).and_then(|()| inner(lua))) }
+}
+
+/// [`enter_calling`], even if there is no memory left: for the functions with which a script copes
+/// with that.
+///
+/// # Safety
+/// As [`enter_calling`].
+#[inline]
+pub(crate) unsafe fn enter_always(
     lua: *mut lua_State,
     inner: impl FnOnce(*mut lua_State) -> Result<c_int, LuaError>,
 ) -> c_int {
@@ -210,8 +230,15 @@ pub(crate) unsafe fn call_out<T: Copy>(
 }
 
 /// Defines the C function of an inner function: `native!(name, inner)`, or
-/// `native!(calling name, inner)` when it calls back into Lua.
+/// `native!(calling name, inner)` when it calls back into Lua, or `native!(always name, inner)` when
+/// it must work without memory as well.
 macro_rules! native {
+    (always $name:ident, $inner:path) => {
+        unsafe extern "C-unwind" fn $name(lua: *mut mlua::ffi::lua_State) -> std::ffi::c_int {
+            // SAFETY: registered only in states of this crate.
+            unsafe { $crate::raise::enter_always(lua, |lua| $inner(lua)) }
+        }
+    };
     (calling $name:ident, $inner:path) => {
         unsafe extern "C-unwind" fn $name(lua: *mut mlua::ffi::lua_State) -> std::ffi::c_int {
             // SAFETY: registered only in states of this crate.

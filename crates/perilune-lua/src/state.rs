@@ -304,13 +304,43 @@ pub(crate) unsafe fn may_go_on(lua: *mut lua_State) -> bool {
     unsafe { context(lua).host_allows() }
 }
 
-/// [`may_go_on`] for native functions: the end of the run is an error.
+/// [`may_go_on`] for native functions: the end of the run is an error, and so is memory that went
+/// far beyond its limit meanwhile. Garbage is among that, but nothing is collected in the middle of
+/// a function: all of it was before, if there was more of it than the limit allows.
 ///
 /// # Safety
 /// As [`with_host`].
 unsafe fn ask_host(lua: *mut lua_State) -> Result<(), LuaError> {
     // SAFETY: as promised.
-    unsafe { if may_go_on(lua) { Ok(()) } else { Err(errors::push_kill(lua)) } }
+    unsafe {
+        if !may_go_on(lua) {
+            return Err(errors::push_kill(lua));
+        }
+        let heap = &context(lua).heap;
+        match heap.used_bytes.get() / 2 > heap.limit_bytes.get() {
+            true => Err(LuaError::no_memory()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A native function begins while more memory is used than may be. That is an error, unless enough
+/// of it was garbage.
+///
+/// # Safety
+/// As [`with_host`]; nothing but the stack is in use.
+unsafe fn find_memory(lua: *mut lua_State) -> Result<(), LuaError> {
+    // SAFETY: as promised.
+    unsafe {
+        let context = context(lua);
+        if context.heap.is_overfull() {
+            collect(lua, || may_go_on(lua));
+            errors::check_killed(lua)?;
+        }
+        let is_short = context.heap.is_overfull();
+        context.base.hooks.is_short.set(is_short);
+        if is_short { Err(LuaError::no_memory()) } else { Ok(()) }
+    }
 }
 
 /// Lets the host see to others. A run that must end is only marked, for the next question.
@@ -350,7 +380,11 @@ pub(crate) unsafe fn after_count(lua: *mut lua_State) -> bool {
     // SAFETY: as promised.
     unsafe {
         pace_collector(lua);
-        let goes_on = ask_host(lua).is_ok();
+        let goes_on = may_go_on(lua);
+        if !goes_on {
+            // The error lies on the stack.
+            let _ = errors::push_kill(lua);
+        }
         context(lua).adapt_hook();
         context(lua).arm(lua);
         goes_on
@@ -394,6 +428,7 @@ impl State {
         });
         context.base.hooks.on_exhausted.set(Some(ask_host));
         context.base.hooks.on_pause.set(Some(pause));
+        context.base.hooks.on_shortage.set(Some(find_memory));
         vm::claim();
         let data = (&raw const *context).cast_mut().cast();
         // SAFETY: the context is boxed and outlives the state. With

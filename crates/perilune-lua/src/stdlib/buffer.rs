@@ -26,7 +26,7 @@ fn too_large() -> LuaError {
 }
 
 fn no_memory(_: std::collections::TryReserveError) -> LuaError {
-    LuaError::Bare("not enough memory".into())
+    LuaError::no_memory()
 }
 
 /// Growing bytes with a size limit.

@@ -319,6 +319,77 @@ fn memory_is_limited() {
     assert_eq!(bench.eval("return 1"), ":1");
 }
 
+/// An engine that may use so many bytes.
+fn limited(bytes: usize) -> Bench {
+    let mut bench = Bench::new();
+    bench.engine.set_memory_limit(Some(bytes));
+    bench
+}
+
+#[test]
+fn memory_that_native_functions_take_is_limited() {
+    const LIMIT: usize = 16 << 20;
+    let mut bench = limited(LIMIT);
+    let refused = "!ERR Error running script f_sha, not enough memory";
+    let cases = [
+        "local t = {0,0,0,0,0,0,0,0,0,0,0,0}
+         for i = 1, 12 do t[i] = string.rep(string.char(64 + i), 8388608) end",
+        "local t = {0,0,0,0} for i = 1, 4 do t[i] = redis.call('wide', 500000) end",
+        "return #cmsgpack.unpack('\\221\\0\\16\\0\\0' .. string.rep('\\144', 1048576))",
+        "return #cjson.decode('[' .. string.rep('[],', 1000000) .. '1]')",
+    ];
+    for case in cases {
+        assert_eq!(bench.eval(case), refused, "{case}");
+        let peak = bench.engine.memory_peak();
+        assert!(peak > LIMIT && peak < 3 * LIMIT, "{case}: {peak}");
+        assert_eq!(bench.eval("return #string.rep('a', 5000000)"), ":5000000");
+    }
+}
+
+#[test]
+fn garbage_is_not_what_memory_is_refused_for() {
+    let mut bench = limited(16 << 20);
+    let reply = bench.eval(
+        "local n = 0
+         for i = 1, 40 do
+           local s = string.rep(string.char(i), 6000000)
+           n = n + string.len(s) + #redis.call('wide', 100000)
+         end
+         return n",
+    );
+    assert_eq!(reply, ":244000000");
+}
+
+#[test]
+fn scripts_can_give_memory_back() {
+    let mut bench = limited(16 << 20);
+    for release in ["collectgarbage()", "collectgarbage('step')", ""] {
+        for function in ["redis.pcall, 'ping'", "string.len, 'a'", "string.gsub, 'a', 'a', 'a'"] {
+            let reply = bench.eval(&format!(
+                "local reply = redis.call('wide', 4000000)
+                 local ok, text = pcall({function})
+                 reply = nil {release}
+                 local s = string.rep('b', 9)
+                 return tostring(ok) .. text"
+            ));
+            assert_eq!(reply, "$22 falsenot enough memory", "{function}: {release}");
+        }
+    }
+}
+
+#[test]
+fn scripts_without_memory_can_be_killed() {
+    let mut bench = limited(16 << 20);
+    bench.host.interrupts_max = 300;
+    for turn in ["pcall(string.len, 'a')", "collectgarbage()", "pcall(redis.pcall, 'ping')"] {
+        let reply = bench
+            .eval(&format!("local reply = redis.call('wide', 4000000) while true do {turn} end"));
+        assert!(reply.starts_with("!ERR Script killed by user"), "{turn}: {reply}");
+        assert!(bench.host.interrupts <= 310, "{turn}: went on after the kill");
+        bench.host.interrupts = 0;
+    }
+}
+
 #[test]
 fn a_panic_of_the_host_goes_past_the_script() {
     let mut bench = Bench::new();
