@@ -447,9 +447,9 @@ impl Decoder<'_> {
     }
 }
 
-/// Whether the number at the start is longer than [`NUMBER_BYTES_MAX`].
+/// Whether the number at the start is longer than [`NUMBER_BYTES_MAX`]. `nan(any_thing)` is one.
 fn is_too_long(text: &[u8]) -> bool {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-');
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b".+-(_)".contains(byte);
     text.get(NUMBER_BYTES_MAX).is_some_and(is_part) && text[..NUMBER_BYTES_MAX].iter().all(is_part)
 }
 

@@ -467,6 +467,22 @@ fn cjson_decodes() {
 }
 
 #[test]
+fn cjson_refuses_numbers_without_end() {
+    let error = "false Expected value but found invalid number at character 2";
+    for number in
+        ["string.rep('1', n)", "'0x' .. string.rep('f', n)", "'nan(' .. string.rep('_a', n) .. ')'"]
+    {
+        let decode = |count: usize| {
+            let script =
+                format!("local n = {count} return pcall(cjson.decode, '[' .. {number} .. ']')");
+            TestState::new().run(&script)
+        };
+        assert!(decode(1000).starts_with("true "), "{number}");
+        assert_eq!(decode(2_000_000), error, "{number}");
+    }
+}
+
+#[test]
 fn cjson_options_are_checked_and_kept_apart() {
     check(&[
         ("return cjson.encode_max_depth(), cjson.encode_sparse_array(true, 3, 4)", "1000 true 3 4"),
