@@ -204,3 +204,21 @@ fn a_load_that_does_not_end_is_stopped() {
     bench.host.interrupts_max = u32::MAX;
     assert_eq!(bench.eval("return 1"), ":1");
 }
+
+#[test]
+fn long_lists_of_flags_are_paid_for() {
+    let mut bench = Bench::new();
+    let flags = "'no-writes',".repeat(400_000);
+    let mut asked = |registered: &str| {
+        let code = format!(
+            "local all, one = {{{flags}}}, {{'no-writes'}}
+             redis.register_function{{function_name='f', callback=function() end, flags={registered}}}"
+        );
+        bench.host.interrupts = 0;
+        let functions = bench.engine.load_library(code.as_bytes(), &mut bench.host).unwrap();
+        assert_eq!(functions[0].flags, ScriptFlags::NO_WRITES);
+        bench.host.interrupts
+    };
+    let (one, all) = (asked("one"), asked("all"));
+    assert!(all > one + 32, "asked {one} times for one flag, {all} times for all");
+}
