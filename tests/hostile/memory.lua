@@ -88,7 +88,7 @@ return #loadstring('return {' .. string.rep('1,', 1000000) .. '}')()
 local t = {} while true do t[#t + 1] = {unpack(t, 1, math.min(#t, 5000))} end
 --> -
 --- full-where-coroutines-nest-too-deep
-local big, list, last = string.rep('x', 50000000), {}, 0
+local big, list, last = {string.rep('x', 25000000), string.rep('y', 25000000)}, {}, 0
 for i = 1, 300000 do list[i] = false end
 local function grow() while true do last = last + 1 list[last] = function() end end end
 local text = 'none'

@@ -23,7 +23,9 @@ const LARGE_BLOCK_BYTES: usize = 64 << 10;
 /// The pages of blocks from this size on are made piece by piece, with a question to the host
 /// between two pieces: that the system makes them takes most of the time that a long string costs.
 const SLOW_BLOCK_BYTES: usize = 4 << 20;
-/// A piece of such a block.
+/// Blocks of more than this make single instructions so slow that they are seldom left unasked.
+pub(crate) const HUGE_BLOCK_BYTES: usize = 32 << 20;
+/// A piece of a slow block.
 const PIECE_BYTES: usize = 1 << 20;
 /// No system has smaller pages.
 const PAGE_BYTES: usize = 4 << 10;
@@ -39,6 +41,8 @@ pub(crate) struct Heap {
     /// No block is larger: what one instruction may have to go through. A run begins with what is
     /// known from earlier ones, as far as it can be true of the blocks that are left.
     pub(crate) largest_block_bytes: Cell<usize>,
+    /// A huge block was made, which had better not outlive its use.
+    pub(crate) made_huge: Cell<bool>,
 }
 
 impl Heap {
@@ -48,6 +52,7 @@ impl Heap {
             peak_bytes: Cell::new(0),
             limit_bytes: Cell::new(usize::MAX),
             largest_block_bytes: Cell::new(0),
+            made_huge: Cell::new(false),
         }
     }
 
@@ -103,6 +108,9 @@ pub(crate) unsafe extern "C" fn allocate(
     if new_size >= LARGE_BLOCK_BYTES {
         let largest = &context.heap.largest_block_bytes;
         largest.set(largest.get().max(new_size));
+        if new_size > HUGE_BLOCK_BYTES {
+            context.heap.made_huge.set(true);
+        }
         context.ask_soon();
         if new_size >= SLOW_BLOCK_BYTES && new_size > old_size && context.running.get() {
             // SAFETY: the bytes from the old size on are fresh.

@@ -181,7 +181,9 @@ impl LuaEngine {
         unsafe {
             lua_settop(lua, slot::TOP);
             reset_settings(lua);
-            if context.heap.is_crowded() {
+            // As long as a huge block is there, every run is asked more often than it should be.
+            let made_huge = context.heap.made_huge.take();
+            if made_huge || context.heap.is_crowded() {
                 // There is nothing left to kill, but others are still to be answered.
                 collect(lua, || {
                     context.killed.set(None);

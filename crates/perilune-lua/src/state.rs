@@ -15,7 +15,7 @@ use mlua::ffi::*;
 use perilune_resp::Protocol;
 use perilune_script::{Debugger, Interrupt, ScriptHost};
 
-use crate::alloc::{Heap, allocate};
+use crate::alloc::{HUGE_BLOCK_BYTES, Heap, allocate};
 use crate::debug::on_event;
 use crate::errors;
 use crate::interrupt::{self, BUDGET_UNITS};
@@ -57,9 +57,8 @@ const HOOK_INSTRUCTIONS_LARGE: c_int = 4;
 const HOOK_BYTES: usize = 4 << 30;
 /// However large a block is, this many instructions may run before it is known that they are slow.
 const HOOK_INSTRUCTIONS_UNKNOWN: c_int = 64;
-/// A larger block makes even those too slow: many fast instructions, then as many slow ones, would
-/// be gone through without a question again and again. So less is allowed then,
-const HUGE_BLOCK_BYTES: usize = 32 << 20;
+/// A huge block makes even those too slow: many fast instructions, then as many slow ones, would be
+/// gone through without a question again and again. So less is allowed then,
 const HOOK_BYTES_HUGE: usize = 1 << 30;
 /// down to this many, which lets a script go on at all.
 const HOOK_INSTRUCTIONS_HUGE: c_int = 2;

@@ -1,6 +1,7 @@
 //! Runs that must end.
 
 use super::Bench;
+#[cfg(not(feature = "luajit"))]
 use perilune_script::ScriptEngine;
 
 const KILLED: &str = "!ERR Script killed by user with SCRIPT KILL...";
@@ -141,6 +142,17 @@ fn few_slow_instructions_run_unasked_after_many_fast_ones() {
     let asked: u32 = reply.trim_start_matches(':').parse().unwrap();
     // Two instructions for each of 32 turns: the first question comes early, and the others often.
     assert!(asked >= 24, "asked {asked} times");
+}
+
+#[cfg(not(feature = "luajit"))]
+#[test]
+fn huge_garbage_slows_no_later_script_down() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.eval("return #string.rep('x', 67108864)"), ":67108864");
+    assert!(bench.engine.memory_used() < 8 << 20);
+    bench.host.interrupts = 0;
+    assert_eq!(bench.eval("local n = 0 for i = 1, 1000 do n = n + i end return n"), ":500500");
+    assert!(bench.host.interrupts < 20, "asked {} times", bench.host.interrupts);
 }
 
 #[test]
