@@ -334,12 +334,15 @@ fn memory_that_native_functions_take_is_limited() {
     let cases = [
         "local t = {0,0,0,0,0,0,0,0,0,0,0,0}
          for i = 1, 12 do t[i] = string.rep(string.char(64 + i), 8388608) end",
-        "local t = {0,0,0,0} for i = 1, 4 do t[i] = redis.call('wide', 500000) end",
+        "local t = {0,0,0,0} for i = 1, 4 do t[i] = redis.call('wide', 1000000) end",
         "return #cmsgpack.unpack('\\221\\0\\16\\0\\0' .. string.rep('\\144', 1048576))",
         "return #cjson.decode('[' .. string.rep('[],', 1000000) .. '1]')",
     ];
     for case in cases {
-        assert_eq!(bench.eval(case), refused, "{case}");
+        let reply = bench.eval(case);
+        // In LuaJIT the handler of errors, which finds no memory either, has the last word.
+        let by_handler = reply.ends_with("error in error handling");
+        assert!(reply == refused || cfg!(feature = "luajit") && by_handler, "{case}: {reply}");
         let peak = bench.engine.memory_peak();
         assert!(peak > LIMIT && peak < 3 * LIMIT, "{case}: {peak}");
         assert_eq!(bench.eval("return #string.rep('a', 5000000)"), ":5000000");
