@@ -328,13 +328,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_snapshot_that_panics_makes_room_for_another() {
-        let (mut engine, clock) = engine(Config { rdb_key_save_delay: 1000, ..Config::default() });
+        let config =
+            Config { rdb_key_save_delay: 1000, repl_diskless_sync_delay: 0, ..Config::default() };
+        let (mut engine, clock) = engine(config);
         let (client, replica) = (PeerInfo::default(), PeerInfo::default());
         let (client, replica) = (engine.connect(client, None), engine.connect(replica, None));
         let mut out = Vec::new();
         for key in 0..100 {
             engine.execute(client, &[b"SET", key.to_string().as_bytes(), b"v"], &mut out);
         }
+        engine.execute(replica, &[b"REPLCONF", b"capa", b"eof"], &mut out);
         engine.execute(replica, &[b"SYNC"], &mut out);
         assert!(engine.persistence.job.is_some());
         let gate = GateBuilder::default().build(engine);
