@@ -29,8 +29,6 @@ const SLICE_US: u64 = 1000;
 const SNAPSHOT_SLICE_US: u64 = 300;
 /// The same while the data are read, when there is little else to do.
 const LOAD_SLICE_US: u64 = 5000;
-/// Most slices per period, so that clients get the larger part of a busy core.
-const SLICES_MAX: u32 = 25;
 
 /// A server that listens.
 pub struct Server {
@@ -254,13 +252,14 @@ async fn run_timers(gate: Gate) {
     let mut hz = gate.lock().tick_rate();
     loop {
         tokio::time::sleep(Duration::from_millis(u64::from(1000 / hz))).await;
-        hz = gate
-            .run(hz, |hz, engine| {
+        let (rate, slices) = gate
+            .run((hz, 0), |plan, engine| {
                 engine.sample_cycle();
-                *hz = engine.tick_rate();
+                *plan = (engine.tick_rate(), engine.slices_per_tick(SLICE_US));
             })
             .await;
-        for _ in 0..SLICES_MAX {
+        hz = rate;
+        for _ in 0..slices {
             let more = gate.run(false, run_slice).await;
             if !more {
                 break;

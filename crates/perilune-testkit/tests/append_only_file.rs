@@ -327,6 +327,19 @@ fn always_a_file_is_left_only_when_it_is_safe() {
 }
 
 #[test]
+fn always_is_left_only_when_what_was_promised_is_safe() {
+    let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
+    let mut server = start(&disk, config(AppendFsync::Always));
+    let client = server.connect();
+    disk.fail(Step::Sync, 0);
+    run(&mut server, client, "SET a 1");
+    disk.heal();
+    run(&mut server, client, "CONFIG SET appendfsync everysec");
+    assert_eq!(server.engine.reply_barrier(), Some(u64::MAX), "the first reply still waits");
+    assert!(log(&server).iter().any(|line| line.contains("Exiting...")));
+}
+
+#[test]
 fn everysec_a_failed_sync_refuses_writes_until_one_works() {
     let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
     let mut server = start(&disk, config(AppendFsync::Everysec));

@@ -5,11 +5,14 @@ use super::packed::Elements;
 use super::payload::Payload;
 use super::{Target, effect_of, mutate};
 use crate::random::Random;
+use perilune_commands::config::Config;
 use perilune_keyspace::stream::StreamParts;
 use perilune_keyspace::{Keyspace, Listpack, StreamId};
 use perilune_rdb::{Meta, ReadOptions, crc64, read_snapshot, write_snapshot};
 use perilune_resp::Value;
-use perilune_testkit::{Client, FakeEngine, TestServer};
+use perilune_script::ScriptEngine;
+use perilune_testkit::{Client, CrashStorage, FakeEngine, TestServer};
+use std::sync::Arc;
 
 /// Commands that make values of every type in small and large encodings.
 const MAKE: &str = "SET int 12345 | SET text hello | APPEND raw 0123456789012345678901234567890123456789012345678 | \
@@ -107,7 +110,11 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn new() -> Self {
-        let mut server = TestServer::new(vec![Box::new(FakeEngine::new())]);
+        // With save points every FLUSHALL would save, on a storage that forgets nothing.
+        let config = Config { save: Vec::new(), ..Config::default() };
+        let engines: Vec<Box<dyn ScriptEngine>> = vec![Box::new(FakeEngine::new())];
+        let mut server = TestServer::build_on(engines, Arc::new(CrashStorage::new()), config)
+            .unwrap_or_else(|error| panic!("no engine: {error}"));
         let client = server.connect();
         Restore { server, client }
     }

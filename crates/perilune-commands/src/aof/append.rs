@@ -178,6 +178,7 @@ impl Engine {
         }
         // With `always` the log syncs no more after one.
         self.note_sync_failure();
+        self.aof.promised = self.config.appendfsync == AppendFsync::Always;
         self.aof.last_sync_s = now_s;
         if let Some(job) = self.aof.log.as_ref().and_then(AppendLog::request_sync) {
             self.env.run_aside(Lane::Sync, job);
@@ -190,14 +191,16 @@ impl Engine {
         self.config.no_appendfsync_on_rewrite && self.background_write_runs()
     }
 
-    /// Makes true before the file is left what clients were promised: with `always`, that the disk
+    /// Makes true before the file, or `always`, is left what clients were promised: that the disk
     /// has what they wrote.
     pub(super) fn keep_promises(&mut self) {
-        if self.config.appendfsync == AppendFsync::Always
-            && self.aof.log.as_ref().is_some_and(|log| log.sync().is_err())
-        {
+        if !self.aof.promised && self.config.appendfsync != AppendFsync::Always {
+            return;
+        }
+        if self.aof.log.as_ref().is_some_and(|log| log.sync().is_err()) {
             self.note_sync_failure();
         }
+        self.aof.promised = false;
     }
 
     /// Refuses writes after a failed sync, and accepts them again after one that worked. With
@@ -206,7 +209,7 @@ impl Engine {
         if self.aof.dead {
             return;
         }
-        let always = self.config.appendfsync == AppendFsync::Always;
+        let always = self.aof.promised || self.config.appendfsync == AppendFsync::Always;
         let log = self.aof.log.as_ref();
         let failure = log.and_then(|log| if always { log.failure() } else { log.take_failure() });
         let Some(failure) = failure else {

@@ -89,6 +89,8 @@ pub struct Aof {
     postponed_since_s: Option<i64>,
     /// Unix time of the last sync that was asked for, seconds.
     last_sync_s: i64,
+    /// The last sync was asked for under `always`: replies wait, or waited, for it.
+    promised: bool,
     /// A promise was broken that only the end of the process keeps from being seen.
     dead: bool,
     /// A file is being read back.
@@ -131,6 +133,7 @@ impl Default for Aof {
             error_logged_s: 0,
             postponed_since_s: None,
             last_sync_s: 0,
+            promised: false,
             dead: false,
             replaying: false,
             settled_bytes: 0,

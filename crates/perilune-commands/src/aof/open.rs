@@ -1,6 +1,7 @@
 //! Beginning and ending to record effects.
 
 use super::{Rewrite, State};
+use crate::config::AppendFsync;
 use crate::engine::Engine;
 use crate::environment::Lane;
 use perilune_persist::aof::{AofFolder, AppendLog};
@@ -54,6 +55,9 @@ impl Engine {
 
     /// Lets a change of the parameters about the file take effect.
     pub(crate) fn apply_aof_parameters(&mut self, in_transaction: bool) {
+        if self.config.appendfsync != AppendFsync::Always {
+            self.keep_promises();
+        }
         match (self.config.appendonly, self.aof.state) {
             (true, State::Off) => self.start_append_only(in_transaction),
             (false, State::Starting | State::On) => {

@@ -318,8 +318,7 @@ parameters! {
         only ["0"] "the software watchdog is not supported by this build";
 
     // Keyspace
-    active_expire_effort: u32 = 1; "active-expire-effort" NONE => int(1, 10)
-        only ["1"] "expired keys are found in the order of their time, which takes no effort to choose";
+    active_expire_effort: u32 = 1; "active-expire-effort" NONE => int(1, 10);
     activerehashing: bool = true; "activerehashing" NONE => yesno;
     databases: u32 = 16; "databases" IMMUTABLE => int(1, I32_MAX);
 

@@ -222,7 +222,7 @@ impl Engine {
         self.persistence.loading = None;
         self.propagation.aof = feed;
         self.aof_was_reloaded();
-        self.dirty = 0;
+        self.nothing_is_unsaved();
         outcome.map_err(|_| errors::LOADAOF_FAILED)?;
         self.env.log(LogLevel::Notice, "Append Only File loaded by DEBUG LOADAOF");
         Ok(())

@@ -110,7 +110,7 @@ impl Engine {
         match &outcome {
             Ok(()) => {
                 self.env.log(LogLevel::Notice, "DB saved on disk");
-                self.dirty = 0;
+                self.nothing_is_unsaved();
                 self.persistence.last_save_s = self.now_us / 1_000_000;
                 self.persistence.last_failed = false;
                 self.persistence.saves += 1;
@@ -118,6 +118,15 @@ impl Engine {
             Err(error) => self.log_failed_save(error),
         }
         outcome
+    }
+
+    /// Counts changes anew: a file has them all, or what they changed is gone. A snapshot that is
+    /// under way then saves none that still count.
+    pub(super) fn nothing_is_unsaved(&mut self) {
+        self.dirty = 0;
+        if let Some(job) = &mut self.persistence.job {
+            job.dirty = 0;
+        }
     }
 
     fn write_snapshot_file(&mut self) -> io::Result<()> {

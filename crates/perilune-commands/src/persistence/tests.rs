@@ -167,6 +167,20 @@ fn changes_are_counted_from_the_begin_of_a_snapshot() {
 }
 
 #[test]
+fn a_reload_during_a_snapshot_does_not_lose_count_of_changes() {
+    let mut test = engine_on(&CrashStorage::new(), quiet());
+    test.engine.config.enable_debug_command = crate::config::ProtectedAction::Yes;
+    let client = test.client();
+    test.run(client, "SET a 1");
+    test.run(client, "SET b 1");
+    test.run(client, "BGSAVE");
+    assert_eq!(test.run(client, "DEBUG RELOAD"), "+OK\r\n");
+    test.run(client, "SET c 1");
+    end_snapshot(&mut test.engine);
+    assert_eq!(test.engine.dirty, 1, "the snapshot lacks the last one");
+}
+
+#[test]
 fn save_points_and_schedules_begin_snapshots() {
     let storage = CrashStorage::new();
     let point = SavePoint { seconds: 10, changes: 2 };
