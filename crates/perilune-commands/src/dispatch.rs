@@ -502,9 +502,7 @@ impl Engine {
         took_us: u64,
         failed: bool,
     ) {
-        if self.scripting.awaits_time() {
-            self.note_script_run(took_us);
-        }
+        let script = self.scripting.note_time(took_us, self.now_us);
         if self.aof.is_replaying() {
             return;
         }
@@ -519,12 +517,6 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(client) {
             session.commands += 1;
         }
-        self.note_duration(client, id, args, took_us);
-    }
-
-    /// Records a slow command in the slow log and the latency monitor.
-    #[inline]
-    fn note_duration(&mut self, client: ClientSlot, id: CommandId, args: Args<'_>, took_us: u64) {
         let slower_than = self.config.slowlog_log_slower_than;
         let slow = slower_than >= 0 && took_us >= slower_than as u64;
         let threshold_ms = self.config.latency_monitor_threshold;
@@ -532,6 +524,24 @@ impl Engine {
         if !slow && !spike {
             return;
         }
+        if let Some(place) = script {
+            self.note_slow_script(place, took_us, slow, spike);
+        }
+        self.note_slow_command(client, id, args, took_us, slow, spike);
+    }
+
+    /// Records a slow command in the slow log, if it is `slow`, and in the latency monitor, if it is
+    /// a `spike`.
+    #[cold]
+    fn note_slow_command(
+        &mut self,
+        client: ClientSlot,
+        id: CommandId,
+        args: Args<'_>,
+        took_us: u64,
+        slow: bool,
+        spike: bool,
+    ) {
         let Command { flags, full_name, .. } = *self.commands.get(id);
         let now_s = self.now_us / 1_000_000;
         if spike {

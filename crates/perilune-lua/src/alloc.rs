@@ -34,7 +34,9 @@ const PAGE_BYTES: usize = 4 << 10;
 pub(crate) struct Heap {
     /// Bytes in live blocks.
     pub(crate) used_bytes: Cell<usize>,
-    /// Largest value of `used_bytes` since the last run began.
+    /// The value of `used_bytes` when the last run began.
+    pub(crate) begin_bytes: Cell<usize>,
+    /// Its largest value since.
     pub(crate) peak_bytes: Cell<usize>,
     /// Largest value `used_bytes` may reach while bytecode runs.
     pub(crate) limit_bytes: Cell<usize>,
@@ -49,6 +51,7 @@ impl Heap {
     pub(crate) fn new() -> Self {
         Heap {
             used_bytes: Cell::new(0),
+            begin_bytes: Cell::new(0),
             peak_bytes: Cell::new(0),
             limit_bytes: Cell::new(usize::MAX),
             largest_block_bytes: Cell::new(0),

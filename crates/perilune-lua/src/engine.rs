@@ -326,6 +326,7 @@ impl ScriptEngine for LuaEngine {
             _ => slot::FUNCTION_ENV,
         });
         let heap = &self.state.context().heap;
+        heap.begin_bytes.set(heap.used_bytes.get());
         heap.peak_bytes.set(heap.used_bytes.get());
         let status = self.run(code, input, host, mode);
         let lua = self.state.lua();
@@ -415,8 +416,9 @@ impl ScriptEngine for LuaEngine {
         self.state.context().heap.used_bytes.get()
     }
 
-    fn memory_peak(&self) -> usize {
-        self.state.context().heap.peak_bytes.get()
+    fn memory_growth(&self) -> usize {
+        let heap = &self.state.context().heap;
+        heap.peak_bytes.get().saturating_sub(heap.begin_bytes.get())
     }
 
     fn overhead(&self) -> usize {

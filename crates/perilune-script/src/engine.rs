@@ -180,10 +180,10 @@ pub trait ScriptEngine: Send {
     /// Bytes the engine's heap uses.
     fn memory_used(&self) -> usize;
 
-    /// Most bytes its heap used at one time since the last run began. The default is an engine that
-    /// does not watch.
-    fn memory_peak(&self) -> usize {
-        self.memory_used()
+    /// The most bytes by which its heap exceeded, since the last run began, what it was at that
+    /// begin. The default is an engine that does not watch.
+    fn memory_growth(&self) -> usize {
+        0
     }
 
     /// Approximate bytes of engine-side bookkeeping of one compiled script.

@@ -39,5 +39,5 @@ pub use shebang::{
     parse_script_header,
 };
 pub use statistics::{
-    RunFigures, RunPlace, RunTime, ScriptStatistics, ScriptStats, TimeHistogram, error_class,
+    RunFigures, RunPlace, ScriptStatistics, ScriptStats, TimeHistogram, error_class,
 };

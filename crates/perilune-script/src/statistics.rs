@@ -107,17 +107,6 @@ pub struct RunFigures<'a> {
     pub error: Option<&'a [u8]>,
 }
 
-/// The time of one run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunTime {
-    /// Microseconds.
-    pub took_us: u64,
-    /// Unix time of its end, microseconds.
-    pub ended_us: i64,
-    /// It was slow enough for the slow log.
-    pub slow: bool,
-}
-
 /// The counters of a script or function.
 #[derive(Debug, Clone, Default)]
 pub struct ScriptStats {
@@ -175,12 +164,11 @@ impl ScriptStats {
     }
 
     #[inline]
-    fn record_time(&mut self, time: RunTime) {
-        self.slow_calls += u64::from(time.slow);
-        self.usec += time.took_us;
-        self.usec_max = self.usec_max.max(time.took_us);
-        self.times.record(time.took_us);
-        self.last_used_us = time.ended_us;
+    fn record_time(&mut self, took_us: u64, ended_us: i64) {
+        self.usec += took_us;
+        self.usec_max = self.usec_max.max(took_us);
+        self.times.record(took_us);
+        self.last_used_us = ended_us;
     }
 
     #[cold]
@@ -258,16 +246,25 @@ impl ScriptStatistics {
     /// with the place that is answered.
     #[inline(always)]
     pub fn record(&mut self, script: (usize, Handle), run: &RunFigures<'_>) -> RunPlace {
-        if self.entry(self.last).is_none_or(|entry| entry.script != script) {
-            self.last = self.place_of(script);
-        }
-        if let Some(Some(entry)) = self.entries.get_mut(self.last.0 as usize) {
+        if let Some(Some(entry)) = self.entries.get_mut(self.last.0 as usize)
+            && entry.script == script
+        {
             entry.stats.record(run);
+        } else {
+            self.record_other(script, run);
         }
         self.last
     }
 
+    /// Counts a run of another script than the last.
     #[inline(never)]
+    fn record_other(&mut self, script: ScriptKey, run: &RunFigures<'_>) {
+        self.last = self.place_of(script);
+        if let Some(Some(entry)) = self.entries.get_mut(self.last.0 as usize) {
+            entry.stats.record(run);
+        }
+    }
+
     fn place_of(&mut self, script: ScriptKey) -> RunPlace {
         match self.by_script.get(&script) {
             Some(place) => *place,
@@ -275,11 +272,19 @@ impl ScriptStatistics {
         }
     }
 
-    /// Adds the time of the run that was counted last at that place.
+    /// Adds the time of the run that was counted last at that place: microseconds, and the Unix
+    /// time of its end in microseconds.
     #[inline]
-    pub fn record_time(&mut self, place: RunPlace, time: RunTime) {
+    pub fn record_time(&mut self, place: RunPlace, took_us: u64, ended_us: i64) {
         if let Some(Some(entry)) = self.entries.get_mut(place.0 as usize) {
-            entry.stats.record_time(time);
+            entry.stats.record_time(took_us, ended_us);
+        }
+    }
+
+    /// Counts the run at that place as slow enough for the slow log.
+    pub fn record_slow(&mut self, place: RunPlace) {
+        if let Some(Some(entry)) = self.entries.get_mut(place.0 as usize) {
+            entry.stats.slow_calls += 1;
         }
     }
 
@@ -376,10 +381,11 @@ mod tests {
         assert!(statistics.get(SCRIPT).is_none());
         let first = RunFigures { commands: 2, memory_bytes: 9, ..RunFigures::default() };
         let place = statistics.record(SCRIPT, &first);
-        statistics.record_time(place, RunTime { took_us: 10, ended_us: 5, slow: false });
+        statistics.record_time(place, 10, 5);
         let second = RunFigures { memory_bytes: 4, ..failed(b"ERR") };
         assert_eq!(statistics.record(SCRIPT, &second), place);
-        statistics.record_time(place, RunTime { took_us: 30, ended_us: 8, slow: true });
+        statistics.record_time(place, 30, 8);
+        statistics.record_slow(place);
         let stats = statistics.get(SCRIPT).expect("it ran");
         assert_eq!((stats.calls, stats.slow_calls, stats.failed_calls()), (2, 1, 1));
         assert_eq!((stats.usec, stats.usec_max, stats.usec_per_call()), (40, 30, 20.0));
@@ -396,7 +402,8 @@ mod tests {
         assert_eq!(statistics.script_at(place), Some(SCRIPT));
         statistics.forget(SCRIPT);
         assert_eq!(statistics.script_at(place), None);
-        statistics.record_time(place, RunTime { took_us: 1, ended_us: 1, slow: true });
+        statistics.record_time(place, 1, 1);
+        statistics.record_slow(place);
         let other = (0, Handle(8));
         assert_eq!(statistics.record(other, &RunFigures::default()), place);
         assert_eq!(statistics.script_at(place), Some(other));

@@ -106,18 +106,19 @@ impl Engine {
         self.propagation.settle();
         self.note_debugger(debugger.is_some());
         let (handle, input) = (request.script.handle, request.input);
-        let (heap_before, reply_before) = (engine.memory_used(), out.buffered());
+        let reply_before = out.buffered();
         let mut tally = Tally::new(input.keys);
         let mut host = Host::new(self, request.command, &mut tally);
+        // Boxed, for a result of one word costs less on its way through here.
         let result = catch_unwind(AssertUnwindSafe(|| match debugger {
-            None => engine.call(handle, input, &mut host, out),
+            None => engine.call(handle, input, &mut host, out).map_err(Box::new),
             Some(session) => {
                 let mut host = DebugHost::new(host, session);
-                engine.call_debugged(handle, input, &mut host, session, out)
+                engine.call_debugged(handle, input, &mut host, session, out).map_err(Box::new)
             }
         }));
         let killed = self.end_run();
-        let heap_growth = engine.memory_peak().saturating_sub(heap_before);
+        let heap_growth = engine.memory_growth();
         self.scripting.give_back(index, engine);
         let result = result.unwrap_or_else(|panic| resume_unwind(panic));
         if debugger.is_none() {
@@ -247,13 +248,14 @@ impl Engine {
     }
 
     /// Forgets the run that is over. True if somebody asked to kill it.
+    #[inline]
     fn end_run(&mut self) -> bool {
-        let Some(run) = self.scripting.run.take() else { return false };
-        if run.slow
-            && let Some(port) = &mut self.busy_port
-        {
+        let Some(run) = &self.scripting.run else { return false };
+        let (slow, killed) = (run.slow, run.kill);
+        self.scripting.run = None;
+        if slow && let Some(port) = &mut self.busy_port {
             port.script_ended();
         }
-        run.kill
+        killed
     }
 }

@@ -13,7 +13,7 @@ use crate::keys::key_positions;
 use crate::spec::CommandFlags;
 use crate::table::Command;
 use ahash::AHashSet;
-use perilune_script::{LogLevel, RunFigures, RunPlace, RunTime};
+use perilune_script::{LogLevel, RunFigures, RunPlace};
 
 /// Most declared keys that are compared one by one.
 const LINEAR_MAX: usize = 16;
@@ -88,10 +88,13 @@ impl<'a> Tally<'a> {
 }
 
 impl super::Scripting {
-    /// Whether a run ended whose time is not known yet.
+    /// Enters the run that ended last into the statistics, now that its command took `took_us`,
+    /// and answers its place: `None` if no run has ended.
     #[inline]
-    pub(crate) fn awaits_time(&self) -> bool {
-        self.ended.is_some()
+    pub(crate) fn note_time(&mut self, took_us: u64, ended_us: i64) -> Option<RunPlace> {
+        let place = self.ended.take()?;
+        self.statistics.record_time(place, took_us, ended_us);
+        Some(place)
     }
 
     /// What a script is called: `script` and its digest, or `function` and its name.
@@ -111,23 +114,18 @@ impl super::Scripting {
 }
 
 impl Engine {
-    /// Enters the run that ended last into the statistics, now that its command took `took_us`.
-    pub(crate) fn note_script_run(&mut self, took_us: u64) {
-        let Some(place) = self.scripting.ended.take() else { return };
-        let slower_than = self.config.slowlog_log_slower_than;
-        let slow = slower_than >= 0 && took_us >= slower_than as u64;
-        let threshold_ms = self.config.latency_monitor_threshold;
-        let spike = threshold_ms > 0 && took_us / 1000 >= threshold_ms;
-        if slow || spike {
-            self.note_slow_script(place, took_us, slow, spike);
-        }
-        let time = RunTime { took_us, ended_us: self.now_us, slow };
-        self.scripting.statistics.record_time(place, time);
-    }
-
     /// Names a slow script where the slow log cannot, and in the latency monitor.
     #[cold]
-    fn note_slow_script(&mut self, place: RunPlace, took_us: u64, slow: bool, spike: bool) {
+    pub(crate) fn note_slow_script(
+        &mut self,
+        place: RunPlace,
+        took_us: u64,
+        slow: bool,
+        spike: bool,
+    ) {
+        if slow {
+            self.scripting.statistics.record_slow(place);
+        }
         let Some(title) = self.scripting.title_of(place) else { return };
         if slow {
             let line = format!("Slow {title}: {took_us} microseconds");

@@ -172,8 +172,8 @@ impl ScriptEngine for CoveredEngine {
         self.inner.memory_used()
     }
 
-    fn memory_peak(&self) -> usize {
-        self.inner.memory_peak()
+    fn memory_growth(&self) -> usize {
+        self.inner.memory_growth()
     }
 
     fn overhead(&self) -> usize {
