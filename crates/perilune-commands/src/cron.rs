@@ -35,6 +35,7 @@ impl Engine {
         let start_us = self.mono_us;
         let more = self.expire_some(budget_us);
         let took_us = self.clock.monotonic_us().saturating_sub(start_us);
+        self.stats.expire_cycle_us += took_us;
         self.note_latency("expire-cycle", took_us);
         more
     }
@@ -133,6 +134,8 @@ impl Engine {
             self.stats.net_output_bytes,
             loops.cycles,
             loops.commands_us + loops.timers_us,
+            self.replication.stats.input_bytes,
+            self.replication.stats.output_bytes,
         ];
         self.stats.ops_samples.sample(self.mono_us, totals);
         let allocated = self.env.used_memory();
@@ -170,9 +173,10 @@ impl Engine {
         if client == ClientSlot::SCRIPT || session.killed {
             return;
         }
+        session.note_traffic(now_ms);
         let exempt = session.blocked.is_some() || session.subscriptions() > 0 || session.monitor;
         let exempt = exempt || session.is_replica() || session.is_master || session.has_copy;
-        let idle_ms = now_ms - session.last_command_ms;
+        let idle_ms = now_ms - session.last_interaction_ms;
         if timeout_ms > 0 && !exempt && idle_ms > timeout_ms {
             self.env.log(perilune_script::LogLevel::Verbose, "Closing idle client");
             self.kill(client);
@@ -206,7 +210,45 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::Config;
+    use crate::session::{PeerInfo, Waker};
     use crate::test_support::TestEngine;
+    use std::sync::Arc;
+
+    /// A connection over which bytes move.
+    struct Busy;
+
+    impl Waker for Busy {
+        fn wake(&self) {}
+
+        fn take_traffic(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn whoever_sends_or_takes_anything_is_not_idle() {
+        let config = Config { timeout: 1, ..Config::default() };
+        let mut server = TestEngine::with_config(config).expect("a table");
+        let (idle, waiting, refused) = (server.client(), server.client(), server.client());
+        let busy = server.engine.connect(PeerInfo::default(), Some(Arc::new(Busy)));
+        server.run(waiting, "BLPOP k 1.5");
+        for _ in 0..5 {
+            server.pass_ms(700);
+            server.run(refused, "NOTHING");
+            server.engine.begin_batch(waiting, &mut Vec::new());
+            server.engine.sample_cycle();
+        }
+        let killed = |client| server.engine.sessions.get(client).is_none_or(|it| it.killed);
+        let all = [idle, waiting, refused, busy].map(killed);
+        assert_eq!(all, [true, true, false, false], "the wait was over for two seconds");
+        let client = server.client();
+        server.run(client, "BLPOP k 1.5");
+        server.pass_ms(1600);
+        server.engine.begin_batch(client, &mut Vec::new());
+        server.engine.sample_cycle();
+        assert!(server.engine.sessions.get(client).is_some_and(|it| !it.killed));
+    }
 
     #[test]
     fn effort_gives_expiry_more_of_the_time() {

@@ -20,6 +20,7 @@ use crate::spec::CommandFlags;
 use crate::table::{Command, CommandId};
 use perilune_keyspace::{KeyEntry, ValueRef};
 use perilune_resp::{ReplyWriter, RespWriter};
+use perilune_script::LogLevel;
 
 /// What a connection does after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,13 +183,19 @@ impl Engine {
     /// A refused command spoils an open transaction; a refused `EXEC` ends it.
     #[cold]
     fn reject(&mut self, client: ClientSlot, args: Args<'_>, error: CommandError) -> CommandError {
-        let mut is_exec = false;
+        let (mut name, now_ms) = ("", self.now_ms());
         if let Ok(id) = self.commands.find(args) {
             let command = self.commands.get_mut(id);
             command.stats.rejected += 1;
-            is_exec = command.full_name == "exec";
+            name = command.full_name;
+        } else if is_of_http(args) {
+            self.refuse_http(client);
         }
-        if is_exec {
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.last_command = name;
+            session.last_interaction_ms = now_ms;
+        }
+        if name == "exec" {
             self.discard_transaction(client);
             return errors::exec_abort(&error);
         }
@@ -197,6 +204,20 @@ impl Engine {
             transaction.aborted = true;
         }
         error
+    }
+
+    /// A browser was made to talk to this server: its connection ends before the lines that come
+    /// with its request are taken for commands.
+    #[cold]
+    fn refuse_http(&mut self, client: ClientSlot) {
+        let peer = self.sessions.get(client).map(|session| session.peer.addr.clone());
+        let line = format!(
+            "Possible SECURITY ATTACK: a line of HTTP (POST or Host:) came from {}. Somebody may be \
+             using a browser to send commands to this server. Connection closed.",
+            peer.unwrap_or_default()
+        );
+        self.env.log(LogLevel::Warning, &line);
+        self.kill(client);
     }
 
     /// Ends a transaction without running it.
@@ -218,11 +239,14 @@ impl Engine {
         let (flags, name) = (command.flags, command.full_name);
         let Some(session) = self.sessions.get_mut(client) else { return Err(errors::NOAUTH) };
         session.last_command = name;
-        session.last_command_ms = self.now_us / 1000;
+        session.last_interaction_ms = self.now_us / 1000;
         let (authenticated, unrestricted) = (session.authenticated, session.is_unrestricted());
         let queueing = session.transaction.is_some();
         let debug_mode = session.debug_mode;
         let only_subscriptions = session.subscriber_only();
+        if flags.contains(CommandFlags::PROTECTED) {
+            self.check_protected(client, name)?;
+        }
         if !authenticated && !flags.contains(CommandFlags::NO_AUTH) && self.auth_required(client) {
             return Err(errors::NOAUTH);
         }
@@ -235,20 +259,17 @@ impl Engine {
         if only_subscriptions && !allowed_while_subscribed(name) {
             return Err(errors::only_subscription_commands(name));
         }
-        if flags.contains(CommandFlags::PROTECTED) {
-            self.check_protected(client, name)?;
-        }
         // While a slow script lets others in, its own view of the data must not change.
         let evicts = self.config.maxmemory > 0 && !self.scripting.is_running();
         if evicts && !self.ignores_maxmemory() {
             self.check_memory(client, flags, name, args)?;
         }
         self.limit_tracking();
-        self.check_disk(client, flags, name)?;
+        self.check_disk(client, flags, name, args)?;
         if self.config.min_replicas_to_write > 0 {
-            self.check_replicas(client, id, flags)?;
+            self.check_replicas(client, flags, name, args)?;
         }
-        if !self.replication.replicas.is_empty() {
+        if !self.replication.replicas.is_empty() || self.monitors > 0 {
             self.check_own_replica(client, flags)?;
         }
         if self.replication.is_replica() {
@@ -267,11 +288,11 @@ impl Engine {
         if queueing && debugs {
             return Err(errors::DEBUG_IN_MULTI);
         }
-        if queueing && !runs_inside_multi(name) {
-            return Ok(Admission::Queue);
-        }
         if self.pauses.may_hold() && self.is_paused(client, id, flags, args) {
             return Ok(Admission::Postpone);
+        }
+        if queueing && !runs_inside_multi(name) {
+            return Ok(Admission::Queue);
         }
         Ok(if debugs { Admission::Debug } else { Admission::Run(id) })
     }
@@ -319,8 +340,10 @@ impl Engine {
         client: ClientSlot,
         flags: CommandFlags,
         name: &str,
+        args: Args<'_>,
     ) -> Result<(), CommandError> {
         let Some(error) = self.disk_refuses_writes() else { return Ok(()) };
+        let flags = self.scripting.effective_flags(flags, name, args);
         let writes = flags.contains(CommandFlags::WRITE)
             || name == "ping"
             || (name == "exec" && self.queue_contains(client, CommandFlags::WRITE));
@@ -357,12 +380,13 @@ impl Engine {
     fn check_replicas(
         &self,
         client: ClientSlot,
-        id: CommandId,
         flags: CommandFlags,
+        name: &str,
+        args: Args<'_>,
     ) -> Result<(), CommandError> {
+        let flags = self.scripting.effective_flags(flags, name, args);
         let writes = flags.contains(CommandFlags::WRITE)
-            || (self.commands.get(id).full_name == "exec"
-                && self.queue_contains(client, CommandFlags::WRITE));
+            || (name == "exec" && self.queue_contains(client, CommandFlags::WRITE));
         match writes && self.lacks_replicas() {
             true => Err(errors::NOREPLICAS),
             false => Ok(()),
@@ -550,8 +574,8 @@ impl Engine {
             self.latency.add(event, now_s, took_us / 1000);
         }
         if slow && !flags.contains(CommandFlags::SKIP_SLOWLOG) {
-            let who = self.scripting.caller().unwrap_or(client);
-            if let Some(session) = self.sessions.get(who) {
+            // What a script runs is logged without its caller.
+            if let Some(session) = self.sessions.get(client) {
                 let max_len = self.config.slowlog_max_len;
                 let args = redacted(full_name, args);
                 self.slowlog.add(max_len, now_s, took_us, &args, &session.peer, &session.name);
@@ -668,7 +692,10 @@ impl Engine {
     }
 
     fn take_blocked(&mut self, client: ClientSlot) -> Option<Box<Blocked>> {
-        let blocked = self.sessions.get_mut(client)?.blocked.take()?;
+        let now_ms = self.now_ms();
+        let session = self.sessions.get_mut(client)?;
+        let blocked = session.blocked.take()?;
+        session.last_interaction_ms = now_ms;
         if blocked.kind != WaitKind::Pause {
             self.waiters.remove(client, &blocked);
         }
@@ -712,7 +739,10 @@ impl Engine {
         }
         let view = blocked.argv.view();
         let args = Args::new(&view);
+        // Others that wait were counted when they began to.
+        let counts = |flags: CommandFlags| failed || flags.contains(CommandFlags::BLOCKING);
         if let Ok(id) = self.commands.resolve(args)
+            && counts(self.commands.get(id).flags)
             && let Some(took_us) = self.finished_after(client, CommandFlags::BLOCKING, 0)
         {
             self.count_call(client, id, args, took_us, failed);
@@ -799,6 +829,11 @@ impl Engine {
         }
         flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE)
     }
+}
+
+/// Whether a request begins as the first lines of HTTP's `POST` do.
+fn is_of_http(args: Args<'_>) -> bool {
+    args.is(0, "post") || args.is(0, "host:")
 }
 
 /// Commands that `MULTI` does not queue.

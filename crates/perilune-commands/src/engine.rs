@@ -59,6 +59,8 @@ pub struct Engine {
     pub limits: EncodingLimits,
     /// The databases.
     pub keyspace: Keyspace,
+    /// Bytes allocated when the server had just been built.
+    pub startup_memory: usize,
     /// Changes of the data set since the last save.
     pub dirty: u64,
     /// The users and their rights.
@@ -216,6 +218,7 @@ impl EngineBuilder {
             started_us: mono_us,
             limits: self.config.encoding_limits(),
             keyspace: Keyspace::new(self.config.databases as usize),
+            startup_memory: 0,
             dirty: 0,
             sessions: Sessions::new(Arc::clone(acl.default_user())),
             acl,
@@ -254,6 +257,7 @@ impl EngineBuilder {
             clock: self.clock,
             config: self.config,
         };
+        engine.startup_memory = engine.env.used_memory();
         if !engine.config.aclfile.is_empty() {
             engine
                 .load_acl_file()
@@ -288,6 +292,11 @@ impl Engine {
         if !self.scripting.is_running() {
             self.now_us = self.mono_us as i64 + self.wall_offset_us;
         }
+    }
+
+    /// Unix time now, microseconds, also while a script's stands still.
+    pub(crate) fn wall_clock_us(&self) -> i64 {
+        self.clock.monotonic_us() as i64 + self.wall_offset_us
     }
 
     /// Follows the wall clock. [`refresh_clock`](Self::refresh_clock) derives Unix time from the
@@ -473,10 +482,25 @@ impl Engine {
     }
 
     /// Counts bytes that a connection read and wrote.
-    pub fn count_network(&mut self, read: usize, written: usize) {
-        self.stats.net_input_bytes += read as u64;
-        self.stats.net_output_bytes += written as u64;
+    pub fn count_network(&mut self, traffic: Traffic) {
+        self.stats.net_input_bytes += traffic.bytes_read as u64;
+        self.stats.net_output_bytes += traffic.bytes_written as u64;
+        self.stats.net_reads += traffic.reads;
+        self.stats.net_writes += traffic.writes;
     }
+}
+
+/// What went over a client's socket since it was counted last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that came in.
+    pub bytes_read: usize,
+    /// Bytes that the socket took.
+    pub bytes_written: usize,
+    /// Reads that brought something.
+    pub reads: u64,
+    /// Writes that the socket took something of.
+    pub writes: u64,
 }
 
 /// The limit of the output of a client's class.

@@ -155,9 +155,9 @@ pub fn wrong_arity(name: &[u8]) -> CommandError {
 
 /// `EXEC` itself was refused.
 pub fn exec_abort(reason: &CommandError) -> CommandError {
-    // A number of arguments is told without the code.
+    // A number of arguments, and what only subscribers may do, are told without the code.
     let reason = match reason.text().strip_prefix("ERR ") {
-        Some(text) if text.starts_with("wrong number") => text,
+        Some(text) if text.starts_with("wrong number") || text.starts_with("Can't execute") => text,
         _ => reason.text(),
     };
     CommandError::owned(format!("EXECABORT Transaction discarded because of: {reason}"))
@@ -278,6 +278,15 @@ texts! {
     REWRITE_RUNNING = "ERR Background append only file rewriting already in progress";
     /// `WAITAOF` for the file of a server that writes none.
     WAITAOF_WITHOUT_AOF = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+}
+
+/// A script that may write while the append-only file cannot take that.
+pub fn script_aof_failed(reason: &str) -> CommandError {
+    CommandError::owned(format!(
+        "MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist to \
+         disk. Writable scripts are blocked. Use 'no-writes' flag for read only scripts. AOF error: \
+         {reason}"
+    ))
 }
 
 /// A write while the append-only file cannot take it.
@@ -573,6 +582,8 @@ texts! {
     NO_MALLOC_STATS = "ERR the allocator of this process tells nothing about itself";
     /// `MEMORY PURGE`, likewise.
     PURGE_FAILED = "ERR Error purging dirty pages";
+    /// `SSUBSCRIBE` from a script or transaction.
+    SSUBSCRIBE_DENIED = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
     /// `MONITOR` from a script or transaction.
     MONITOR_DENIED = "ERR MONITOR isn't allowed for DENY BLOCKING client";
     /// `SHUTDOWN ABORT` while nothing is ending.
@@ -587,6 +598,8 @@ texts! {
     SNAPSHOT_RUNNING = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
     /// A write while snapshots fail.
     SNAPSHOTS_FAIL = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
+    /// A script that may write while snapshots fail.
+    SCRIPT_SNAPSHOTS_FAIL = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Writable scripts are blocked. Use 'no-writes' flag for read only scripts.";
     /// Anything that needs the data while they are being read.
     LOADING = "LOADING Redis is loading the dataset in memory";
 }

@@ -54,6 +54,6 @@ pub mod tracking;
 mod warm;
 
 pub use dispatch::Flow;
-pub use engine::{Engine, EngineBuilder};
+pub use engine::{Engine, EngineBuilder, Traffic};
 pub use introspect::command_reference;
 pub use warm::WARM_REQUESTS;

@@ -28,8 +28,12 @@ impl Engine {
             line.push(b' ');
             perilune_resp::append_quoted(&mut line, arg);
         }
-        let targets: Vec<ClientSlot> =
-            self.sessions.iter().filter(|(_, s)| s.monitor).map(|(slot, _)| slot).collect();
+        let targets: Vec<ClientSlot> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| s.monitor && !s.close_after_reply)
+            .map(|(slot, _)| slot)
+            .collect();
         for target in targets {
             self.push(target, |out| out.status(&line));
         }

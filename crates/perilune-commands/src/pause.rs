@@ -163,6 +163,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_support::TestEngine;
 
     const WRITES: Pause = Pause { until_ms: i64::MAX, all: false };
 
@@ -178,6 +179,17 @@ mod tests {
         assert!(pauses.holds(1000));
         pauses.end(PausePurpose::Failover, 1000);
         assert!(!pauses.may_hold() && pauses.in_force(1000).is_none());
+    }
+
+    #[test]
+    fn transactions_wait_as_well() {
+        let mut server = TestEngine::new();
+        let (first, second) = (server.client(), server.client());
+        server.run(first, "CLIENT PAUSE 5000 WRITE");
+        assert_eq!(server.run(second, "MULTI"), "+OK\r\n");
+        assert_eq!(server.run(second, "SET k v"), "");
+        server.pass_ms(5001);
+        assert_eq!(server.late(second), "+QUEUED\r\n");
     }
 
     #[test]

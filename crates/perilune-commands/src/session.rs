@@ -34,6 +34,12 @@ pub trait Waker: Send + Sync {
         0
     }
 
+    /// Whether bytes moved since the last call that belong to no new command: pieces of one, or of
+    /// replies that the peer takes slowly.
+    fn take_traffic(&self) -> bool {
+        false
+    }
+
     /// What the connection's buffers hold.
     fn buffers(&self) -> BufferFigures {
         BufferFigures::default()
@@ -150,8 +156,8 @@ pub struct Session {
     pub lib_ver: Bytes,
     /// Unix time of the connection, milliseconds.
     pub created_ms: i64,
-    /// Unix time of the last command, milliseconds.
-    pub last_command_ms: i64,
+    /// Unix time, milliseconds, when it sent a command, was woken, or bytes moved between the two.
+    pub last_interaction_ms: i64,
     /// Full name of the last command.
     pub last_command: &'static str,
     /// Open transaction.
@@ -248,7 +254,7 @@ impl Session {
             lib_name: Bytes::new(b""),
             lib_ver: Bytes::new(b""),
             created_ms: now_ms,
-            last_command_ms: now_ms,
+            last_interaction_ms: now_ms,
             last_command: "",
             transaction: None,
             watched: Vec::new(),
@@ -358,6 +364,18 @@ impl Session {
             self.reply_mode = ReplyMode::On;
         }
         takes
+    }
+
+    /// Takes account of bytes that moved without a command.
+    pub(crate) fn note_traffic(&mut self, now_ms: i64) {
+        if self.waker.as_ref().is_some_and(|waker| waker.take_traffic()) {
+            self.last_interaction_ms = now_ms;
+        }
+    }
+
+    /// How long nothing has come from it and nothing was taken by it, milliseconds.
+    pub fn idle_ms(&self, now_ms: i64) -> i64 {
+        now_ms - self.last_interaction_ms
     }
 
     /// Bytes of replies that the peer has not been sent yet.

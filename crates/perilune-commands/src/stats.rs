@@ -18,6 +18,14 @@ pub struct ServerStats {
     pub net_input_bytes: u64,
     /// Bytes written to clients.
     pub net_output_bytes: u64,
+    /// Reads from sockets of clients that brought something.
+    pub net_reads: u64,
+    /// Writes to sockets of clients that were taken, in part at least.
+    pub net_writes: u64,
+    /// Time spent expiring keys that nobody asked for, microseconds.
+    pub expire_cycle_us: u64,
+    /// Payloads of `RESTORE` that were checked in depth.
+    pub payload_checks: u64,
     /// Keys removed because their time was up.
     pub expired_keys: u64,
     /// Times the active expiry stopped at its time limit.
@@ -87,11 +95,16 @@ impl LoopStats {
 /// Most error codes that are counted apart; a script can invent codes without end.
 const ERROR_CODES_MAX: usize = 128;
 
+/// Longest error code, bytes.
+const ERROR_CODE_BYTES_MAX: usize = 30;
+
 impl ServerStats {
-    /// Counts an error reply under its code, the first word of its text.
+    /// Counts an error reply under its code, the first word of its text. What is no code, because
+    /// it is too long or nothing follows it, counts as `ERR`.
     pub fn count_error(&mut self, text: &[u8]) {
         self.error_replies += 1;
-        let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let end = text.iter().take(ERROR_CODE_BYTES_MAX + 1).position(|byte| *byte == b' ');
+        let code = end.map_or(&b"ERR"[..], |end| &text[..end]);
         let code = String::from_utf8_lossy(code);
         if let Some(count) = self.errors_by_code.get_mut(&*code) {
             *count += 1;
@@ -110,11 +123,13 @@ impl ServerStats {
 #[derive(Debug, Clone, Default)]
 pub struct OpsSamples {
     last: Option<(u64, Totals)>,
-    rates: VecDeque<[f64; 5]>,
+    rates: VecDeque<[f64; TOTALS]>,
 }
 
-/// Commands, input bytes, output bytes, cycles, microseconds of work.
-pub type Totals = [u64; 5];
+/// Commands, input bytes, output bytes, cycles, microseconds of work, input and output bytes of
+/// replication.
+pub type Totals = [u64; TOTALS];
+const TOTALS: usize = 7;
 
 /// Number of samples averaged.
 const SAMPLES: usize = 16;
@@ -136,8 +151,8 @@ impl OpsSamples {
     }
 
     /// Mean of the samples, each total per second.
-    pub fn rates(&self) -> [f64; 5] {
-        let mut sum = [0.0; 5];
+    pub fn rates(&self) -> [f64; TOTALS] {
+        let mut sum = [0.0; TOTALS];
         for rate in &self.rates {
             sum.iter_mut().zip(rate).for_each(|(sum, rate)| *sum += rate);
         }

@@ -59,6 +59,10 @@ unsafe fn with_arguments<T>(
             if let Some(bytes) = value.as_bytes() {
                 slices.push(bytes);
             } else if let Some(number) = value.as_number() {
+                if number.is_nan() && number.is_sign_negative() {
+                    // What 0/0 gives is negative, and Redis says so.
+                    texts.push(b'-');
+                }
                 format_double(number, texts);
                 numbers.push((slices.len(), texts.len()));
                 slices.push(&[]);

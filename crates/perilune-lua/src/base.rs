@@ -184,7 +184,8 @@ unsafe extern "C-unwind" fn read_pieces(lua: State) -> c_int {
             let mut len = 0;
             match lua_type(lua, -1) {
                 LUA_TNIL => break,
-                LUA_TSTRING => lua_tolstring(lua, -1, &mut len),
+                // A number is converted where it lies.
+                LUA_TSTRING | LUA_TNUMBER => lua_tolstring(lua, -1, &mut len),
                 _ => luaL_error(lua, c"reader function must return a string".as_ptr()) as _,
             };
             if len == 0 {

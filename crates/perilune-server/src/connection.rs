@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use perilune_commands::blocking::WaitKind;
 use perilune_commands::owned_args::ArgVec;
 use perilune_commands::session::{BufferFigures, ClientSlot, Tidy, Waker};
-use perilune_commands::{Engine, Flow, WARM_REQUESTS};
+use perilune_commands::{Engine, Flow, Traffic, WARM_REQUESTS};
 use perilune_resp::{ArgRange, Decoder, DecoderLimits};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ const INTERNAL_ERROR: &[u8] = b"-ERR internal error, the connection is closed\r\
 #[derive(Default)]
 pub(crate) struct Bell {
     rung: AtomicBool,
+    /// Bytes moved that belong to no new command.
+    traffic: AtomicBool,
     /// Bytes of replies that are not written to the socket yet.
     unwritten: AtomicUsize,
     /// What the read buffer holds, as in [`BufferFigures`].
@@ -86,6 +88,10 @@ impl Waker for Bell {
         self.unwritten.load(Ordering::Relaxed)
     }
 
+    fn take_traffic(&self) -> bool {
+        self.traffic.swap(false, Ordering::Relaxed)
+    }
+
     fn buffers(&self) -> BufferFigures {
         BufferFigures {
             query: self.query.load(Ordering::Relaxed),
@@ -105,6 +111,10 @@ impl Bell {
     /// Lets the next look find it rung.
     pub(crate) fn put_ring_back(&self) {
         self.rung.store(true, Ordering::Release);
+    }
+
+    fn note_traffic(&self) {
+        self.traffic.store(true, Ordering::Relaxed);
     }
 
     /// Waits for a ring.
@@ -150,8 +160,7 @@ pub(crate) struct State {
     executed: usize,
     output: Vec<u8>,
     written: usize,
-    bytes_read: usize,
-    bytes_written: usize,
+    traffic: Traffic,
     flow: Flow,
     /// Where in `output` the reply of the running command begins. Left behind only by a panic.
     reply_start: Option<usize>,
@@ -196,8 +205,7 @@ impl State {
             executed: 0,
             output: Vec::new(),
             written: 0,
-            bytes_read: 0,
-            bytes_written: 0,
+            traffic: Traffic::default(),
             flow: Flow::Continue,
             reply_start: None,
             protocol_error: false,
@@ -254,7 +262,12 @@ impl State {
     /// Remembers a protocol error as a last request, so that it is answered in its turn.
     fn pending_error(&mut self, message: &[u8]) {
         let mut text = b"-".to_vec();
-        text.extend_from_slice(message);
+        // The line that a strange byte is shown in ends where it should.
+        let shown = message.iter().map(|byte| match byte {
+            b'\r' | b'\n' => b' ',
+            other => *other,
+        });
+        text.extend(shown);
         text.extend_from_slice(b"\r\n");
         self.requests.push(Request::Unescaped(vec![text]));
     }
@@ -265,10 +278,7 @@ impl State {
 
     /// Runs decoded requests until one blocks, closes, or the batch is long enough.
     fn execute(&mut self, engine: &mut Engine) {
-        engine.count_network(
-            std::mem::take(&mut self.bytes_read),
-            std::mem::take(&mut self.bytes_written),
-        );
+        engine.count_network(std::mem::take(&mut self.traffic));
         if self.output.capacity() < OUTPUT_MIN {
             self.output.reserve(OUTPUT_MIN);
             self.note_output_size();
@@ -502,7 +512,7 @@ pub(crate) async fn serve(mut socket: Socket, gate: Gate, state: Box<State>) {
         (state.input, state.output) = (Input::default(), Vec::new());
     }
     gate.run(state, |state, engine| {
-        engine.count_network(state.bytes_read, state.bytes_written);
+        engine.count_network(state.traffic);
         engine.disconnect(state.slot);
     })
     .await;
@@ -650,6 +660,9 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
             Event::Input => {
                 state.decode();
                 state.note_input(if state.has_work() { 0 } else { state.decoded });
+                if !state.has_work() {
+                    bell.note_traffic();
+                }
                 if !state.has_work() && state.make_room() {
                     state = gate.run(state, |state, engine| state.report_input(engine)).await;
                 }
@@ -657,7 +670,7 @@ async fn run(socket: &mut Socket, gate: &Gate, mut state: Box<State>, bell: &Bel
                     return state;
                 }
             }
-            Event::Flushed => {}
+            Event::Flushed => bell.note_traffic(),
             Event::Bell => {
                 let goes_on;
                 state = execute(gate, state).await;
@@ -742,7 +755,8 @@ fn poll_input(
         Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Event::End),
         Poll::Ready(Ok(n)) => {
             state.input.advance(n);
-            state.bytes_read += n;
+            state.traffic.bytes_read += n;
+            state.traffic.reads += 1;
             Poll::Ready(Event::Input)
         }
     }
@@ -750,7 +764,8 @@ fn poll_input(
 
 fn note_written(state: &mut State, n: usize) {
     state.written += n;
-    state.bytes_written += n;
+    state.traffic.bytes_written += n;
+    state.traffic.writes += 1;
     state.note_unwritten();
     if state.written == state.output.len() {
         state.output.clear();

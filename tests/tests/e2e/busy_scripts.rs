@@ -141,3 +141,13 @@ fn a_script_that_takes_too_much_memory_ends_alone() {
     let fits = "local t = {} for i = 1, 200000 do t[i] = {} end return #t";
     assert_eq!(client.run(&["EVAL", fits, "0"]).expect("a reply"), int(200_000));
 }
+
+#[test]
+fn a_script_that_waits_for_the_clock_sees_it_move() {
+    let server = start();
+    let script = "local function now() local t = redis.call('TIME') return t[1] * 1000 + t[2] / 1000 end \
+                  redis.call('SET', 'written', 1) \
+                  local start = now() while now() - start < 50 do end return 'done'";
+    let reply = server.connect().run(&["EVAL", script, "0"]).expect("a reply");
+    assert_eq!(reply, Value::bulk("done"));
+}

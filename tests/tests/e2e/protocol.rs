@@ -293,3 +293,25 @@ fn connections_are_served_in_the_order_in_which_they_asked() {
         }
     }
 }
+
+#[test]
+fn a_browser_is_not_answered() {
+    let server = Server::start();
+    for sent in [
+        &b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\nSET k v\r\n"[..],
+        b"host: localhost\r\nSET k v\r\n",
+        b"*1\r\n$4\r\npost\r\n*1\r\n$4\r\nPING\r\n",
+    ] {
+        assert_eq!(last_words(&server, sent), "", "{}", sent.escape_ascii());
+    }
+    assert_eq!(server.connect().run(&["EXISTS", "k"]).expect("a reply"), int(0));
+}
+
+#[test]
+fn an_error_shows_no_end_of_line() {
+    let server = Server::start();
+    for sent in [&b"*1\r\n\r\n"[..], b"*1\r\n\nPING\r\n"] {
+        let expected = "-ERR Protocol error: expected '$', got ' '\r\n";
+        assert_eq!(last_words(&server, sent), expected, "{}", sent.escape_ascii());
+    }
+}

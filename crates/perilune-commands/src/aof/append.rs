@@ -258,6 +258,11 @@ impl Engine {
         (log.synced() < offset).then_some(offset)
     }
 
+    /// What the last write or sync of the file failed of, if it failed.
+    pub(crate) fn aof_error(&self) -> Option<&str> {
+        self.aof.error.as_deref()
+    }
+
     /// Why commands that write must be refused.
     #[inline]
     pub(crate) fn aof_refuses_writes(&self) -> Option<CommandError> {

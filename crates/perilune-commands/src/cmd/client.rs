@@ -352,7 +352,7 @@ fn describe_running(session: &Session, now_ms: i64, arguments: usize) -> Vec<u8>
         session.peer.fd,
         text(&session.name),
         (now_ms - session.created_ms) / 1000,
-        (now_ms - session.last_command_ms) / 1000,
+        session.idle_ms(now_ms) / 1000,
         flag_letters(session),
         session.db,
         session.channels.len(),

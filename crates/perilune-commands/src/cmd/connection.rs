@@ -230,7 +230,9 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<()
     if let Some(session) = ctx.session() {
         session.protocol = Protocol::Resp2;
         session.name = Bytes::new(b"");
-        session.reply_mode = ReplyMode::On;
+        if session.reply_mode != ReplyMode::Skip {
+            session.reply_mode = ReplyMode::On;
+        }
         session.no_evict = false;
         session.no_touch = false;
     }

@@ -169,7 +169,9 @@ fn memory(engine: &mut Engine, text: &mut String) {
     let used = figures.allocated;
     engine.stats.peak_memory = engine.stats.peak_memory.max(used);
     let peak = engine.stats.peak_memory;
+    let startup = engine.startup_memory;
     let overhead: usize = engine.keyspace.iter().map(|(_, db)| db.overhead()).sum();
+    let overhead = overhead + startup;
     let dataset = used.saturating_sub(overhead);
     let (clients, replicas) = engine.client_memory_by_kind();
     let policy = String::from_utf8_lossy(
@@ -185,8 +187,9 @@ fn memory(engine: &mut Engine, text: &mut String) {
         used_memory_peak_human: human(peak),
         used_memory_peak_perc: format_args!("{:.2}%", ratio(used, peak) * 100.0),
         used_memory_overhead: overhead,
+        used_memory_startup: startup,
         used_memory_dataset: dataset,
-        used_memory_dataset_perc: format_args!("{:.2}%", ratio(dataset, used) * 100.0),
+        used_memory_dataset_perc: format_args!("{:.2}%", ratio(dataset, used.saturating_sub(startup)) * 100.0),
         allocator_allocated: figures.allocated,
         allocator_active: figures.active,
         allocator_resident: figures.resident,
@@ -319,7 +322,7 @@ fn append_only_file(engine: &Engine, text: &mut String) {
 }
 
 fn stats(engine: &mut Engine, text: &mut String) {
-    let [ops, input, output, cycles, busy] = engine.stats.ops_samples.rates();
+    let [ops, input, output, cycles, busy, followed, fed] = engine.stats.ops_samples.rates();
     let cycle_us = if cycles > 0.0 { busy / cycles } else { 0.0 };
     let (stats, pubsub) = (&engine.stats, &engine.pubsub);
     let replication = &engine.replication.stats;
@@ -334,8 +337,8 @@ fn stats(engine: &mut Engine, text: &mut String) {
         total_net_repl_output_bytes: replication.output_bytes,
         instantaneous_input_kbps: format_args!("{:.2}", input / 1024.0),
         instantaneous_output_kbps: format_args!("{:.2}", output / 1024.0),
-        instantaneous_input_repl_kbps: "0.00",
-        instantaneous_output_repl_kbps: "0.00",
+        instantaneous_input_repl_kbps: format_args!("{:.2}", followed / 1024.0),
+        instantaneous_output_repl_kbps: format_args!("{:.2}", fed / 1024.0),
         rejected_connections: stats.connections_rejected,
         sync_full: replication.full,
         sync_partial_ok: replication.partial,
@@ -343,6 +346,7 @@ fn stats(engine: &mut Engine, text: &mut String) {
         expired_keys: stats.expired_keys,
         expired_stale_perc: "0.00",
         expired_time_cap_reached_count: stats.expired_time_cap_reached,
+        expire_cycle_cpu_milliseconds: stats.expire_cycle_us / 1000,
         evicted_keys: stats.evicted_keys,
         evicted_clients: stats.evicted_clients,
         evicted_scripts: stats.evicted_scripts,
@@ -362,7 +366,9 @@ fn stats(engine: &mut Engine, text: &mut String) {
         tracking_total_prefixes: engine.tracking.prefixes(),
         unexpected_error_replies: replication.failed_commands,
         total_error_replies: stats.error_replies,
-        dump_payload_sanitizations: 0,
+        dump_payload_sanitizations: stats.payload_checks,
+        total_reads_processed: stats.net_reads,
+        total_writes_processed: stats.net_writes,
         client_query_buffer_limit_disconnections: stats.query_limit_disconnections,
         client_output_buffer_limit_disconnections: stats.output_limit_disconnections,
         acl_access_denied_auth: engine.acl.denied.auth,

@@ -309,6 +309,9 @@ fn ssubscribe(
     args: Args<'_>,
     out: &mut dyn ReplyWriter,
 ) -> Result<(), CommandError> {
+    if ctx.deny_blocking() {
+        return Err(errors::SSUBSCRIBE_DENIED);
+    }
     subscribe_all(ctx, args, Subscription::Shard, "ssubscribe", out)
 }
 

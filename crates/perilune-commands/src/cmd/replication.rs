@@ -205,8 +205,8 @@ fn replicaof(
     if ctx.session().is_some_and(|session| session.is_replica()) {
         return Err(errors::REPLICAOF_BY_REPLICA);
     }
-    let port = args.int_in(2, 0..=65535, errors::INVALID_MASTER_PORT)?;
-    let port = u16::try_from(port).map_err(|_| errors::INVALID_MASTER_PORT)?;
+    let port = args.int(2).ok().and_then(|port| u16::try_from(port).ok());
+    let port = port.ok_or(errors::INVALID_MASTER_PORT)?;
     let host = String::from_utf8_lossy(args[1]).into_owned();
     let same =
         ctx.engine.replication.upstream.as_ref().is_some_and(|upstream| {

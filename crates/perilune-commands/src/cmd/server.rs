@@ -68,7 +68,11 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
 ];
 
 fn time(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
-    let now_us = ctx.engine.now_us;
+    // The time of a script stands still, but not for one that waits for it to pass.
+    let now_us = match ctx.engine.scripting.is_slow() {
+        true => ctx.engine.wall_clock_us(),
+        false => ctx.engine.now_us,
+    };
     out.array(2);
     out.bulk_int(now_us / 1_000_000);
     out.bulk_int(now_us % 1_000_000);
@@ -80,10 +84,12 @@ fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
         return Err(errors::MONITOR_DENIED);
     }
     let Some(session) = ctx.session() else { return Err(errors::NOAUTH) };
-    if !session.monitor {
-        session.monitor = true;
-        ctx.engine.monitors += 1;
+    if session.monitor || session.is_replica() {
+        // It is one already, and what it is told would be out of step with a reply.
+        return Ok(());
     }
+    session.monitor = true;
+    ctx.engine.monitors += 1;
     out.ok();
     Ok(())
 }

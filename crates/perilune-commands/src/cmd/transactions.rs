@@ -9,7 +9,7 @@ use crate::errors::{self, CommandError};
 use crate::session::WatchedKey;
 use crate::spec::{CommandSpec, KeySpec};
 use perilune_keyspace::Bytes;
-use perilune_resp::ReplyWriter;
+use perilune_resp::{ReplyWriter, ValueWriter};
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -123,6 +123,11 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(),
             ctx.engine.check_queued_rights(ctx.client, id, args).map(|()| id)
         });
         match resolved {
+            Ok(id) if ctx.session().is_some_and(|session| session.close_after_reply) => {
+                // The connection ends with what was written before; the effects are wanted.
+                let mut unheard = ValueWriter::new(out.protocol());
+                ctx.engine.call(ctx.client, id, args, &mut unheard);
+            }
             Ok(id) => {
                 ctx.engine.call(ctx.client, id, args, out);
             }

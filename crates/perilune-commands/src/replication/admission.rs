@@ -39,14 +39,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Replicas are exempt from pauses, so they must not use that to get at keys.
+    /// Replicas are exempt from pauses, so they must not use that to get at keys. Clients under
+    /// `MONITOR` are taken for replicas here.
     pub(crate) fn check_own_replica(
         &self,
         client: ClientSlot,
         flags: CommandFlags,
     ) -> Result<(), CommandError> {
         let keyspace = CommandFlags::WRITE | CommandFlags::READONLY | CommandFlags::MAY_REPLICATE;
-        let is_one = || self.sessions.get(client).is_some_and(|session| session.is_replica());
+        let session = self.sessions.get(client);
+        let is_one = || session.is_some_and(|session| session.is_replica() || session.monitor);
         match flags.intersects(keyspace) && is_one() {
             true => Err(errors::REPLICA_AND_KEYSPACE),
             false => Ok(()),

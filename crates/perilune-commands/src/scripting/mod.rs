@@ -311,6 +311,11 @@ impl Scripting {
         self.declared_flags(name, args).is_some_and(run::needs_memory)
     }
 
+    /// Whether a script runs that others need not wait for any more.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.slow)
+    }
+
     /// The flags of a command, of which a script that declares its own decides some.
     pub(crate) fn effective_flags(
         &self,

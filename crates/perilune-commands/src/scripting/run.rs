@@ -144,6 +144,7 @@ impl Engine {
     ) -> Result<(), CommandError> {
         let declares = !flags.contains(ScriptFlags::COMPAT);
         let may_write = declares && !flags.contains(ScriptFlags::NO_WRITES);
+        let obeys = self.sessions.get(client).is_some_and(|session| session.is_master);
         if self.replication.is_replica() {
             if self.is_stale() && !(declares && flags.contains(ScriptFlags::ALLOW_STALE)) {
                 return Err(match declares {
@@ -151,14 +152,29 @@ impl Engine {
                     false => errors::MASTERDOWN,
                 });
             }
-            let obeys = self.sessions.get(client).is_some_and(|session| session.is_master);
             if may_write && self.is_read_only() && !obeys {
                 return Err(errors::SCRIPT_READONLY_REPLICA);
             }
-        } else if may_write && self.lacks_replicas() {
-            return Err(errors::NOREPLICAS);
         }
-        Ok(())
+        if may_write && !obeys {
+            self.check_script_disk()?;
+        }
+        match may_write && self.lacks_replicas() {
+            true => Err(errors::NOREPLICAS),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses scripts that may write while that cannot be kept.
+    #[inline]
+    fn check_script_disk(&self) -> Result<(), CommandError> {
+        if self.rdb_refuses_writes().is_some() {
+            return Err(errors::SCRIPT_SNAPSHOTS_FAIL);
+        }
+        match self.aof_refuses_writes() {
+            Some(_) => Err(errors::script_aof_failed(self.aof_error().unwrap_or_default())),
+            None => Ok(()),
+        }
     }
 
     /// Writes the error a script ended with, naming script and place.

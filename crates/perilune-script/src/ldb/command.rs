@@ -107,7 +107,7 @@ impl Ldb<'_> {
     fn maxlen(&self, args: &[Vec<u8>]) {
         if let [length] = args {
             let length = match parse_int(length).unwrap_or(0) {
-                ..=0 => 0,
+                0 => 0,
                 length => length.max(SHOWN_BYTES_MIN),
             };
             self.hinted.set(true);

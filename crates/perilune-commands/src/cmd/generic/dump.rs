@@ -15,6 +15,8 @@ use perilune_rdb::{
 use perilune_resp::ReplyWriter;
 use perilune_script::LogLevel;
 
+const RESTORE_ARGS: &str = "key:key ttl:int serialized-value [REPLACE@3.0.0] [ABSTTL@5.0.0] [IDLETIME seconds:int@5.0.0] [FREQ frequency:int@5.0.0]";
+
 pub(crate) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "dump",
@@ -39,7 +41,21 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         since: "2.6.0",
         complexity: "O(N) with N the size of the value",
         summary: "Creates a key out of a serialised value.",
-        args: "key:key ttl:int serialized-value [REPLACE@3.0.0] [ABSTTL@5.0.0] [IDLETIME seconds:int@5.0.0] [FREQ frequency:int@5.0.0]",
+        args: RESTORE_ARGS,
+        handler: restore,
+        ..CommandSpec::EMPTY
+    },
+    CommandSpec {
+        name: "restore-asking",
+        arity: -4,
+        flags: "write denyoom asking",
+        acl: "keyspace dangerous",
+        keys: &[KeySpec::one("OW update", 1)],
+        since: "3.0.0",
+        group: "server",
+        complexity: "O(N) with N the size of the value",
+        summary: "Creates a key out of a serialised value, as nodes of a cluster do among themselves.",
+        args: RESTORE_ARGS,
         handler: restore,
         ..CommandSpec::EMPTY
     },
@@ -157,6 +173,7 @@ fn check_of_payloads(ctx: &Ctx<'_>) -> Check {
 fn read_payload(ctx: &mut Ctx<'_>, payload: &[u8]) -> Result<Value, CommandError> {
     let limits = ctx.limits();
     let check = check_of_payloads(ctx);
+    ctx.engine.stats.payload_checks += u64::from(check == Check::Full);
     let value = match ctx.engine.persistence.trusts_checksums {
         true => restore_unsigned_payload(payload, &limits, check),
         false => restore_payload(payload, &limits, check),
