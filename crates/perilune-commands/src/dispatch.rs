@@ -466,7 +466,7 @@ impl Engine {
             true => handler(&mut Ctx::new(self, client, id), args, out),
             false => self.run_recorded(client, id, handler, args, out),
         };
-        let failed = result.is_err();
+        let failed = result.is_err() || self.scripting.take_told_error();
         if let Err(error) = &result
             && !error.is_replied()
         {

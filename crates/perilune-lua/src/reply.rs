@@ -448,7 +448,11 @@ impl<W: ReplyWriter + ?Sized> Walk<'_, W> {
         unsafe {
             if push_field(lua, b"err", LUA_TSTRING) {
                 lua_settop(lua, top);
-                self.out.error(&errors::table_error(lua, top).text);
+                let error = errors::table_error(lua, top);
+                if !self.pause.may_end {
+                    self.pause.host.note_error(&error.text, error.counted);
+                }
+                self.out.error(&error.text);
                 return true;
             }
             if push_field(lua, b"ok", LUA_TSTRING) {

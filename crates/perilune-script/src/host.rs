@@ -75,6 +75,12 @@ pub trait ScriptHost {
     /// `redis.set_repl`.
     fn set_repl(&mut self, flags: ReplFlags);
 
+    /// The script's reply contains an error among other things: its text, and whether it was
+    /// `counted` when it arose. An error that is the whole reply ends the run as one instead.
+    fn note_error(&mut self, text: &[u8], counted: bool) {
+        let _ = (text, counted);
+    }
+
     /// `redis.acl_check_cmd`: whether the caller may run this command on these arguments.
     fn acl_check(&mut self, argv: &[&[u8]]) -> Result<bool, AclCheckError>;
 }

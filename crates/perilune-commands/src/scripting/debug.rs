@@ -153,6 +153,10 @@ impl ScriptHost for DebugHost<'_, '_, '_, '_> {
         }
     }
 
+    fn note_error(&mut self, text: &[u8], counted: bool) {
+        self.host.note_error(text, counted);
+    }
+
     fn log(&mut self, level: LogLevel, message: &[u8], line: Option<u32>) {
         self.host.log(level, message, line);
     }

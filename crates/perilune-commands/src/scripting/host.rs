@@ -208,6 +208,13 @@ impl ScriptHost for Host<'_, '_> {
         }
     }
 
+    fn note_error(&mut self, text: &[u8], counted: bool) {
+        if !counted {
+            self.engine.stats.count_error(text);
+        }
+        self.engine.scripting.told_error = true;
+    }
+
     fn log(&mut self, level: LogLevel, message: &[u8], line: Option<u32>) {
         let run = self.engine.scripting.running();
         let name = run.map_or_else(String::new, |run| run.name.to_string());

@@ -168,6 +168,8 @@ pub struct Scripting {
     run: Option<Run>,
     /// Where the run that ended last was counted, until its time is known.
     ended: Option<RunPlace>,
+    /// A reply had an error in it: its command counts as failed.
+    told_error: bool,
     statistics: ScriptStatistics,
     over_memory: bool,
     /// The client of a debugger, which the next run takes.
@@ -200,6 +202,7 @@ impl Scripting {
             libraries: Libraries::default(),
             run: None,
             ended: None,
+            told_error: false,
             statistics: ScriptStatistics::default(),
             over_memory: false,
             transport: None,
@@ -309,6 +312,12 @@ impl Scripting {
     /// limit.
     pub(crate) fn denies_oom(&self, name: &str, args: Args<'_>) -> bool {
         self.declared_flags(name, args).is_some_and(run::needs_memory)
+    }
+
+    /// Whether the reply of the command that is over had an error in it.
+    #[inline]
+    pub(crate) fn take_told_error(&mut self) -> bool {
+        self.told_error && std::mem::take(&mut self.told_error)
     }
 
     /// Whether a script runs that others need not wait for any more.
