@@ -215,26 +215,36 @@ impl<'s> Lexer<'s> {
         Ok(())
     }
 
+    /// Reads as much as Lua takes for a number, and checks it as C's `strtod` does.
     fn number(&mut self) -> Result<String, Finding> {
         let start = self.position;
         let mut text = String::new();
-        while let Some(byte) = self.peek() {
-            let after_exponent =
-                matches!(byte, b'+' | b'-') && !is_hexadecimal(&text) && text.ends_with(['e', 'E']);
-            if !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_') || after_exponent) {
-                break;
-            }
+        self.move_while(&mut text, |byte| byte.is_ascii_digit() || byte == b'.');
+        if self.move_one(&mut text, b"eE") {
+            self.move_one(&mut text, b"+-");
+        }
+        self.move_while(&mut text, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let valid = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            Some(digits) => is_hexadecimal(digits),
+            // Rust reads words such as "inf", but a number begins with a digit or a point.
+            None => text.parse::<f64>().is_ok(),
+        };
+        if valid { Ok(text) } else { Err(start.says(format!("malformed number near '{text}'"))) }
+    }
+
+    fn move_while(&mut self, text: &mut String, is_part: impl Fn(u8) -> bool) {
+        while let Some(byte) = self.peek().filter(|byte| is_part(*byte)) {
             text.push(char::from(byte));
             self.bump();
         }
-        let valid = match text.get(2..) {
-            Some(digits) if is_hexadecimal(&text) => {
-                !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-            }
-            // Rust reads words such as "inf", but a number begins with a digit or a point.
-            _ => text.parse::<f64>().is_ok(),
-        };
-        if valid { Ok(text) } else { Err(start.says(format!("malformed number near '{text}'"))) }
+    }
+
+    /// Takes one of these bytes if it comes next.
+    fn move_one(&mut self, text: &mut String, bytes: &[u8]) -> bool {
+        let Some(byte) = self.peek().filter(|byte| bytes.contains(byte)) else { return false };
+        text.push(char::from(byte));
+        self.bump();
+        true
     }
 
     fn word(&mut self) -> Token {
@@ -270,8 +280,17 @@ impl<'s> Lexer<'s> {
     }
 }
 
+/// Whether these are the digits of a hexadecimal number, with a binary exponent if there is a `p`.
 fn is_hexadecimal(text: &str) -> bool {
-    text.starts_with("0x") || text.starts_with("0X")
+    let (digits, exponent) = match text.split_once(['p', 'P']) {
+        Some((digits, exponent)) => (digits, Some(exponent)),
+        None => (text, None),
+    };
+    let are = |text: &str, is_digit: fn(&u8) -> bool| {
+        !text.is_empty() && text.bytes().all(|byte| is_digit(&byte))
+    };
+    are(digits, u8::is_ascii_hexdigit)
+        && exponent.is_none_or(|exponent| are(exponent, u8::is_ascii_digit))
 }
 
 #[cfg(test)]
@@ -328,12 +347,22 @@ x""#
             [Token::Name("a".into()), Token::Symbol("..."), Token::Name("b".into())]
         );
         assert_eq!(tokens("0x1F 3. .5 1e-3").len(), 4);
+        assert_eq!(tokens("0x1p4 0XaP10 1E+3").len(), 3);
+        let pieces = |text: &str, count| {
+            assert_eq!(tokens(text).len(), count, "{text}");
+        };
+        pieces("0x1..'a'", 3);
+        pieces("0x1-1", 3);
     }
 
     #[test]
     fn mistakes_are_placed() {
         assert_eq!(mistake("x = 'a\n'"), "1:5: unfinished string");
         assert_eq!(mistake("\n 3x"), "2:2: malformed number near '3x'");
+        for wrong in ["0x", "0x1p", "0xp4", "0x1pa", "0x1p4p", "1e", "1..2", "1_000"] {
+            assert_eq!(mistake(wrong), format!("1:1: malformed number near '{wrong}'"));
+        }
+        assert_eq!(mistake("0x1p-4"), "1:1: malformed number near '0x1p'");
         assert_eq!(mistake("'\\999'"), "1:2: escape sequence too large");
         assert_eq!(mistake("a ~ b"), "1:3: unexpected symbol near '~'");
         assert_eq!(mistake("--[["), "1:1: unfinished long string or comment");

@@ -5,7 +5,8 @@
 //! of arguments, commands that a script may not call, writes of a script that promises not to write,
 //! and keys that are written into the script instead of being passed to it.
 //!
-//! [`statement_lines`] answers which lines of a source can be run, for coverage.
+//! [`StatementLines`] are the lines of a source that can be run, for coverage; [`code_lines`] those
+//! at which a debugger can stop.
 //!
 //! What is checked is what stands in the source as a constant; whatever is computed is believed.
 //! Nothing is run, and any input is answered: depth is bounded in the parser, everything else takes
@@ -28,7 +29,7 @@ mod similar;
 mod syntax;
 mod walk;
 
-pub use lines::statement_lines;
+pub use lines::{StatementLines, code_lines};
 pub use rules::lint;
 
 use std::fmt;

@@ -4,15 +4,27 @@
 //! limit: so neither it nor whatever walks the tree can run out of stack. Operators that Lua recurses
 //! for, and this does not, count as levels, too. It stops at the first mistake, as Lua does, with
 //! the same message.
+//!
+//! On the way it notes the lines for which Lua may make code. Lua gives an instruction the line of
+//! the token that was taken last, so it is expressions that have code, and a few words: not names
+//! that are declared or assigned, nor what opens and closes blocks.
 
 use crate::lexer::{Lexer, Token};
+use crate::rules::is_library;
 use crate::syntax::{
-    Action, Block, Expression, Field, Function, Key, Kind, Name, Statement, Suffix,
+    Action, Block, Condition, Expression, Field, Function, Key, Kind, Lines, Name, Statement,
+    Suffix,
 };
 use crate::{Finding, Position};
+use std::collections::BTreeSet;
 
 /// Deepest nesting of a source.
 const LEVELS_MAX: usize = 200;
+
+/// Most local variables that a function may have at a time.
+const LOCALS_MAX: usize = 200;
+/// Variables without a name that a `for` loop has.
+const LOOP_VARIABLES: usize = 3;
 
 /// Symbols that join two operands.
 const BINARY: [&str; 15] =
@@ -20,16 +32,39 @@ const BINARY: [&str; 15] =
 
 type Result<T> = std::result::Result<T, Finding>;
 
+/// What a source is made of.
+pub(crate) struct Chunk {
+    pub(crate) block: Block,
+    /// Lines for which Lua may make code; of a library, code of its functions.
+    pub(crate) code: BTreeSet<u32>,
+}
+
 /// Reads a whole source.
-pub(crate) fn parse(source: &[u8]) -> Result<Block> {
+pub(crate) fn parse(source: &[u8]) -> Result<Chunk> {
     let mut lexer = Lexer::new(source);
     let (at, token) = lexer.next()?;
-    let mut parser = Parser { lexer, at, token, last_line: 1, level: 0, loops: 0, varargs: true };
+    let mut parser = Parser {
+        lexer,
+        at,
+        token,
+        last_line: 1,
+        level: 0,
+        loops: 0,
+        varargs: true,
+        locals: 0,
+        defined: None,
+        lines: Vec::new(),
+        makes_code: false,
+        counts_code: !is_library(source),
+        code: BTreeSet::new(),
+    };
     let block = parser.block()?;
-    match parser.token {
-        Token::End => Ok(block),
-        _ => Err(parser.expected("<eof>")),
+    if parser.token != Token::End {
+        return Err(parser.expected("<eof>"));
     }
+    // The end of the chunk returns.
+    parser.note_code(parser.last_line);
+    Ok(Chunk { block, code: parser.code })
 }
 
 struct Parser<'s> {
@@ -45,15 +80,58 @@ struct Parser<'s> {
     loops: usize,
     /// Whether the function around the next token has `...`.
     varargs: bool,
+    /// Local variables that are visible, within the function.
+    locals: usize,
+    /// The line at which the function begins; none for the chunk.
+    defined: Option<u32>,
+    /// Lines of the statement that is being read, and of those around it.
+    lines: Vec<Lines>,
+    /// Lua makes code for the next token.
+    makes_code: bool,
+    /// The code is of interest.
+    counts_code: bool,
+    code: BTreeSet<u32>,
 }
 
 impl Parser<'_> {
     /// Takes the next token.
     fn take(&mut self) -> Result<Token> {
-        self.last_line = self.lexer.line();
+        let (first, last) = (self.at.line, self.lexer.line());
+        self.last_line = last;
+        if self.makes_code {
+            self.note_code(last);
+        }
+        if let Some(lines) = self.lines.last_mut() {
+            match lines.last_mut() {
+                Some(range) if first <= range.1.saturating_add(1) => range.1 = last,
+                _ => lines.push((first, last)),
+            }
+        }
         let (at, token) = self.lexer.next()?;
         self.at = at;
         Ok(std::mem::replace(&mut self.token, token))
+    }
+
+    fn note_code(&mut self, line: u32) {
+        if self.counts_code {
+            self.code.insert(line);
+        }
+    }
+
+    /// Runs `inner` over tokens for which Lua makes code, or makes none.
+    fn coding<T>(&mut self, makes_code: bool, inner: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.makes_code, makes_code);
+        let result = inner(self);
+        self.makes_code = before;
+        result
+    }
+
+    /// Runs `inner` and answers the lines of the tokens that it takes, but for those of statements.
+    fn with_lines<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Lines)> {
+        self.lines.push(Vec::new());
+        let result = inner(self);
+        let lines = self.lines.pop().unwrap_or_default();
+        Ok((result?, lines))
     }
 
     fn is(&self, symbol: &str) -> bool {
@@ -136,21 +214,43 @@ impl Parser<'_> {
         Ok(names)
     }
 
+    /// Makes variables visible, of which the last one has a name at `at`.
+    fn declare(&mut self, count: usize, at: Position) -> Result<()> {
+        self.locals += count;
+        if self.locals <= LOCALS_MAX {
+            return Ok(());
+        }
+        let function = match self.defined {
+            None => "main function".to_owned(),
+            Some(line) => format!("function at line {line}"),
+        };
+        Err(at.says(format!("{function} has more than {LOCALS_MAX} local variables")))
+    }
+
+    fn declare_names(&mut self, names: &[Name]) -> Result<()> {
+        names.iter().try_for_each(|name| self.declare(1, name.at))
+    }
+
     // ---- statements ------------------------------------------------------------------------
 
     fn block(&mut self) -> Result<Block> {
         self.nested(|parser| {
             let mut block = Vec::new();
+            let locals = parser.locals;
             while !parser.block_ends() {
                 let at = parser.at;
-                let action = parser.statement()?;
+                let (action, lines) = parser.with_lines(|parser| {
+                    let action = parser.coding(false, Self::statement)?;
+                    parser.accept(";")?;
+                    Ok(action)
+                })?;
                 let is_last = matches!(action, Action::Return(_) | Action::Break);
-                block.push(Statement { at, action });
-                parser.accept(";")?;
+                block.push(Statement { at, lines, action });
                 if is_last {
                     break;
                 }
             }
+            parser.locals = locals;
             Ok(block)
         })
     }
@@ -174,9 +274,11 @@ impl Parser<'_> {
             "if" => self.if_statement(),
             "while" => {
                 self.take()?;
-                let condition = self.expression()?;
+                let condition = self.condition()?;
                 self.expect("do")?;
                 let body = self.loop_body()?;
+                // From here it goes back to the condition.
+                self.note_code(self.last_line);
                 self.close("end", "while", at)?;
                 Ok(Action::While { condition, body })
             }
@@ -190,18 +292,25 @@ impl Parser<'_> {
             "repeat" => {
                 self.take()?;
                 let body = self.loop_body()?;
-                self.close("until", "repeat", at)?;
-                Ok(Action::Repeat { body, condition: self.expression()? })
+                let (value, lines) = self.with_lines(|parser| {
+                    parser.close("until", "repeat", at)?;
+                    parser.condition()
+                })?;
+                Ok(Action::Repeat { body, condition: Condition { value, lines } })
             }
             "function" => self.function_statement(),
             "local" => self.local_statement(),
             "return" => {
                 self.take()?;
-                let empty = self.block_ends() || self.is(";");
-                Ok(Action::Return(if empty { Vec::new() } else { self.expressions()? }))
+                if self.block_ends() || self.is(";") {
+                    self.note_code(self.last_line);
+                    return Ok(Action::Return(Vec::new()));
+                }
+                Ok(Action::Return(self.expressions()?))
             }
             "break" => {
                 self.take()?;
+                self.note_code(self.last_line);
                 if self.loops == 0 { Err(self.near("no loop to break")) } else { Ok(Action::Break) }
             }
             _ => self.expression_statement(),
@@ -212,10 +321,17 @@ impl Parser<'_> {
         let at = self.at;
         let (mut arms, mut otherwise) = (Vec::new(), Vec::new());
         loop {
-            self.take()?;
-            let condition = self.expression()?;
-            self.expect("then")?;
-            arms.push((condition, self.block()?));
+            let (value, lines) = self.with_lines(|parser| {
+                parser.take()?;
+                let value = parser.condition()?;
+                parser.expect("then")?;
+                Ok(value)
+            })?;
+            arms.push((Condition { value, lines }, self.block()?));
+            if self.is("elseif") || self.is("else") {
+                // From here it goes behind the whole statement.
+                self.note_code(self.last_line);
+            }
             if !self.is("elseif") {
                 break;
             }
@@ -232,6 +348,7 @@ impl Parser<'_> {
         self.take()?;
         let names = self.names()?;
         let values = if names.len() == 1 && self.accept("=")? {
+            self.note_code(at.line);
             let mut values = vec![self.expression()?];
             self.expect(",")?;
             values.push(self.expression()?);
@@ -247,15 +364,36 @@ impl Parser<'_> {
             self.take()?;
             self.expressions()?
         };
-        self.expect("do")?;
+        self.coding(true, |parser| parser.expect("do"))?;
+        let locals = self.locals;
+        self.declare(LOOP_VARIABLES, at)?;
+        self.declare_names(&names)?;
         let body = self.loop_body()?;
+        self.locals = locals;
         self.close("end", "for", at)?;
         Ok(Action::For { names, values, body })
+    }
+
+    /// Reads what decides whether a block is run. Lua makes no code for what is always true.
+    fn condition(&mut self) -> Result<Expression> {
+        let (line, is_true) = (self.at.line, self.is("true"));
+        let is_known = self.code.contains(&line);
+        let value = self.expression()?;
+        let is_constant = match value.kind {
+            Kind::Word => is_true,
+            Kind::Number(_) | Kind::Text(_) => true,
+            _ => false,
+        };
+        if is_constant && !is_known {
+            self.code.remove(&line);
+        }
+        Ok(value)
     }
 
     fn function_statement(&mut self) -> Result<Action> {
         let at = self.at;
         self.take()?;
+        self.note_code(at.line);
         let name = self.name()?;
         let mut is_field = false;
         while self.accept(".")? {
@@ -266,10 +404,8 @@ impl Parser<'_> {
         if is_method {
             self.name()?;
         }
-        let mut function = self.function_body(at)?;
-        if is_method {
-            function.parameters.push(Name { at, text: "self".into() });
-        }
+        let own = is_method.then(|| Name { at, text: "self".into() });
+        let function = self.function_body(at, own)?;
         Ok(Action::Function { name, is_field: is_field || is_method, function })
     }
 
@@ -278,21 +414,27 @@ impl Parser<'_> {
         let at = self.at;
         if self.accept("function")? {
             let name = self.name()?;
-            return Ok(Action::LocalFunction { name, function: self.function_body(at)? });
+            self.declare(1, name.at)?;
+            return Ok(Action::LocalFunction { name, function: self.function_body(at, None)? });
         }
         let names = self.names()?;
-        let values = if self.accept("=")? { self.expressions()? } else { Vec::new() };
+        self.declare_names(&names)?;
+        if !self.accept("=")? {
+            self.note_code(self.last_line);
+            return Ok(Action::Local { names, values: Vec::new() });
+        }
+        let values = self.expressions()?;
         Ok(Action::Local { names, values })
     }
 
     fn expression_statement(&mut self) -> Result<Action> {
-        let first = self.suffixed()?;
+        let first = self.target()?;
         if first.is_open() && !self.is("=") && !self.is(",") {
             return Ok(Action::Call(first));
         }
         let mut targets = vec![first];
         while self.accept(",")? {
-            targets.push(self.suffixed()?);
+            targets.push(self.target()?);
         }
         let assignable = |target: &Expression| match &target.kind {
             Kind::Name(_) => true,
@@ -308,6 +450,17 @@ impl Parser<'_> {
         Ok(Action::Assign { targets, values: self.expressions()? })
     }
 
+    /// What is called or assigned. A bare name is nothing that Lua makes code for here.
+    fn target(&mut self) -> Result<Expression> {
+        let line = self.at.line;
+        let is_known = self.code.contains(&line);
+        let target = self.coding(true, Self::suffixed)?;
+        if !is_known && matches!(target.kind, Kind::Name(_)) {
+            self.code.remove(&line);
+        }
+        Ok(target)
+    }
+
     // ---- expressions -----------------------------------------------------------------------
 
     fn expressions(&mut self) -> Result<Vec<Expression>> {
@@ -319,33 +472,36 @@ impl Parser<'_> {
     }
 
     fn expression(&mut self) -> Result<Expression> {
-        self.nested(|parser| {
-            let first = parser.operand()?;
-            let at = first.at;
-            let (mut operands, mut concatenates) = (vec![first], true);
-            let (mut joins, mut powers) = (0, 0);
-            while let Token::Symbol(symbol) = parser.token
-                && BINARY.contains(&symbol)
-            {
-                concatenates &= symbol == "..";
-                (joins, powers) = match symbol {
-                    "^" => (joins, powers + 1),
-                    ".." => (joins + 1, 0),
-                    "+" | "-" | "*" | "/" | "%" => (joins, 0),
-                    _ => (0, 0),
-                };
-                parser.check_level(joins + powers)?;
-                parser.take()?;
-                operands.push(parser.operand()?);
+        self.coding(true, |parser| parser.nested(Self::operands))
+    }
+
+    /// Operands with binary operators between them.
+    fn operands(&mut self) -> Result<Expression> {
+        let first = self.operand()?;
+        let at = first.at;
+        let (mut operands, mut concatenates) = (vec![first], true);
+        let (mut joins, mut powers) = (0, 0);
+        while let Token::Symbol(symbol) = self.token
+            && BINARY.contains(&symbol)
+        {
+            concatenates &= symbol == "..";
+            (joins, powers) = match symbol {
+                "^" => (joins, powers + 1),
+                ".." => (joins + 1, 0),
+                "+" | "-" | "*" | "/" | "%" => (joins, 0),
+                _ => (0, 0),
+            };
+            self.check_level(joins + powers)?;
+            self.take()?;
+            operands.push(self.operand()?);
+        }
+        match (operands.len(), operands.pop()) {
+            (1, Some(only)) => Ok(only),
+            (_, last) => {
+                operands.extend(last);
+                Ok(Expression { at, kind: Kind::Chain { operands, concatenates } })
             }
-            match (operands.len(), operands.pop()) {
-                (1, Some(only)) => Ok(only),
-                (_, last) => {
-                    operands.extend(last);
-                    Ok(Expression { at, kind: Kind::Chain { operands, concatenates } })
-                }
-            }
-        })
+        }
     }
 
     /// What stands between two binary operators, with its unary operators.
@@ -374,12 +530,15 @@ impl Parser<'_> {
                 if !self.varargs {
                     return Err(self.near("cannot use '...' outside a vararg function"));
                 }
+                // Lua makes the code before it takes the token.
+                self.note_code(self.last_line);
                 Kind::Vararg
             }
             Token::Symbol("{") => return self.table(),
             Token::Symbol("function") => {
-                self.take()?;
-                return Ok(Expression { at, kind: Kind::Function(self.function_body(at)?) });
+                self.coding(false, Self::take)?;
+                let function = self.function_body(at, None)?;
+                return Ok(Expression { at, kind: Kind::Function(function) });
             }
             _ => return self.suffixed(),
         };
@@ -459,6 +618,8 @@ impl Parser<'_> {
 
     fn table(&mut self) -> Result<Expression> {
         let at = self.at;
+        // Lua makes the code before it takes the token.
+        self.note_code(self.last_line);
         self.take()?;
         let mut fields = Vec::new();
         while !self.is("}") {
@@ -488,13 +649,29 @@ impl Parser<'_> {
         }
     }
 
-    /// Parameters and body of a function that began at `from`.
-    fn function_body(&mut self, from: Position) -> Result<Function> {
+    /// Parameters and body of a function that began at `from`; `own` is a parameter that it has
+    /// beside them.
+    fn function_body(&mut self, from: Position, own: Option<Name>) -> Result<Function> {
+        let outer = (self.loops, self.varargs, self.locals, self.defined, self.counts_code);
+        (self.loops, self.locals, self.defined) = (0, 0, Some(from.line));
+        let (parameters, varargs) = self.coding(false, |parser| parser.parameters(own))?;
+        (self.varargs, self.counts_code) = (varargs, true);
+        let body = self.block()?;
+        // The end returns; and it is where the function is made.
+        self.coding(true, |parser| parser.close("end", "function", from))?;
+        (self.loops, self.varargs, self.locals, self.defined, self.counts_code) = outer;
+        Ok(Function { parameters, body, last_line: self.last_line })
+    }
+
+    /// Parameters in parentheses, and whether any number of values may follow them.
+    fn parameters(&mut self, own: Option<Name>) -> Result<(Vec<Name>, bool)> {
+        let (mut parameters, mut varargs) = (Vec::from_iter(own), false);
         self.expect("(")?;
-        let (mut parameters, mut varargs) = (Vec::new(), false);
         while !self.is(")") {
+            let at = self.at;
             if self.accept("...")? {
                 varargs = true;
+                parameters.push(Name { at, text: "arg".into() });
                 break;
             }
             parameters.push(self.name()?);
@@ -505,13 +682,9 @@ impl Parser<'_> {
                 return Err(self.near("<name> expected"));
             }
         }
+        self.declare_names(&parameters)?;
         self.expect(")")?;
-        let outer = (self.loops, self.varargs);
-        (self.loops, self.varargs) = (0, varargs);
-        let body = self.block()?;
-        (self.loops, self.varargs) = outer;
-        self.close("end", "function", from)?;
-        Ok(Function { parameters, body })
+        Ok((parameters, varargs))
     }
 }
 
@@ -520,7 +693,7 @@ mod tests {
     use super::*;
 
     fn mistake(source: &str) -> String {
-        parse(source.as_bytes()).expect_err("a mistake").to_string()
+        parse(source.as_bytes()).map(|_| ()).expect_err("a mistake").to_string()
     }
 
     #[test]
@@ -530,8 +703,8 @@ mod tests {
             for i = 1, 2, 3 do if i then break elseif not a then else end end
             for k, v in pairs(a) do while true do break end end
             repeat local z = (a or b) ^ 2 until z do f(1)(2):g'3' end return";
-        assert_eq!(parse(source.as_bytes()).expect("valid").len(), 9);
-        assert!(parse(b"").expect("valid").is_empty());
+        assert_eq!(parse(source.as_bytes()).expect("valid").block.len(), 9);
+        assert!(parse(b"").expect("valid").block.is_empty());
     }
 
     #[test]

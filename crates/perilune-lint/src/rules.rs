@@ -1,7 +1,7 @@
 //! The rules: [`lint`] and the [`Checker`] that walks through a syntax tree.
 
 use crate::similar::hint;
-use crate::syntax::{Action, Block, Expression, Function, Key, Kind, Statement, Suffix};
+use crate::syntax::{Action, Block, Expression, Function, Key, Kind, Name, Statement, Suffix};
 use crate::walk::Scopes;
 use crate::{Finding, Position, parser};
 use perilune_commands::args::Args;
@@ -62,7 +62,7 @@ const LOADING_GLOBALS: [&str; 3] = ["_G", "redis", "server"];
 /// Globals that scripts have and functions have not.
 const SCRIPT_GLOBALS: [&str; 2] = ["KEYS", "ARGV"];
 
-/// Fields of the `redis` table, also of the one that a library sees while it is loaded.
+/// Fields of the `redis` table.
 const API: [&str; 28] = [
     "call",
     "pcall",
@@ -94,6 +94,21 @@ const API: [&str; 28] = [
     "is_debugging",
 ];
 
+/// Those of them that there are while a library is loaded.
+const LOADING_API: [&str; 11] = [
+    "register_function",
+    "log",
+    "LOG_DEBUG",
+    "LOG_VERBOSE",
+    "LOG_NOTICE",
+    "LOG_WARNING",
+    "REDIS_VERSION",
+    "REDIS_VERSION_NUM",
+    "SERVER_NAME",
+    "SERVER_VERSION",
+    "SERVER_VERSION_NUM",
+];
+
 /// Checks a script, or a library when its first line says so. The findings come in the order of
 /// their places.
 pub fn lint(source: &[u8], commands: &CommandTable) -> Vec<Finding> {
@@ -103,7 +118,7 @@ pub fn lint(source: &[u8], commands: &CommandTable) -> Vec<Finding> {
         Err(message) => return vec![start.says(message)],
     };
     let block = match parser::parse(source) {
-        Ok(block) => block,
+        Ok(chunk) => chunk.block,
         Err(finding) => return vec![finding],
     };
     let mut checker = Checker {
@@ -218,12 +233,12 @@ impl<'t> Checker<'t> {
                 // The condition sees the variables of the body.
                 let mark = self.scopes.open();
                 body.iter().for_each(|statement| self.statement(statement));
-                self.expression(condition);
+                self.expression(&condition.value);
                 self.scopes.close(mark);
             }
             Action::If { arms, otherwise } => {
                 for (condition, body) in arms {
-                    self.expression(condition);
+                    self.expression(&condition.value);
                     self.block(body);
                 }
                 self.block(otherwise);
@@ -282,17 +297,16 @@ impl<'t> Checker<'t> {
 
     fn suffixed(&mut self, base: &Expression, suffixes: &[Suffix]) {
         self.expression(base);
+        let call = self.scopes.api_call(base, suffixes);
+        let is_command = matches!(&call, Some((api, _)) if api == "call" || api == "pcall");
         if self.scopes.is_api_table(base)
             && let Some(Suffix::Field(field)) = suffixes.first()
-            && !API.contains(&field.text.as_str())
         {
-            let hint = hint(&field.text, API.into_iter());
-            self.find(field.at, format!("redis has no field '{}'{hint}", field.text));
+            self.field(field, is_command);
         }
-        let call = self.scopes.api_call(base, suffixes);
         let mut promised = false;
         match &call {
-            Some((api, arguments)) if api == "call" || api == "pcall" => {
+            Some((_, arguments)) if is_command => {
                 if self.is_loading() {
                     self.find(base.at, "a library can't call commands while it is loaded");
                 }
@@ -315,6 +329,18 @@ impl<'t> Checker<'t> {
             }
         }
         self.no_writes = before;
+    }
+
+    /// Checks a field of the `redis` table; calls of commands are judged elsewhere.
+    fn field(&mut self, field: &Name, is_command: bool) {
+        let name = field.text.as_str();
+        if !API.contains(&name) {
+            let hint = hint(name, API.into_iter());
+            self.find(field.at, format!("redis has no field '{name}'{hint}"));
+        } else if self.is_loading() && !is_command && !LOADING_API.contains(&name) {
+            let text = format!("redis has no field '{name}' while a library is loaded");
+            self.find(field.at, text);
+        }
     }
 
     // ---- globals ---------------------------------------------------------------------------

@@ -16,18 +16,32 @@ pub(crate) struct Name {
 /// Statements in order.
 pub(crate) type Block = Vec<Statement>;
 
+/// Lines on which something stands, as ascending ranges that include both ends.
+pub(crate) type Lines = Vec<(u32, u32)>;
+
 /// A function without its name.
 #[derive(Debug)]
 pub(crate) struct Function {
+    /// With those that have no name of their own in the source: `self`, and `arg` for `...`.
     pub(crate) parameters: Vec<Name>,
     pub(crate) body: Block,
+    /// The line of its `end`.
+    pub(crate) last_line: u32,
 }
 
-/// A statement and where it begins.
+/// A statement, where it begins and the lines on which it stands, without the statements in it.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) at: Position,
+    pub(crate) lines: Lines,
     pub(crate) action: Action,
+}
+
+/// A condition and the lines on which it stands, with the words around it.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    pub(crate) value: Expression,
+    pub(crate) lines: Lines,
 }
 
 #[derive(Debug)]
@@ -58,10 +72,10 @@ pub(crate) enum Action {
     },
     Repeat {
         body: Block,
-        condition: Expression,
+        condition: Condition,
     },
     If {
-        arms: Vec<(Expression, Block)>,
+        arms: Vec<(Condition, Block)>,
         otherwise: Block,
     },
     For {

@@ -138,6 +138,13 @@ impl Editor {
         self.ask("configurationDone", json!({}));
     }
 
+    /// Sets breakpoints; what is answered for each.
+    fn set_breakpoints(&mut self, breakpoints: Value) -> Value {
+        let source = json!({ "path": self.program() });
+        let wanted = json!({ "source": source, "breakpoints": breakpoints });
+        self.ask("setBreakpoints", wanted)["breakpoints"].clone()
+    }
+
     /// Names of the functions on the stack and their lines.
     fn stack(&mut self) -> Vec<(String, u64)> {
         let body = self.ask("stackTrace", json!({ "threadId": 1 }));
@@ -412,6 +419,97 @@ fn a_program_that_runs_is_stopped() {
         editor.ask("terminate", json!({}));
         assert_eq!(editor.end().1, 1);
     });
+}
+
+#[test]
+fn a_program_that_runs_takes_breakpoints() {
+    everywhere("local n = 0\nwhile true do\n  n = n + 1\nend", |mut editor, launch| {
+        editor.start(launch, &[]);
+        // The first command after the start may come before the first line.
+        editor.ask("pause", json!({ "threadId": 1 }));
+        editor.next_stop();
+        editor.ask("continue", json!({ "threadId": 1 }));
+        for condition in ["n > 0", "n > 1000"] {
+            let body = editor.set_breakpoints(json!([{ "line": 3, "condition": condition }]));
+            assert_eq!((&body[0]["verified"], &body[0]["line"]), (&json!(true), &json!(3)));
+            let (stop, _) = editor.event("stopped");
+            assert_eq!(stop["reason"], "breakpoint", "{condition}: {stop}");
+            assert_eq!(editor.stack()[0].1, 3);
+            assert_eq!(editor.set_breakpoints(json!([])), json!([]));
+            editor.ask("continue", json!({ "threadId": 1 }));
+        }
+        // A pause that the user asks for meanwhile is not lost.
+        editor.set_breakpoints(json!([{ "line": 3, "condition": "false" }]));
+        editor.ask("pause", json!({ "threadId": 1 }));
+        assert_eq!(editor.next_stop().0, "pause");
+        editor.ask("terminate", json!({}));
+        assert_eq!(editor.end().1, 1);
+    });
+}
+
+#[test]
+fn a_real_redis_takes_breakpoints_when_the_program_stops() {
+    let Some(redis) = redis_server() else { return println!("redis-server is not installed") };
+    let redis = ServerBuilder::of(&redis).start();
+    let mut editor = Editor::new("local n = 0\nwhile true do\n  n = n + 1\nend");
+    let address = format!("127.0.0.1:{}", redis.port());
+    editor.start(json!({ "stopOnEntry": true, "server": address }), &[]);
+    editor.event("stopped");
+    editor.ask("continue", json!({ "threadId": 1 }));
+    let body = editor.set_breakpoints(json!([{ "line": 3 }]));
+    assert_eq!(body[0]["verified"], false, "{body}");
+    // It stops by itself, because it takes long.
+    let (changed, _) = editor.event("breakpoint");
+    assert_eq!(changed["breakpoint"]["id"], body[0]["id"]);
+    assert_eq!(changed["breakpoint"]["verified"], true);
+    assert_eq!(editor.next_stop().0, "pause");
+    let (reason, line, _) = editor.go_on();
+    assert_eq!((reason, line), (json!("breakpoint"), 3));
+    editor.ask("disconnect", json!({}));
+}
+
+#[test]
+fn breakpoints_move_to_the_next_line_with_code() {
+    let program = "-- a comment\n\nlocal a =\n  1\n\nif a then\n  a = 2\nelse\n  a = 3\nend\n\
+                   return a\n-- the end\n";
+    let mut editor = Editor::new(program);
+    editor.start(json!({}), &[]);
+    editor.event("stopped");
+    let wanted =
+        json!([{ "line": 2 }, { "line": 5 }, { "line": 8 }, { "line": 11 }, { "line": 12 }]);
+    let answers = editor.set_breakpoints(wanted);
+    let lines: Vec<_> = answers.as_array().expect("a list").iter().map(|it| &it["line"]).collect();
+    assert_eq!(lines, [&json!(4), &json!(6), &json!(9), &json!(11), &Value::Null]);
+    assert_eq!((&answers[3]["verified"], &answers[4]["verified"]), (&json!(true), &json!(false)));
+    assert!(answers[4]["message"].as_str().expect("a message").contains("no code"), "{answers}");
+    assert_eq!((editor.go_on().1, editor.go_on().1), (6, 11));
+    editor.ask("continue", json!({ "threadId": 1 }));
+    assert_eq!(editor.end().1, 0);
+}
+
+#[test]
+fn an_expression_that_does_not_end_ends_the_session() {
+    let server = Server::start();
+    let address = format!("127.0.0.1:{}", server.port());
+    for launch in [json!({}), json!({ "server": address, "mode": "sync" })] {
+        let mut editor = Editor::new("local a = 1\nreturn a");
+        editor.start(launch, &[]);
+        editor.event("stopped");
+        let endless = json!({ "expression": "(function() while true do end end)()" });
+        let refused = editor.refused("evaluate", endless);
+        assert!(refused.contains("eval did not end"), "{refused}");
+        editor.refused("evaluate", json!({ "expression": "1 + 1" }));
+        editor.refused("continue", json!({ "threadId": 1 }));
+        assert_eq!(editor.end().1, 1);
+    }
+    // So does one of a breakpoint.
+    let mut editor = Editor::new("local a = 1\nreturn a");
+    let condition = "(function() while true do end end)()";
+    let breakpoints = vec![json!({ "line": 2, "condition": condition })];
+    editor.start_with(json!({ "stopOnEntry": false }), breakpoints);
+    let (said, exit_code) = editor.end();
+    assert!(said.contains("The condition of line 2 fails: "), "{said}");
+    assert_eq!(exit_code, 1);
 }
 
 /// What stands in the blocks of a language in a text.

@@ -106,6 +106,60 @@ redis.register_function('g', function() return string.rep('a', 2) end)";
 }
 
 #[test]
+fn a_library_that_is_loaded_has_little_of_the_api() {
+    let found_in = |code: &str| found(&format!("#!lua name=lib\n{code}"));
+    for name in ["call", "pcall", "setresp", "sha1hex", "set_repl", "debug", "REPL_ALL"] {
+        let expected = format!("2:17: redis has no field '{name}' while a library is loaded");
+        assert_eq!(found_in(&format!("local x = redis.{name}")), [expected]);
+        assert!(found_in(&format!("local function f() return redis.{name} end")).is_empty());
+        assert!(found(&format!("local x = redis.{name}")).is_empty());
+    }
+    assert_eq!(
+        found_in("redis.setresp(3) server.breakpoint()"),
+        [
+            "2:7: redis has no field 'setresp' while a library is loaded",
+            "2:25: redis has no field 'breakpoint' while a library is loaded",
+        ]
+    );
+    let fine = "redis.log(redis.LOG_NOTICE, redis.REDIS_VERSION, redis.REDIS_VERSION_NUM)";
+    assert!(found_in(fine).is_empty());
+}
+
+#[test]
+fn functions_with_any_number_of_arguments_have_arg() {
+    check(&[
+        ("local function f(...) return #arg + arg.n end f()", ""),
+        (
+            "local function f(...) return select('#', ...) end return f(arg)",
+            "1:60: there is no global 'arg'; did you mean 'ARGV'?",
+        ),
+        (
+            "local function f(a) return arg end f()",
+            "1:28: there is no global 'arg'; did you mean 'ARGV'?",
+        ),
+        ("local function f(...) return function() return arg end end f()", ""),
+    ]);
+}
+
+#[test]
+fn functions_have_a_limited_number_of_variables() {
+    let many = |count: usize| "local a ".repeat(count);
+    let main = "main function has more than 200 local variables";
+    let inner = "function at line 2 has more than 200 local variables";
+    check(&[
+        (&many(200), ""),
+        (&many(201), &format!("1:1607: {main}")),
+        (&format!("do {} end {}", many(150), many(200)), ""),
+        (&format!("for i = 1, 2 do {} end", many(196)), ""),
+        (&format!("for i = 1, 2 do {} end", many(197)), &format!("1:1591: {main}")),
+        (&format!("{}\nlocal function f() end", many(200)), &format!("2:16: {main}")),
+        (&format!("local f\nf = function(a, ...) {} end {}", many(198), many(199)), ""),
+        (&format!("local f\nf = function(a, ...) {} end", many(199)), &format!("2:1612: {inner}")),
+        (&format!("local t = {{}}\nfunction t:f() {} end", many(200)), &format!("2:1614: {inner}")),
+    ]);
+}
+
+#[test]
 fn promises_not_to_write() {
     let message = |at: &str| format!("{at}: 'set' writes, in a script with the flag no-writes");
     let call = "redis.call('set', KEYS[1], 1)";

@@ -54,10 +54,16 @@ pub(super) struct Adapter<W> {
     pub(super) breakpoints: Vec<Breakpoint>,
     /// The session does not know `breakpoints` yet.
     breakpoints_changed: bool,
+    /// The program was told to stand still for its breakpoints, and not by the user.
+    pub(super) breakpoints_pause: bool,
+    /// Number of the last breakpoint.
+    last_breakpoint: u64,
+    /// Breakpoints that the editor is to be told of when the session knows them.
+    delayed: Vec<Value>,
     /// The session knows our own commands; see the module.
     pub(super) is_ours: bool,
-    /// The program is to stand still at its first line.
-    pub(super) pauses_first: bool,
+    /// The user wants the program to stand still, which it does not yet.
+    pub(super) pause_asked: bool,
     /// The program was told to run one line.
     pub(super) stepping: bool,
     pub(super) opened: Opened,
@@ -87,8 +93,11 @@ impl<W: Write> Adapter<W> {
             first_line: 1,
             breakpoints: Vec::new(),
             breakpoints_changed: false,
+            breakpoints_pause: false,
+            last_breakpoint: 0,
+            delayed: Vec::new(),
             is_ours: false,
-            pauses_first: false,
+            pause_asked: false,
             stepping: false,
             opened: Opened::default(),
             replies: Vec::new(),
@@ -238,20 +247,21 @@ impl<W: Write> Adapter<W> {
         let Some(launch) = &self.launch else { return Ok(Err("there is no program".to_owned())) };
         let path = arguments["source"]["path"].as_str().unwrap_or_default();
         let is_program = std::path::Path::new(path) == launch.program;
-        let line_count = launch.line_count();
         let mut breakpoints = Vec::new();
         let mut answers = Vec::new();
         for wanted in arguments["breakpoints"].as_array().into_iter().flatten() {
-            let line = wanted["line"].as_u64().map(|line| line + 1 - self.first_line);
-            let line = line.filter(|line| is_program && (1..=line_count).contains(line));
-            let read = match line {
-                None => Err("there is no such line in the program"),
-                Some(line) => Breakpoint::read(line, wanted),
+            let read = match is_program {
+                true => self.breakpoint_line(wanted),
+                false => Err("this is not the program"),
             };
-            match read {
+            match read.and_then(|line| Breakpoint::read(line, wanted)) {
                 Ok(read) => {
                     let line = read.line + self.first_line - 1;
-                    answers.push(json!({ "verified": true, "line": line }));
+                    self.last_breakpoint += 1;
+                    let answer = json!({
+                        "id": self.last_breakpoint, "verified": true, "line": line,
+                    });
+                    answers.push(answer);
                     breakpoints.push(read);
                 }
                 Err(problem) => answers.push(json!({ "verified": false, "message": problem })),
@@ -261,11 +271,37 @@ impl<W: Write> Adapter<W> {
             breakpoints.dedup_by_key(|breakpoint| breakpoint.line);
             self.breakpoints = breakpoints;
             self.breakpoints_changed = true;
-            if self.state == State::Stopped {
-                self.apply_breakpoints()?;
+            self.delayed.clear();
+            match self.state {
+                State::Stopped => self.apply_breakpoints()?,
+                // It says when it stands still, gets the breakpoints and goes on.
+                State::Running if self.is_ours => {
+                    self.breakpoints_pause = true;
+                    self.send(&[b"pause".to_vec()]);
+                }
+                State::Running => self.delay(&mut answers),
+                _ => {}
             }
         }
         Ok(Ok(json!({ "breakpoints": answers })))
+    }
+
+    /// The line, from 1, at which the program stops for what the editor wants.
+    fn breakpoint_line(&self, wanted: &Value) -> Result<u64, &'static str> {
+        let launch = self.launch.as_ref().ok_or("there is no program")?;
+        let line = wanted["line"].as_u64().and_then(|line| (line + 1).checked_sub(self.first_line));
+        let line = line.filter(|line| (1..=launch.line_count()).contains(line));
+        let line = line.ok_or("there is no such line in the program")?;
+        launch.code_line(line).ok_or("there is no code at this line or behind it")
+    }
+
+    /// Tells the editor that breakpoints have no effect before the program stands still.
+    fn delay(&mut self, answers: &mut [Value]) {
+        for answer in answers.iter_mut().filter(|answer| answer["verified"] == true) {
+            self.delayed.push(answer.clone());
+            answer["verified"] = false.into();
+            answer["message"] = "this server takes it when the program stops the next time".into();
+        }
     }
 
     /// Lets the session know the breakpoints, if they have changed.
@@ -274,6 +310,9 @@ impl<W: Write> Adapter<W> {
             let mut words = vec!["break".to_owned(), "0".to_owned()];
             words.extend(self.breakpoints.iter().map(|breakpoint| breakpoint.line.to_string()));
             self.ask(&words)?;
+        }
+        for breakpoint in std::mem::take(&mut self.delayed) {
+            self.event("breakpoint", json!({ "reason": "changed", "breakpoint": breakpoint }))?;
         }
         Ok(())
     }
@@ -291,7 +330,7 @@ impl<W: Write> Adapter<W> {
         match self.state {
             State::Running => {}
             State::Starting => {
-                self.pauses_first = true;
+                self.pause_asked = true;
                 return Ok(json!({}));
             }
             _ => return Err("the program does not run".to_owned()),
@@ -301,8 +340,18 @@ impl<W: Write> Adapter<W> {
                         when it runs longer than 'busy-reply-threshold'"
                 .to_owned());
         }
+        self.pause_asked = true;
         self.send(&[b"pause".to_vec()]);
         Ok(json!({}))
+    }
+
+    /// Ends a program that stands still. The session says so, and what comes of it.
+    pub(super) fn abort(&mut self) {
+        if self.state == State::Stopped {
+            self.state = State::Running;
+            self.opened.clear();
+            self.send(&[b"abort".to_vec()]);
+        }
     }
 
     pub(super) fn resume(&mut self, word: &str) -> io::Result<()> {

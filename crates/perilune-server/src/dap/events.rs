@@ -84,6 +84,8 @@ impl<W: Write> Adapter<W> {
             self.is_ours = !answer.iter().any(|line| line.starts_with("<error> Unknown"));
         }
         self.apply_breakpoints()?;
+        let is_asked = std::mem::take(&mut self.pause_asked);
+        let for_breakpoints = std::mem::take(&mut self.breakpoints_pause) && !is_asked;
         let (reason, text) = match why {
             // A session stops at the first line, whether the user wants it or not.
             _ if is_first || why == "break point" => {
@@ -94,13 +96,18 @@ impl<W: Write> Adapter<W> {
                 match stops {
                     true => ("breakpoint", None),
                     false if is_first && self.stops_on_entry() => ("entry", None),
-                    false if is_first && self.pauses_first => ("pause", None),
+                    false if is_asked => ("pause", None),
                     false if !is_first && self.stepping => ("step", None),
                     false => return self.resume("continue"),
                 }
             }
             "step over" => ("step", None),
             "redis.breakpoint() called" => ("breakpoint", Some(why)),
+            // It stopped for its breakpoints, which it has now. A session that got the command
+            // together with another one heeds it only when the program has run for long.
+            _ if for_breakpoints => {
+                return self.resume(if self.stepping { "step" } else { "continue" });
+            }
             "pause requested" => ("pause", None),
             _ => ("pause", Some(why)),
         };

@@ -3,6 +3,7 @@
 use super::adapter::{Adapter, Answer, NOT_STOPPED, State};
 use super::values::Shown;
 use perilune_resp::split_args;
+use perilune_script::EVALUATION_TOO_LONG;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -144,15 +145,21 @@ impl<W: Write> Adapter<W> {
     /// The value or error among the lines of an answer.
     fn shown(&mut self, lines: &[String]) -> io::Result<Result<Shown, String>> {
         let mut answer = Err("the session is over".to_owned());
+        let mut is_endless = false;
         for line in lines {
             let value = line.strip_prefix("<value> ").or_else(|| line.strip_prefix("<retval> "));
             if let Some(value) = value {
                 answer = Ok(Shown::read(value));
             } else if let Some(error) = line.strip_prefix("<error> ") {
                 answer = Err(error.to_owned());
+                is_endless |= error.contains(EVALUATION_TOO_LONG.trim_start_matches("ERR "));
             } else if line != "<endsession>" {
                 self.tell_line(line)?;
             }
+        }
+        if is_endless {
+            // The server has given up the program with the expression.
+            self.abort();
         }
         Ok(answer)
     }

@@ -1,5 +1,6 @@
 //! What a `launch` request asks for.
 
+use perilune_lint::code_lines;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -87,6 +88,15 @@ impl Launch {
     /// Number of lines of the program.
     pub(super) fn line_count(&self) -> u64 {
         self.source.split(|byte| *byte == b'\n').count() as u64
+    }
+
+    /// The first line from `line` on at which the program can stop. A program with a mistake of
+    /// syntax never runs, so any line is as good.
+    pub(super) fn code_line(&self, line: u64) -> Option<u64> {
+        match code_lines(&self.source) {
+            Ok(code) => code.into_iter().map(u64::from).find(|code| *code >= line),
+            Err(_) => Some(line),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A server for one test: [`Bench`], and its clock.
 
-use super::MakeEngine;
-use super::coverage::{Coverage, CoveredEngine};
+use super::Setup;
+use super::coverage::CoveredEngine;
 use crate::env::Detached;
 use perilune_commands::clock::Clock;
 use perilune_commands::config::Config;
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 const START_US: u64 = 1_704_067_200_000_000;
 /// Longest time that a test may really take.
 pub(super) const TEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// How much faster than the time the clock runs away: any number of scripts, one after the other,
+/// are slow at once.
+const RUN_AWAY: u64 = 100_000;
 /// A command of a test that would wait.
 const WAITS: &[u8] = b"ERR the command waits, and in a test nobody would end that";
 
@@ -25,6 +28,8 @@ const WAITS: &[u8] = b"ERR the command waits, and in a test nobody would end tha
 struct TestClock {
     now_us: AtomicU64,
     begun: Instant,
+    /// Longest time that the test may really take.
+    time_max: Duration,
 }
 
 impl Clock for TestClock {
@@ -34,9 +39,9 @@ impl Clock for TestClock {
 
     fn monotonic_us(&self) -> u64 {
         let now_us = self.now_us.load(Ordering::Relaxed);
-        match self.begun.elapsed() > TEST_TIME_MAX {
-            true => now_us.saturating_add(TEST_TIME_MAX.as_micros() as u64),
-            false => now_us,
+        match self.begun.elapsed().checked_sub(self.time_max) {
+            Some(late) => now_us.saturating_add((late.as_micros() as u64).saturating_mul(RUN_AWAY)),
+            None => now_us,
         }
     }
 }
@@ -70,16 +75,17 @@ pub(super) struct Bench {
 
 impl Bench {
     /// An empty server. `Err` is an engine that could not be built.
-    pub(super) fn new(
-        make_engine: MakeEngine,
-        coverage: Option<Arc<Coverage>>,
-    ) -> Result<Self, String> {
-        let clock = Arc::new(TestClock { now_us: AtomicU64::new(START_US), begun: Instant::now() });
+    pub(super) fn new(setup: &Setup) -> Result<Self, String> {
+        let clock = Arc::new(TestClock {
+            now_us: AtomicU64::new(START_US),
+            begun: Instant::now(),
+            time_max: setup.time_max,
+        });
         let config = Config { save: Vec::new(), ..Config::default() };
         let process = Box::new(Detached::with_log(Box::new(|_| {})));
-        let mut scripts = make_engine();
-        if let Some(coverage) = coverage {
-            scripts = Box::new(CoveredEngine::new(scripts, coverage));
+        let mut scripts = (setup.make_engine)();
+        if let Some(coverage) = &setup.coverage {
+            scripts = Box::new(CoveredEngine::new(scripts, Arc::clone(coverage)));
         }
         let clock_of_engine = Arc::clone(&clock);
         let mut engine = EngineBuilder::new(config, clock_of_engine, process)

@@ -1,12 +1,12 @@
 //! Which lines of scripts were run: [`Coverage`], and the [`CoveredEngine`] that finds out.
 //!
 //! A script is known by its text: a file that a test reads is expected, and a script or library of
-//! the same text is that file. Lines that can be run are those at which a statement begins that does
-//! something; the definition of a function does something only when the function is called. The
+//! the same text is that file, however tests name it. Lines that can be run are those at which a
+//! statement begins that does something, and it was run if any of its own lines was; the definition of a function does something only when the function is called. The
 //! code of a library outside of its functions runs while it is loaded, where no debugger looks, so
 //! it does not count.
 
-use perilune_lint::statement_lines;
+use perilune_lint::StatementLines;
 use perilune_resp::ReplyWriter;
 use perilune_script::{
     CompileError, DebugFrame, DebugValue, Debugger, FunctionSpec, Handle, Invocation, ScriptEngine,
@@ -26,12 +26,13 @@ pub struct FileCoverage {
     pub run: BTreeSet<u32>,
 }
 
-/// Lines of all files by path.
+/// Lines of all files by path, which is relative to the current folder where that contains them.
 pub type CoverageByFile = BTreeMap<String, FileCoverage>;
 
 #[derive(Default)]
 struct Books {
     files: CoverageByFile,
+    statements: HashMap<String, StatementLines>,
     /// Paths by the text that an engine is given: the file without its `#!` line.
     by_code: HashMap<Vec<u8>, String>,
 }
@@ -49,10 +50,14 @@ impl Coverage {
 
     /// A test has read this file and may run it.
     pub(super) fn expect(&self, path: &Path, content: &[u8]) {
-        let path = path.display().to_string();
+        let path = name_of(path);
         self.with(|books| {
-            let lines = || FileCoverage { lines: statement_lines(content), ..Default::default() };
-            books.files.entry(path.clone()).or_insert_with(lines);
+            if !books.files.contains_key(&path) {
+                let statements = StatementLines::of(content);
+                let lines = statements.first_lines().clone();
+                books.files.insert(path.clone(), FileCoverage { lines, ..Default::default() });
+                books.statements.insert(path.clone(), statements);
+            }
             books.by_code.insert(code_of(content).to_vec(), path);
         });
     }
@@ -68,11 +73,22 @@ impl Coverage {
 
     fn note(&self, path: &str, lines: &BTreeSet<u32>) {
         self.with(|books| {
-            if let Some(file) = books.files.get_mut(path) {
-                file.run.extend(lines.intersection(&file.lines));
+            if let (Some(file), Some(statements)) =
+                (books.files.get_mut(path), books.statements.get(path))
+            {
+                file.run.extend(statements.run_by(lines));
             }
         });
     }
+}
+
+/// The one name of a file: its path without links and dots, from the current folder on if the file
+/// is below it.
+fn name_of(path: &Path) -> String {
+    let Ok(whole) = path.canonicalize() else { return path.display().to_string() };
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    let below = here.as_ref().ok().and_then(|here| whole.strip_prefix(here).ok());
+    below.unwrap_or(&whole).display().to_string()
 }
 
 /// The part of a file that is given to an engine.
@@ -83,7 +99,14 @@ fn code_of(content: &[u8]) -> &[u8] {
 
 /// Notes lines, and never stops.
 #[derive(Default)]
-struct LineNotes(RefCell<BTreeSet<u32>>);
+pub(super) struct LineNotes(RefCell<BTreeSet<u32>>);
+
+impl LineNotes {
+    /// The lines so far.
+    pub(super) fn lines(&self) -> BTreeSet<u32> {
+        self.0.borrow().clone()
+    }
+}
 
 impl Debugger for LineNotes {
     fn on_line(&self, frame: &mut dyn DebugFrame) -> Verdict {
@@ -139,7 +162,7 @@ impl ScriptEngine for CoveredEngine {
         };
         let notes = LineNotes::default();
         let result = self.inner.call_debugged(handle, input, host, &notes, out);
-        self.coverage.note(path, &notes.0.borrow());
+        self.coverage.note(path, &notes.lines());
         result
     }
 

@@ -1,17 +1,15 @@
 //! What a test file's script may ask of its surroundings: [`FileHost`].
 //!
 //! Commands go to the server of the test, but for a few that the prelude needs: `TEST.BEGIN` and
-//! `TEST.END` around a test, `TEST.FILE` to read a file that is named relative to the test file, and
+//! `TEST.END` around a test, the first of which tells whether it is to be run, `TEST.FILE` to read a file that is named relative to the test file, and
 //! `TEST.ADVANCE` to move the clock.
 
-use super::MakeEngine;
-use super::bench::{Bench, TEST_TIME_MAX};
-use super::coverage::Coverage;
+use super::Setup;
+use super::bench::Bench;
 use super::report::TestResult;
 use perilune_resp::{Protocol, ReplyWriter};
 use perilune_script::{AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptHost};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// The name of the part of a file that is outside of its tests.
@@ -22,29 +20,29 @@ const TOO_LONG: &str = "ERR the test takes too long";
 /// Runs a file's commands and collects its results.
 pub(super) struct FileHost {
     file: PathBuf,
-    make_engine: MakeEngine,
-    coverage: Option<Arc<Coverage>>,
+    setup: Setup,
     bench: Option<Bench>,
     protocol: Protocol,
     /// The test that runs.
     current: Option<String>,
+    /// Tests that this run of the file has come to.
+    reached: usize,
+    /// Tests that earlier runs of the file have begun.
+    passed_over: usize,
     begun: Instant,
     results: Vec<TestResult>,
 }
 
 impl FileHost {
-    pub(super) fn new(
-        file: &Path,
-        make_engine: MakeEngine,
-        coverage: Option<Arc<Coverage>>,
-    ) -> Self {
+    pub(super) fn new(file: &Path, setup: Setup) -> Self {
         FileHost {
             file: file.to_owned(),
-            make_engine,
-            coverage,
+            setup,
             bench: None,
             protocol: Protocol::Resp2,
             current: None,
+            reached: 0,
+            passed_over: 0,
             begun: Instant::now(),
             results: Vec::new(),
         }
@@ -53,6 +51,19 @@ impl FileHost {
     /// Ends the test that runs, or the file, with a problem.
     pub(super) fn fail(&mut self, problem: &str) {
         self.finish(Some(problem));
+    }
+
+    /// Whether a test runs.
+    pub(super) fn is_in_test(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Prepares for another run of the file, which goes on behind the last test that was begun.
+    pub(super) fn start_over(&mut self) {
+        self.passed_over = self.reached;
+        self.reached = 0;
+        self.bench = None;
+        self.protocol = Protocol::Resp2;
     }
 
     /// The results; a file without any is one that failed.
@@ -76,12 +87,14 @@ impl FileHost {
             took: self.begun.elapsed(),
             file,
         });
+        // What comes next has its own time.
+        self.begun = Instant::now();
     }
 
     fn bench(&mut self) -> Result<&mut Bench, String> {
         let bench = match self.bench.take() {
             Some(bench) => bench,
-            None => Bench::new(self.make_engine, self.coverage.clone())?,
+            None => Bench::new(&self.setup)?,
         };
         Ok(self.bench.insert(bench))
     }
@@ -96,11 +109,7 @@ impl FileHost {
         let text = argument.map(String::from_utf8_lossy);
         Some(match *name {
             b"TEST.BEGIN" => {
-                self.bench = None;
-                self.protocol = Protocol::Resp2;
-                self.current = Some(text.unwrap_or_default().into_owned());
-                self.begun = Instant::now();
-                out.ok();
+                self.begin(text.unwrap_or_default().into_owned(), out);
                 Ok(())
             }
             b"TEST.END" => {
@@ -114,11 +123,22 @@ impl FileHost {
         })
     }
 
+    /// Begins a test, or answers that its turn was in an earlier run.
+    fn begin(&mut self, name: String, out: &mut dyn ReplyWriter) {
+        self.reached += 1;
+        self.bench = None;
+        self.protocol = Protocol::Resp2;
+        self.begun = Instant::now();
+        let runs = self.reached > self.passed_over;
+        self.current = runs.then_some(name);
+        out.int(i64::from(runs));
+    }
+
     fn read_file(&mut self, name: &str, out: &mut dyn ReplyWriter) -> Result<(), String> {
         let path = self.file.parent().unwrap_or(Path::new("")).join(name);
         let content =
             std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        if let Some(coverage) = &self.coverage {
+        if let Some(coverage) = &self.setup.coverage {
             coverage.expect(&path, &content);
         }
         out.bulk(&content);
@@ -147,7 +167,7 @@ impl ScriptHost for FileHost {
     }
 
     fn interrupt(&mut self) -> Interrupt {
-        match self.begun.elapsed() > 2 * TEST_TIME_MAX {
+        match self.begun.elapsed() > 2 * self.setup.time_max {
             true => Interrupt::Kill(TOO_LONG),
             false => Interrupt::Continue,
         }

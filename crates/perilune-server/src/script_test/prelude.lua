@@ -102,22 +102,24 @@ local function load_library(path)
   return redis.call('FUNCTION', 'LOAD', 'REPLACE', read_file(path))
 end
 local function advance(milliseconds) redis.call('TEST.ADVANCE', milliseconds) end
+local function __run_one(body)
+  local fine, problem = pcall(function()
+    if __before then __before() end
+    body()
+  end)
+  if fine then
+    redis.call('TEST.END')
+  else
+    local text = __error_text(problem)
+    if type(problem) == 'table' and problem.line then
+      text = 'user_script:' .. tostring(problem.line) .. ': ' .. text
+    end
+    redis.call('TEST.END', text)
+  end
+end
 local function __run()
   for _, one in ipairs(__tests) do
     redis.setresp(2)
-    redis.call('TEST.BEGIN', one[1])
-    local fine, problem = pcall(function()
-      if __before then __before() end
-      one[2]()
-    end)
-    if fine then
-      redis.call('TEST.END')
-    else
-      local text = __error_text(problem)
-      if type(problem) == 'table' and problem.line then
-        text = 'user_script:' .. tostring(problem.line) .. ': ' .. text
-      end
-      redis.call('TEST.END', text)
-    end
+    if redis.call('TEST.BEGIN', one[1]) == 1 then __run_one(one[2]) end
   end
 end
