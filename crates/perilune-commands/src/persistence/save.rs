@@ -32,13 +32,14 @@ const END: &str = ".rdb";
 
 /// What the names of files that this process is writing begin with.
 fn temporary_begin() -> String {
-    format!("temp-{}-", std::process::id())
+    format!("temp-{}", std::process::id())
 }
 
 /// Whether a name in the folder of the data is that of a snapshot which this process has not
 /// completed.
 pub fn is_unfinished_save(name: &str) -> bool {
-    name.starts_with(&temporary_begin()) && name.ends_with(END)
+    let rest = name.strip_prefix(&temporary_begin()).and_then(|rest| rest.strip_suffix(END));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 impl Persistence {
@@ -89,10 +90,16 @@ impl Engine {
         Box::new(RdbFormat::new(&self.keyspace, options, self.config.rdbchecksum))
     }
 
-    /// Begins a new snapshot file.
-    fn open_snapshot_file(&mut self) -> io::Result<Box<BlockWriter>> {
-        self.persistence.files_begun += 1;
-        let temporary = format!("{}{}{END}", temporary_begin(), self.persistence.files_begun);
+    /// Begins a new snapshot file. One that everybody waits for has the name that tools know; in the
+    /// background there can be several at a time.
+    fn open_snapshot_file(&mut self, background: bool) -> io::Result<Box<BlockWriter>> {
+        let begin = temporary_begin();
+        let temporary = if background {
+            self.persistence.files_begun += 1;
+            format!("{begin}-{}{END}", self.persistence.files_begun)
+        } else {
+            format!("{begin}{END}")
+        };
         let sync = self.config.rdb_save_incremental_fsync.then_some(SYNC_EVERY_BYTES);
         let options = BlockWriterOptions {
             path: self.data_path(&self.config.dbfilename),
@@ -130,7 +137,7 @@ impl Engine {
     }
 
     fn write_snapshot_file(&mut self) -> io::Result<()> {
-        let sink = self.open_snapshot_file()?;
+        let sink = self.open_snapshot_file(false)?;
         let (meta, libraries) = (self.file_meta(), self.library_codes());
         let mut recorder = Recorder::new(self.rdb_format(), sink, &meta, &libraries);
         let delay_us = u64::try_from(self.config.rdb_key_save_delay).unwrap_or(0);
@@ -154,7 +161,7 @@ impl Engine {
     /// Begins to write the snapshot file in the background.
     pub(crate) fn start_save(&mut self) -> Result<(), CommandError> {
         self.persistence.last_try_s = self.now_us / 1_000_000;
-        let sink = match self.open_snapshot_file() {
+        let sink = match self.open_snapshot_file(true) {
             Ok(sink) => sink,
             Err(error) => {
                 self.log_failed_save(&error);

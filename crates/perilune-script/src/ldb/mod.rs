@@ -302,9 +302,10 @@ impl Ldb<'_> {
             return Ok(false);
         }
         match self.transport.borrow_mut().poll(&mut input) {
-            Received::Nothing => return Ok(false),
+            Received::Nothing if input.is_empty() => return Ok(false),
             Received::Closed => return Err(CLIENT_GONE),
-            Received::Bytes => {}
+            // What came with the last request may be one itself.
+            Received::Nothing | Received::Bytes => {}
         }
         match Request::parse(&input) {
             Request::Complete { words, length } if is_pause(&words) => {
