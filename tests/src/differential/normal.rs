@@ -47,7 +47,8 @@ pub fn freedom(words: &Words) -> Freedom {
         "smembers" | "sinter" | "sunion" | "sdiff" | "keys" | "hkeys" | "hvals" | "acl"
         | "pubsub" => Freedom::Order,
         "hgetall" | "config" => Freedom::PairOrder,
-        "command" if word(1) == "getkeysandflags" => Freedom::OrderWithin,
+        // Redis walks a hash table, whose seed is new in every process, over subcommands.
+        "command" if matches!(word(1).as_str(), "getkeysandflags" | "info") => Freedom::OrderWithin,
         // Without an order of its own a set is taken as it lies, and a limit leaves in any of it.
         "sort" | "sort_ro" => {
             let place = |name: &[u8]| words.iter().position(|word| word.eq_ignore_ascii_case(name));
