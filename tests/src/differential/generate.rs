@@ -317,7 +317,8 @@ impl<'a> Generator<'a> {
 
 /// Whether a command of this name may give a key a time to live.
 fn has_time_to_live(name: &[u8]) -> bool {
-    let names = ["set", "setex", "psetex", "getex", "expire", "pexpire", "restore"];
+    let names =
+        ["set", "setex", "psetex", "getex", "expire", "pexpire", "restore", "restore-asking"];
     names.iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()))
 }
 

@@ -22,7 +22,7 @@ pub(super) const OLDEST: Version = [7, 0];
 const OTHERS_IN_7_0: &[(&str, &[&str])] = &[
     (
         "since 7.2 short lists and sets are listpacks, and payloads have another version",
-        &["object|encoding", "object|refcount", "dump", "restore", "debug", "memory|usage"],
+        &["object|encoding", "object|refcount", "dump", "restore*", "debug", "memory|usage"],
     ),
     (
         "since 7.2 scripts may call commands that wait, and those do not wait there",
