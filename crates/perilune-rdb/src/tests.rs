@@ -215,6 +215,24 @@ fn read(bytes: &[u8]) -> Result<(Keyspace, Loaded), ReadError> {
 }
 
 /// Everything a value holds, in a fixed order.
+/// A group as its users see it, whatever the order its consumers were made in.
+fn of_group(name: &perilune_keyspace::Bytes, group: &Group) -> String {
+    let mut consumers: Vec<String> = group
+        .consumers()
+        .map(|it| format!("{:?} {} {}", it.name(), it.seen_ms, it.active_ms))
+        .collect();
+    consumers.sort();
+    let pending: Vec<String> = group
+        .pending_range(StreamId::MIN..=StreamId::MAX)
+        .map(|(id, it)| {
+            let owner = group.owner_name(it).escape_ascii();
+            format!("{id:?} {owner} {} {}", it.delivered_ms, it.deliveries)
+        })
+        .collect();
+    let (last, read) = (group.last_id, group.entries_read);
+    format!("{name:?} {last:?} {read:?} {consumers:?} {pending:?}")
+}
+
 fn content(value: ValueRef<'_>) -> Vec<Vec<u8>> {
     let mut words = Vec::new();
     match value {
@@ -238,7 +256,7 @@ fn content(value: ValueRef<'_>) -> Vec<Vec<u8>> {
                 let fields = entry.fields().map(|(name, value)| [name.to_vec(), value.to_vec()]);
                 fields.map(|pair| pair.concat()).collect::<Vec<_>>()
             }));
-            words.extend(stream.groups().map(|group| format!("{group:?}").into_bytes()));
+            words.extend(stream.groups().map(|(name, group)| of_group(name, group).into_bytes()));
             let ids = (stream.first_id(), stream.last_id(), stream.max_deleted_id());
             words.push(format!("{ids:?} {}", stream.entries_added()).into_bytes());
         }
