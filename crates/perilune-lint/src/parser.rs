@@ -261,9 +261,11 @@ impl Parser<'_> {
     }
 
     fn loop_body(&mut self) -> Result<Block> {
-        self.loops += 1;
+        // A mistake within a function leaves the count of that function behind.
+        let outer = self.loops;
+        self.loops = outer + 1;
         let body = self.block();
-        self.loops -= 1;
+        self.loops = outer;
         body
     }
 

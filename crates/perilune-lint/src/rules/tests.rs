@@ -239,6 +239,13 @@ fn pieces() -> impl Strategy<Value = String> {
         .prop_map(|list| list.concat())
 }
 
+#[test]
+fn a_mistake_in_a_function_in_a_loop_is_told() {
+    for source in ["repeat (function local local ", "while true do f(function() local end"] {
+        assert_eq!(lint(source.as_bytes(), &COMMANDS).len(), 1, "{source}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_answered(source: Vec<u8>) {
