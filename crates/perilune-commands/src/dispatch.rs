@@ -44,6 +44,9 @@ enum Admission {
     Debug,
 }
 
+/// Requests of HTTP are logged at most once in so many milliseconds: anybody can send them.
+const HTTP_LOG_MS: i64 = 60_000;
+
 impl Engine {
     /// Runs one request of a client and appends its reply, if there is one now, to `out`. Empty
     /// requests are skipped.
@@ -210,13 +213,18 @@ impl Engine {
     /// with its request are taken for commands.
     #[cold]
     fn refuse_http(&mut self, client: ClientSlot) {
-        let peer = self.sessions.get(client).map(|session| session.peer.addr.clone());
-        let line = format!(
-            "Possible SECURITY ATTACK: a line of HTTP (POST or Host:) came from {}. Somebody may be \
-             using a browser to send commands to this server. Connection closed.",
-            peer.unwrap_or_default()
-        );
-        self.env.log(LogLevel::Warning, &line);
+        let now_ms = self.now_ms();
+        if now_ms >= self.http_silent_until_ms
+            && let Some(session) = self.sessions.get(client)
+        {
+            self.http_silent_until_ms = now_ms + HTTP_LOG_MS;
+            let line = format!(
+                "Possible SECURITY ATTACK: a line of HTTP (POST or Host:) came from {}. Somebody may \
+                 be using a browser to send commands to this server. Connection closed.",
+                session.peer.addr
+            );
+            self.env.log(LogLevel::Warning, &line);
+        }
         self.kill(client);
     }
 

@@ -59,6 +59,8 @@ pub struct Engine {
     pub limits: EncodingLimits,
     /// The databases.
     pub keyspace: Keyspace,
+    /// Until when requests of HTTP are not logged again, Unix milliseconds.
+    pub(crate) http_silent_until_ms: i64,
     /// Bytes allocated when the server had just been built.
     pub startup_memory: usize,
     /// Changes of the data set since the last save.
@@ -218,6 +220,7 @@ impl EngineBuilder {
             started_us: mono_us,
             limits: self.config.encoding_limits(),
             keyspace: Keyspace::new(self.config.databases as usize),
+            http_silent_until_ms: 0,
             startup_memory: 0,
             dirty: 0,
             sessions: Sessions::new(Arc::clone(acl.default_user())),

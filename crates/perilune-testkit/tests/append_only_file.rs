@@ -315,28 +315,18 @@ fn always_a_sync_that_works_does_not_hide_one_that_failed() {
 }
 
 #[test]
-fn always_a_file_is_left_only_when_it_is_safe() {
-    let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
-    let mut server = start(&disk, config(AppendFsync::Always));
-    let client = server.connect();
-    disk.fail(Step::Sync, 0);
-    run(&mut server, client, "SET a 1");
-    disk.heal();
-    run(&mut server, client, "CONFIG SET appendonly no");
-    assert_eq!(server.engine.reply_barrier(), Some(u64::MAX));
-}
-
-#[test]
 fn always_is_left_only_when_what_was_promised_is_safe() {
-    let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
-    let mut server = start(&disk, config(AppendFsync::Always));
-    let client = server.connect();
-    disk.fail(Step::Sync, 0);
-    run(&mut server, client, "SET a 1");
-    disk.heal();
-    run(&mut server, client, "CONFIG SET appendfsync everysec");
-    assert_eq!(server.engine.reply_barrier(), Some(u64::MAX), "the first reply still waits");
-    assert!(log(&server).iter().any(|line| line.contains("Exiting...")));
+    for leaving in ["CONFIG SET appendonly no", "CONFIG SET appendfsync everysec"] {
+        let disk = FailingStorage::new(Arc::new(CrashStorage::new()));
+        let mut server = start(&disk, config(AppendFsync::Always));
+        let client = server.connect();
+        disk.fail(Step::Sync, 0);
+        run(&mut server, client, "SET a 1");
+        disk.heal();
+        run(&mut server, client, leaving);
+        assert_eq!(server.engine.reply_barrier(), Some(u64::MAX), "{leaving}: the reply waits");
+        assert!(log(&server).iter().any(|line| line.contains("Exiting...")), "{leaving}");
+    }
 }
 
 #[test]

@@ -258,16 +258,16 @@ impl Engine {
         (log.synced() < offset).then_some(offset)
     }
 
-    /// What the last write or sync of the file failed of, if it failed.
-    pub(crate) fn aof_error(&self) -> Option<&str> {
-        self.aof.error.as_deref()
+    /// What the last write or sync of the file failed of, while that refuses writes.
+    #[inline]
+    pub(crate) fn aof_failure(&self) -> Option<&str> {
+        self.aof.error.as_deref().filter(|_| self.aof.state != State::Off)
     }
 
     /// Why commands that write must be refused.
     #[inline]
     pub(crate) fn aof_refuses_writes(&self) -> Option<CommandError> {
-        let error = self.aof.error.as_ref()?;
-        (self.aof.state != State::Off).then(|| errors::aof_write_failed(error))
+        self.aof_failure().map(errors::aof_write_failed)
     }
 }
 

@@ -314,10 +314,11 @@ impl Scripting {
         self.declared_flags(name, args).is_some_and(run::needs_memory)
     }
 
-    /// Whether the reply of the command that is over had an error in it.
+    /// Whether the reply of the command that is over had an error in it. Commands of others that
+    /// are served while a reply is being written leave that to the command it is of.
     #[inline]
     pub(crate) fn take_told_error(&mut self) -> bool {
-        self.told_error && std::mem::take(&mut self.told_error)
+        self.told_error && self.run.is_none() && std::mem::take(&mut self.told_error)
     }
 
     /// Whether a script runs that others need not wait for any more.

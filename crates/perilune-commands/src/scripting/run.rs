@@ -171,10 +171,7 @@ impl Engine {
         if self.rdb_refuses_writes().is_some() {
             return Err(errors::SCRIPT_SNAPSHOTS_FAIL);
         }
-        match self.aof_refuses_writes() {
-            Some(_) => Err(errors::script_aof_failed(self.aof_error().unwrap_or_default())),
-            None => Ok(()),
-        }
+        self.aof_failure().map_or(Ok(()), |reason| Err(errors::script_aof_failed(reason)))
     }
 
     /// Writes the error a script ended with, naming script and place.
