@@ -54,7 +54,7 @@ fn scripts(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("script");
     for (name, source) in SCRIPTS {
         let mut engine = LuaEngine::new();
-        let Ok(handle) = engine.compile(source.as_bytes(), "sha") else { continue };
+        let Ok(handle) = engine.compile(source.as_bytes(), "sha", &mut Host) else { continue };
         let input = Invocation { keys: &[b"key:000001"], args: &[b"value"] };
         let input = if name == "return_1" { Invocation { keys: &[], args: &[] } } else { input };
         let mut reply = Vec::new();

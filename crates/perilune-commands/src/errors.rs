@@ -446,8 +446,6 @@ pub const SCRIPT_KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
 pub const DEBUG_CLIENT_KILLED: &str = "ERR script aborted because the debugging client was closed";
 /// What library code that runs too long ends with.
 pub const LOAD_TIMEOUT: &str = "ERR FUNCTION LOAD timeout";
-/// A library cannot be loaded because its engine is running a script; without code.
-pub const ENGINE_BUSY_LOADING: &str = "the script engine is already running a script";
 
 /// An error of another crate, whose text has no code.
 pub fn plain(error: impl fmt::Display) -> CommandError {

@@ -187,7 +187,12 @@ impl ScriptEngine for NoScripts {
         "none"
     }
 
-    fn compile(&mut self, _: &[u8], _: &str) -> Result<Handle, CompileError> {
+    fn compile(
+        &mut self,
+        _: &[u8],
+        _: &str,
+        _: &mut dyn ScriptHost,
+    ) -> Result<Handle, CompileError> {
         Self::refuse()
     }
 

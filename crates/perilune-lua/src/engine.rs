@@ -117,17 +117,30 @@ impl LuaEngine {
     }
 
     /// Compiles text into a reference.
-    fn load(&mut self, source: &[u8], chunk: &CStr) -> Result<i32, CompileError> {
+    fn load(
+        &mut self,
+        source: &[u8],
+        chunk: &CStr,
+        host: &mut dyn ScriptHost,
+    ) -> Result<i32, CompileError> {
         let lua = self.state.lua();
-        // SAFETY: nothing is running, so memory is not refused; the stack is idle.
-        unsafe {
-            if load_text(lua, source, chunk) == LUA_OK {
-                return Ok(luaL_ref(lua, LUA_REGISTRYINDEX));
+        let state = &self.state;
+        // SAFETY: nothing is running, so memory is not refused; the stack is idle, and the host is
+        // taken back below.
+        let compiled = unsafe {
+            state.lend(host);
+            let status = load_text(lua, source, chunk);
+            // What came of a killed compiler, even code, is not what was asked for.
+            match state.context().killed.get() {
+                Some(text) => Err(text.strip_prefix("ERR ").unwrap_or(text).to_owned()),
+                None if status == LUA_OK => Ok(luaL_ref(lua, LUA_REGISTRYINDEX)),
+                None => Err(String::from_utf8_lossy(&errors::plain_text(lua, -1)).into_owned()),
             }
-            let error = errors::plain_text(lua, -1);
-            lua_settop(lua, slot::TOP);
-            Err(CompileError { message: String::from_utf8_lossy(&error).into_owned() })
-        }
+        };
+        // SAFETY: nothing is running.
+        unsafe { lua_settop(lua, slot::TOP) };
+        state.end_run();
+        compiled.map_err(|message| CompileError { message })
     }
 
     /// Calls the code with its arguments on the stack; the result or error value is left there.
@@ -299,9 +312,14 @@ impl ScriptEngine for LuaEngine {
         "lua"
     }
 
-    fn compile(&mut self, source: &[u8], id: &str) -> Result<Handle, CompileError> {
+    fn compile(
+        &mut self,
+        source: &[u8],
+        id: &str,
+        host: &mut dyn ScriptHost,
+    ) -> Result<Handle, CompileError> {
         self.switch_env(slot::SCRIPT_ENV);
-        let code = self.load(source, SCRIPT_CHUNK)?;
+        let code = self.load(source, SCRIPT_CHUNK, host)?;
         let name = [b"f_", id.as_bytes()].concat();
         Ok(self.add(Entry { code, name, mode: Mode::Script }))
     }
@@ -371,7 +389,7 @@ impl ScriptEngine for LuaEngine {
         host: &mut dyn ScriptHost,
     ) -> Result<Vec<FunctionSpec>, CompileError> {
         self.switch_env(slot::FUNCTION_ENV);
-        let code = self.load(code, LIBRARY_CHUNK).map_err(|error| CompileError {
+        let code = self.load(code, LIBRARY_CHUNK, host).map_err(|error| CompileError {
             message: format!("Error compiling function: {}", error.message),
         })?;
         let registered = self.run_library(code, host);

@@ -22,13 +22,44 @@
 //! runs, memory is never refused, so functions of Lua that allocate cannot raise. *Protection*:
 //! bytecode and everything that may call a metamethod runs below `lua_pcall`.
 //!
+//! In a program of its own, with a host whose only command is `PING`:
+//!
 //! ```
 //! use perilune_lua::LuaEngine;
-//! use perilune_script::ScriptEngine;
+//! use perilune_resp::{Protocol, ReplyWriter, RespWriter};
+//! use perilune_script::*;
+//!
+//! struct Host;
+//!
+//! impl ScriptHost for Host {
+//!     fn call(&mut self, argv: &[&[u8]], out: &mut dyn ReplyWriter) {
+//!         match argv {
+//!             [name] if name.eq_ignore_ascii_case(b"ping") => out.status(b"PONG"),
+//!             _ => out.error(b"ERR unknown command"),
+//!         }
+//!     }
+//!     fn interrupt(&mut self) -> Interrupt {
+//!         Interrupt::Continue
+//!     }
+//!     fn log(&mut self, _: LogLevel, _: &[u8], _: Option<u32>) {}
+//!     fn protocol(&self) -> Protocol {
+//!         Protocol::Resp2
+//!     }
+//!     fn set_protocol(&mut self, _: Protocol) {}
+//!     fn set_repl(&mut self, _: ReplFlags) {}
+//!     fn acl_check(&mut self, _: &[&[u8]]) -> Result<bool, AclCheckError> {
+//!         Ok(true)
+//!     }
+//! }
 //!
 //! let mut engine = LuaEngine::new();
-//! assert!(engine.compile(b"return 1 + 1", "").is_ok());
-//! assert!(engine.compile(b"return +", "").is_err());
+//! let source = b"return redis.call('PING').ok .. ARGV[1]";
+//! let script = engine.compile(source, "greet", &mut Host).unwrap();
+//! let mut reply = Vec::new();
+//! let mut out = RespWriter::new(&mut reply, Protocol::Resp2);
+//! engine.call(script, Invocation { keys: &[], args: &[b"!"] }, &mut Host, &mut out).unwrap();
+//! assert_eq!(reply, b"$5\r\nPONG!\r\n");
+//! assert!(engine.compile(b"return +", "", &mut Host).is_err());
 //! ```
 #![allow(unsafe_code)]
 

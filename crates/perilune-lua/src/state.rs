@@ -349,10 +349,7 @@ unsafe fn find_memory(lua: *mut lua_State) -> Result<(), LuaError> {
 unsafe fn pause(lua: *mut lua_State) {
     // SAFETY: as promised.
     unsafe {
-        let context = context(lua);
-        if context.running.get() {
-            let _ = context.host_allows();
-        }
+        let _ = context(lua).host_allows();
     }
 }
 
@@ -467,17 +464,8 @@ impl State {
     ) -> c_int {
         let context = &*self.context;
         context.protocol.set(host.protocol());
-        // SAFETY: only the lifetime is changed; the pointer is taken back below, before the
-        // borrow ends, and `lua_pcall` returns on every path.
-        let host = unsafe {
-            std::mem::transmute::<NonNull<dyn ScriptHost + '_>, NonNull<dyn ScriptHost>>(
-                NonNull::from(host),
-            )
-        };
-        context.host.set(Some(host));
-        // A run that was left by a jump past the end of a question could have left the mark.
-        context.host_in_use.set(false);
-        context.killed.set(None);
+        // SAFETY: `lua_pcall` returns on every path, and the caller ends the run.
+        unsafe { self.lend(host) };
         context.base.hooks.budget.set(BUDGET_UNITS);
         context.thread.set(self.lua);
         // What an earlier run left, such as a library's variables, may hold the largest block still.
@@ -497,6 +485,24 @@ impl State {
         context.base.hooks.in_host.set(false);
         context.running.set(false);
         status
+    }
+
+    /// Makes `host` reachable for what happens next.
+    ///
+    /// # Safety
+    /// [`end_run`](Self::end_run) is called before the borrow of `host` ends.
+    pub(crate) unsafe fn lend(&self, host: &mut dyn ScriptHost) {
+        let context = &*self.context;
+        // SAFETY: only the lifetime is changed; the pointer is taken back as promised.
+        let host = unsafe {
+            std::mem::transmute::<NonNull<dyn ScriptHost + '_>, NonNull<dyn ScriptHost>>(
+                NonNull::from(host),
+            )
+        };
+        context.host.set(Some(host));
+        // A run that was left by a jump past the end of a question could have left the mark.
+        context.host_in_use.set(false);
+        context.killed.set(None);
     }
 
     /// Takes host and debugger away again and lets a panic of it go on.
@@ -523,30 +529,11 @@ impl Drop for State {
 struct Source<'a> {
     blank: bool,
     rest: &'a [u8],
-    /// When the compiler must be done. Within a run the host is asked instead.
-    deadline: Option<Instant>,
-    /// The deadline has passed.
-    late: bool,
-}
-
-/// How long the compiler may take where nobody can be asked.
-const COMPILE_TIME_MAX: Duration = Duration::from_millis(500);
-
-impl Source<'_> {
-    /// Whether the compiler may have another piece.
-    ///
-    /// # Safety
-    /// `lua` is the state the compiler runs in.
-    unsafe fn goes_on(&mut self, lua: *mut lua_State) -> bool {
-        self.late = self.deadline.is_some_and(|deadline| Instant::now() > deadline);
-        // SAFETY: as promised; only asked within a run.
-        !self.late && (self.deadline.is_some() || unsafe { may_go_on(lua) })
-    }
 }
 
 /// Bytes the compiler gets at a time. Some programs take it time that grows with the square of
 /// their length, so the host is asked before each piece.
-const SOURCE_PIECE_BYTES: usize = 1 << 10;
+const SOURCE_PIECE_BYTES: usize = 1 << 8;
 
 unsafe extern "C-unwind" fn read_source(
     lua: *mut lua_State,
@@ -562,7 +549,7 @@ unsafe extern "C-unwind" fn read_source(
         } else {
             let (piece, rest) = source.rest.split_at(source.rest.len().min(SOURCE_PIECE_BYTES));
             source.rest = rest;
-            if !piece.is_empty() && !source.goes_on(lua) { b"" } else { piece }
+            if !piece.is_empty() && !may_go_on(lua) { b"" } else { piece }
         };
         source.blank = false;
         *size = piece.len();
@@ -586,20 +573,11 @@ pub(crate) unsafe fn load_text(lua: *mut lua_State, source: &[u8], name: &CStr) 
             lua_pushstring_(lua, c"chunk is too long".as_ptr());
             return LUA_ERRSYNTAX;
         }
-        let deadline = match context(lua).running.get() {
-            true => None,
-            false => Some(Instant::now() + COMPILE_TIME_MAX),
-        };
-        let mut reader = Source { blank: true, rest: source, deadline, late: false };
+        let mut reader = Source { blank: true, rest: source };
         lua_gc(lua, LUA_GCSTOP, 0);
         let status = lua_load(lua, read_source, (&raw mut reader).cast(), name.as_ptr());
         lua_gc(lua, LUA_GCRESTART, 0);
         lua_remove(lua, -2);
-        if reader.late {
-            lua_pop(lua, 1);
-            lua_pushstring_(lua, c"chunk takes too long to compile".as_ptr());
-            return LUA_ERRSYNTAX;
-        }
         status
     }
 }

@@ -120,8 +120,14 @@ pub trait ScriptEngine: Send {
     fn name(&self) -> &'static str;
 
     /// Compiles `source` (without its `#!` line, but with that line's line break so that line
-    /// numbers hold). `id` is the script's SHA-1 in hexadecimal, for messages.
-    fn compile(&mut self, source: &[u8], id: &str) -> Result<Handle, CompileError>;
+    /// numbers hold). `id` is the script's SHA-1 in hexadecimal, for messages. `host` only serves
+    /// interrupt, which a compiler that takes long must ask.
+    fn compile(
+        &mut self,
+        source: &[u8],
+        id: &str,
+        host: &mut dyn ScriptHost,
+    ) -> Result<Handle, CompileError>;
 
     /// Runs a compiled script or calls a registered function and writes exactly one reply to `out`,
     /// or returns an error and has written nothing.

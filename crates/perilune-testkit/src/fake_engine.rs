@@ -202,7 +202,12 @@ impl ScriptEngine for FakeEngine {
         "fake"
     }
 
-    fn compile(&mut self, source: &[u8], _id: &str) -> Result<Handle, CompileError> {
+    fn compile(
+        &mut self,
+        source: &[u8],
+        _id: &str,
+        _host: &mut dyn ScriptHost,
+    ) -> Result<Handle, CompileError> {
         let mut parts = parse(source, "@user_script")?;
         match (parts.pop(), parts.is_empty()) {
             (Some((_, program)), true) => Ok(self.add(program)),

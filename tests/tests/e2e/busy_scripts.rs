@@ -109,6 +109,56 @@ fn functions_have_their_own_kill() {
 }
 
 #[test]
+fn a_compiler_that_takes_long_serves_others_and_may_be_killed() {
+    let server = start();
+    // Every `or` walks the jumps of all before it.
+    let source = format!("return a{}", " or a".repeat(131_000));
+    for words in [&["EVAL", &source, "0"][..], &["SCRIPT", "LOAD", &source]] {
+        let mut running = run_forever(&server, words);
+        let mut other = server.connect();
+        assert_eq!(other.run(&["FUNCTION", "KILL"]).expect("a reply"), error(BUSY_SCRIPT));
+        assert_eq!(other.run(&["SCRIPT", "KILL"]).expect("a reply"), ok());
+        let killed = error(
+            "ERR Error compiling script (new function): Script killed by user with SCRIPT KILL...",
+        );
+        assert_eq!(running.receive().expect("a reply"), killed);
+        assert_eq!(running.run(&["EVAL", "return 1", "0"]).expect("a reply"), int(1));
+    }
+}
+
+#[test]
+fn a_library_that_loads_for_long_may_be_killed() {
+    let server = start();
+    let mut running = server.connect();
+    running.reply_within(Duration::from_millis(1)).expect("settable");
+    let mut other = server.connect();
+    let code = "#!lua name=slow\nwhile true do end";
+    // It ends by itself after half a second, so a kill may come too late.
+    let reply = eventually("a kill in time", || {
+        running.send(&["FUNCTION", "LOAD", code]).expect("sent");
+        let mut seen = false;
+        eventually("the load to end", || {
+            let Value::Array(stats) = other.run(&["FUNCTION", "STATS"]).expect("a reply") else {
+                panic!("FUNCTION STATS is answered while a library loads");
+            };
+            if let Some(Value::Array(run)) = stats.get(1) {
+                assert_eq!(run[1], Value::bulk("slow"));
+                assert_eq!(run[3], bulks(&["FUNCTION", "LOAD", code]));
+                seen = true;
+                other.run(&["FUNCTION", "KILL"]).expect("a reply");
+            }
+            running.receive().ok()
+        })
+        .as_error()
+        .filter(|text| seen && text.ends_with(b"KILL..."))
+        .map(<[u8]>::to_vec)
+    });
+    let expected = "ERR Error registering functions: ERR Script killed by user with SCRIPT KILL...";
+    assert_eq!(String::from_utf8_lossy(&reply), expected);
+    assert_eq!(other.run(&["FUNCTION", "LIST"]).expect("a reply"), Value::Array(Vec::new()));
+}
+
+#[test]
 fn what_waited_is_served_after_the_script() {
     let server = start();
     let mut subscriber = server.connect();

@@ -333,7 +333,7 @@ impl Engine {
         // What was read is no change that anybody would have to hear of.
         let dirty = self.dirty;
         let payload = dump_functions(loaded.libraries.iter().map(Vec::as_slice), false);
-        let outcome = self.restore_libraries(client, &payload, policy);
+        let outcome = self.restore_libraries(client, &[], &payload, policy);
         self.dirty = dirty;
         outcome
     }

@@ -735,7 +735,12 @@ impl ScriptEngine for Increments {
         "increments"
     }
 
-    fn compile(&mut self, _: &[u8], _: &str) -> Result<Handle, CompileError> {
+    fn compile(
+        &mut self,
+        _: &[u8],
+        _: &str,
+        _: &mut dyn ScriptHost,
+    ) -> Result<Handle, CompileError> {
         Ok(Handle(1))
     }
 

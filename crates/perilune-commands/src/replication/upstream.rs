@@ -311,7 +311,7 @@ impl Engine {
         }
         let libraries = dump_functions(loaded.libraries.iter().map(Vec::as_slice), false);
         let policy = RestorePolicy::Flush;
-        if let Err(error) = self.restore_libraries(ClientSlot::SCRIPT, &libraries, policy) {
+        if let Err(error) = self.restore_libraries(ClientSlot::SCRIPT, &[], &libraries, policy) {
             let reason = error.text();
             self.log_warning(&format!("Failed loading the functions of the master: {reason}"));
             return None;

@@ -128,7 +128,7 @@ impl EngineCopy {
             session.no_touch = self.client.no_touch;
         }
         engine
-            .restore_libraries(client, &self.libraries, RestorePolicy::Flush)
+            .restore_libraries(client, &[], &self.libraries, RestorePolicy::Flush)
             .map_err(|error| error.text().to_owned())?;
         Ok((engine, client))
     }

@@ -102,7 +102,7 @@ impl super::Scripting {
         let source = match name {
             RunName::Script(digest) => self.cache.source(digest),
             RunName::Function(name) => self.libraries.code_of(name),
-            RunName::Library => None,
+            RunName::Library(_) => None,
         };
         source.unwrap_or_default().to_vec()
     }

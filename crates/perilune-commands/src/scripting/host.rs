@@ -12,9 +12,6 @@ use crate::table::CommandId;
 use perilune_resp::{Protocol, ReplyWriter};
 use perilune_script::{AclCheckError, Interrupt, LogLevel, ReplFlags, ScriptFlags, ScriptHost};
 
-/// Longest time the code of a library may run, microseconds.
-const LOAD_TIME_US_MAX: u64 = 500_000;
-
 /// The engine, lent to a script.
 pub(super) struct Host<'e, 'k> {
     engine: &'e mut Engine,
@@ -160,7 +157,7 @@ impl<'e, 'k> Host<'e, 'k> {
             "Slow script detected: still in execution after {} milliseconds. You can try killing \
              the script using the {} command. Script name is: {}.",
             took_us / 1000,
-            if run.kind == RunKind::Function { "FUNCTION KILL" } else { "SCRIPT KILL" },
+            run.kind.kill_command(),
             String::from_utf8_lossy(run.name.as_bytes()),
         );
         self.engine.env.log(LogLevel::Warning, &message);
@@ -182,15 +179,12 @@ impl ScriptHost for Host<'_, '_> {
         let engine = &mut *self.engine;
         let mono_us = engine.clock.monotonic_us();
         let threshold_us = engine.config.busy_reply_threshold.saturating_mul(1000);
-        let Some(run) = engine.scripting.running_mut() else { return Interrupt::Continue };
-        let took_us = mono_us.saturating_sub(run.started_us);
-        if run.kind == RunKind::Load {
-            return match took_us > LOAD_TIME_US_MAX {
-                true => Interrupt::Kill(errors::LOAD_TIMEOUT),
-                false => Interrupt::Continue,
-            };
-        }
+        let Some(run) = engine.scripting.running() else { return Interrupt::Continue };
         let slow = run.slow;
+        let took_us = mono_us.saturating_sub(run.started_us);
+        if run.kind == RunKind::Load && engine.scripting.load_is_late(mono_us) {
+            return Interrupt::Kill(errors::LOAD_TIMEOUT);
+        }
         if !slow {
             if threshold_us == 0 || took_us < threshold_us {
                 return Interrupt::Continue;

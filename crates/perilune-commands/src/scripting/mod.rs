@@ -47,6 +47,19 @@ pub enum RunKind {
     Load,
 }
 
+impl RunKind {
+    /// The command that ends such a run. Code of libraries is ended as their functions are.
+    pub(crate) fn kill_command(self) -> &'static str {
+        match self {
+            RunKind::Script => "SCRIPT KILL",
+            RunKind::Function | RunKind::Load => "FUNCTION KILL",
+        }
+    }
+}
+
+/// Longest time it may take to load a library, microseconds.
+const LOAD_TIME_US_MAX: u64 = 500_000;
+
 /// What a run is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunName {
@@ -54,8 +67,8 @@ pub enum RunName {
     Script(Digest),
     /// A function, by name.
     Function(Arc<[u8]>),
-    /// Code of a library.
-    Library,
+    /// Code of a library, by its name.
+    Library(Arc<[u8]>),
 }
 
 impl RunName {
@@ -63,8 +76,7 @@ impl RunName {
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             RunName::Script(digest) => digest.as_bytes(),
-            RunName::Function(name) => name,
-            RunName::Library => b"",
+            RunName::Function(name) | RunName::Library(name) => name,
         }
     }
 
@@ -72,7 +84,7 @@ impl RunName {
         match self {
             RunName::Script(_) => RunKind::Script,
             RunName::Function(_) => RunKind::Function,
-            RunName::Library => RunKind::Load,
+            RunName::Library(_) => RunKind::Load,
         }
     }
 }
@@ -82,7 +94,7 @@ impl fmt::Display for RunName {
         match self {
             RunName::Script(digest) => write!(f, "script {digest}"),
             RunName::Function(name) => write!(f, "function {}", String::from_utf8_lossy(name)),
-            RunName::Library => f.write_str("library"),
+            RunName::Library(name) => write!(f, "library {}", String::from_utf8_lossy(name)),
         }
     }
 }
@@ -166,6 +178,9 @@ pub struct Scripting {
     cache: ScriptCache,
     libraries: Libraries,
     run: Option<Run>,
+    /// Monotonic time, microseconds, of the first interrupt check of a library that is being
+    /// loaded. One command may load many; its [start](Run::started_us) is that of the first.
+    load_began_us: Option<u64>,
     /// Where the run that ended last was counted, until its time is known.
     ended: Option<RunPlace>,
     /// A reply had an error in it: its command counts as failed.
@@ -201,6 +216,7 @@ impl Scripting {
             cache: ScriptCache::default(),
             libraries: Libraries::default(),
             run: None,
+            load_began_us: None,
             ended: None,
             told_error: false,
             statistics: ScriptStatistics::default(),
@@ -284,9 +300,15 @@ impl Scripting {
     pub fn busy_error(&self) -> Option<CommandError> {
         let run = self.run.as_ref()?;
         run.slow.then_some(match run.kind {
-            RunKind::Function => errors::BUSY_FUNCTION,
-            _ => errors::BUSY_SCRIPT,
+            RunKind::Function | RunKind::Load => errors::BUSY_FUNCTION,
+            RunKind::Script => errors::BUSY_SCRIPT,
         })
+    }
+
+    /// Whether the library that is being loaded took too long.
+    fn load_is_late(&mut self, mono_us: u64) -> bool {
+        let began_us = *self.load_began_us.get_or_insert(mono_us);
+        mono_us.saturating_sub(began_us) > LOAD_TIME_US_MAX
     }
 
     /// Remembers whether the server was over its memory limit before the current command.

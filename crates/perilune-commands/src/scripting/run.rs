@@ -15,8 +15,8 @@ use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 use perilune_resp::{Protocol, ReplyWriter};
 use perilune_script::{
-    CompileError, FunctionSpec, Invocation, Ldb, ReplFlags, ScriptEngine, ScriptError, ScriptFlags,
-    ScriptRef, error_class,
+    Invocation, Ldb, ReplFlags, ScriptEngine, ScriptError, ScriptFlags, ScriptHost, ScriptRef,
+    error_class,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -195,24 +195,23 @@ impl Engine {
         CommandError::REPLIED
     }
 
-    /// Runs library code for `FUNCTION LOAD`.
-    pub(super) fn run_library_code(
+    /// Lets script engine `index` make something of a source, for `command` of `client`: others
+    /// are served once that takes long, as during a run. None while the engine runs a script.
+    pub(super) fn prepare<T>(
         &mut self,
         client: ClientSlot,
-        index: usize,
-        code: &[u8],
-    ) -> Result<Vec<FunctionSpec>, CompileError> {
-        let Some(mut engine) = self.scripting.lend(index) else {
-            return Err(CompileError { message: errors::ENGINE_BUSY_LOADING.to_owned() });
-        };
-        self.mono_us = self.clock.monotonic_us();
-        self.begin_run(client, RunName::Library, ScriptFlags::NONE, true);
+        command: &[&[u8]],
+        (index, name): (usize, RunName),
+        action: impl FnOnce(&mut dyn ScriptEngine, &mut dyn ScriptHost) -> T,
+    ) -> Option<T> {
+        let mut engine = self.scripting.lend(index)?;
+        self.begin_run(client, name, ScriptFlags::NONE, true);
         let mut tally = Tally::new(&[]);
-        let mut host = Host::new(self, &[], &mut tally);
-        let result = catch_unwind(AssertUnwindSafe(|| engine.load_library(code, &mut host)));
+        let mut host = Host::new(self, command, &mut tally);
+        let result = catch_unwind(AssertUnwindSafe(|| action(&mut *engine, &mut host)));
         self.end_run();
         self.scripting.give_back(index, engine);
-        result.unwrap_or_else(|panic| resume_unwind(panic))
+        Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     fn note_debugger(&mut self, attached: bool) {

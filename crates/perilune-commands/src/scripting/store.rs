@@ -3,7 +3,7 @@
 //! What is taken out of the cache or the libraries is forgotten by its engine at once; the source
 //! texts may be dropped in the background.
 
-use super::Scripting;
+use super::{RunName, Scripting};
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
@@ -61,6 +61,8 @@ impl Engine {
     /// Finds a script in the cache or compiles it into it. A `pinned` one stays.
     pub(crate) fn define_script(
         &mut self,
+        client: ClientSlot,
+        command: &[&[u8]],
         source: &[u8],
         digest: Digest,
         pinned: bool,
@@ -74,14 +76,18 @@ impl Engine {
         }
         let header = parse_script_header(source, &scripting.names).map_err(errors::plain)?;
         let index = header.engine.unwrap_or(0);
-        let Some(engine) = scripting.engines.get_mut(index).and_then(|s| s.engine.as_mut()) else {
-            return Err(errors::ENGINE_BUSY);
-        };
         let code = source.get(header.len..).unwrap_or_default();
-        let handle = engine.compile(code, digest.as_str()).map_err(errors::script_compilation)?;
+        let prepared =
+            self.prepare(client, command, (index, RunName::Script(digest)), |engine, host| {
+                engine
+                    .compile(code, digest.as_str(), host)
+                    .map(|handle| (handle, engine.overhead()))
+            });
+        let compiled = prepared.ok_or(errors::ENGINE_BUSY)?;
+        let (handle, overhead) = compiled.map_err(errors::script_compilation)?;
         let script = ScriptRef { engine: index, handle, flags: header.flags };
-        let overhead = engine.overhead();
-        if let Some(evicted) = scripting.cache.insert(digest, script, source, overhead, pinned) {
+        if let Some(evicted) = self.scripting.cache.insert(digest, script, source, overhead, pinned)
+        {
             self.stats.evicted_scripts += 1;
             self.scripting.forget([evicted].into_iter());
         }
@@ -102,10 +108,12 @@ impl Engine {
     pub(crate) fn load_library(
         &mut self,
         client: ClientSlot,
+        command: &[&[u8]],
         code: &[u8],
         replace: bool,
     ) -> Result<Vec<u8>, CommandError> {
-        let library = self.build_library(client, code, &|engine, name| {
+        self.mono_us = self.clock.monotonic_us();
+        let library = self.build_library(client, command, code, &|engine, name| {
             !replace && engine.scripting.libraries.get(name).is_some()
         })?;
         let name = library.name.clone();
@@ -152,13 +160,15 @@ impl Engine {
     pub(crate) fn restore_libraries(
         &mut self,
         client: ClientSlot,
+        command: &[&[u8]],
         payload: &[u8],
         policy: RestorePolicy,
     ) -> Result<(), CommandError> {
+        self.mono_us = self.clock.monotonic_us();
         let codes = restore_functions(payload).map_err(errors::plain)?;
         let mut restored = Libraries::default();
         for code in codes {
-            if let Err(error) = self.restore_one(client, &code, &mut restored) {
+            if let Err(error) = self.restore_one(client, command, &code, &mut restored) {
                 self.scripting.forget_libraries(restored.iter());
                 return Err(error);
             }
@@ -184,10 +194,12 @@ impl Engine {
     fn restore_one(
         &mut self,
         client: ClientSlot,
+        command: &[&[u8]],
         code: &[u8],
         restored: &mut Libraries,
     ) -> Result<(), CommandError> {
-        let library = self.build_library(client, code, &|_, name| restored.get(name).is_some())?;
+        let library =
+            self.build_library(client, command, code, &|_, name| restored.get(name).is_some())?;
         restored.insert(library, false).map(|_| ()).map_err(|refused| {
             let (error, library) = *refused;
             self.scripting.forget_libraries([&library].into_iter());
@@ -200,6 +212,7 @@ impl Engine {
     fn build_library(
         &mut self,
         client: ClientSlot,
+        command: &[&[u8]],
         code: &[u8],
         taken: &dyn Fn(&Engine, &[u8]) -> bool,
     ) -> Result<Library, CommandError> {
@@ -208,8 +221,14 @@ impl Engine {
             return Err(errors::plain(LibraryError::LibraryExists(header.name)));
         }
         let body = code.get(header.len..).unwrap_or_default();
-        let registered =
-            self.run_library_code(client, header.engine, body).map_err(errors::plain)?;
+        let name = RunName::Library(header.name.as_slice().into());
+        self.scripting.load_began_us = None;
+        let registered = self
+            .prepare(client, command, (header.engine, name), |engine, host| {
+                engine.load_library(body, host)
+            })
+            .ok_or(errors::ENGINE_BUSY)?
+            .map_err(errors::plain)?;
         Ok(Library::new(header.name, header.engine, code, registered))
     }
 }

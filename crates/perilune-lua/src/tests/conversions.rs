@@ -79,7 +79,7 @@ fn handed_on(tree: &Tree, protocol: Protocol) -> (Vec<u8>, Vec<u8>) {
         Protocol::Resp2 => "return redis.call('tree')",
         Protocol::Resp3 => "redis.setresp(3) return redis.call('tree')",
     };
-    let handle = bench.engine.compile(source.as_bytes(), "").unwrap();
+    let handle = bench.engine.compile(source.as_bytes(), "", &mut bench.host).unwrap();
     let input = perilune_script::Invocation { keys: &[], args: &[] };
     let mut out = RespWriter::new(&mut through, protocol);
     bench.engine.call(handle, input, &mut bench.host, &mut out).unwrap();

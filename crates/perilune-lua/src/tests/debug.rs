@@ -63,7 +63,7 @@ impl<F: Fn(&mut dyn DebugFrame) -> Verdict> Debugger for Watcher<F> {
 const INPUT: Invocation<'_> = Invocation { keys: &[b"k"], args: &[b"a"] };
 
 fn compile(engine: &mut LuaEngine, source: &str) -> Handle {
-    engine.compile(source.as_bytes(), "sha").expect("it compiles")
+    engine.compile(source.as_bytes(), "sha", &mut FakeHost::new()).expect("it compiles")
 }
 
 /// Runs a script under a debugger; its reply as bytes.

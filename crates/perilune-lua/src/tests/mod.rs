@@ -171,7 +171,7 @@ impl Bench {
     /// Runs a script as `EVAL` does and answers the reply with spaces for line ends; an error of
     /// the script as `!text @place`.
     pub(crate) fn eval_with(&mut self, source: &str, keys: &[&[u8]], args: &[&[u8]]) -> String {
-        let handle = match self.engine.compile(source.as_bytes(), "sha") {
+        let handle = match self.engine.compile(source.as_bytes(), "sha", &mut self.host) {
             Ok(handle) => handle,
             Err(error) => return format!("?{error}"),
         };

@@ -144,8 +144,13 @@ impl ScriptEngine for CoveredEngine {
         self.inner.name()
     }
 
-    fn compile(&mut self, source: &[u8], id: &str) -> Result<Handle, CompileError> {
-        let handle = self.inner.compile(source, id)?;
+    fn compile(
+        &mut self,
+        source: &[u8],
+        id: &str,
+        host: &mut dyn ScriptHost,
+    ) -> Result<Handle, CompileError> {
+        let handle = self.inner.compile(source, id, host)?;
         self.paths.extend(self.coverage.path_of(source).map(|path| (handle, path)));
         Ok(handle)
     }

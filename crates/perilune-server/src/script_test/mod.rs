@@ -122,7 +122,7 @@ fn run_chunk(source: &[u8], setup: &Setup, host: &mut FileHost) -> Result<(), St
     let mut engine = (setup.make_engine)();
     engine.set_memory_limit((setup.memory_max > 0).then_some(setup.memory_max));
     let id = Digest::of(&chunk);
-    let handle = engine.compile(&chunk, id.as_str()).map_err(|error| error.message)?;
+    let handle = engine.compile(&chunk, id.as_str(), host).map_err(|error| error.message)?;
     let mut reply = ValueWriter::new(Protocol::Resp2);
     let nothing = Invocation { keys: &[], args: &[] };
     engine.call(handle, nothing, host, &mut reply).map_err(|error| {

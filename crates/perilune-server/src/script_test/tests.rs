@@ -284,8 +284,8 @@ fn code_is_found_where_lua_has_it() {
     ];
     for script in scripts {
         let mut engine = make_engine();
-        let handle = engine.compile(script.as_bytes(), "x").expect("valid");
         let mut host = FileHost::new(Path::new("x_test.lua"), setup());
+        let handle = engine.compile(script.as_bytes(), "x", &mut host).expect("valid");
         let notes = coverage::LineNotes::default();
         let mut reply = ValueWriter::new(Protocol::Resp2);
         let nothing = Invocation { keys: &[], args: &[b"2"] };

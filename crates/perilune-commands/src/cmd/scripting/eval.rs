@@ -112,7 +112,7 @@ fn by_source(
     super::announce(ctx, args);
     let keys = key_count(args, args.int(2)?)?;
     let digest = Digest::of(args[1]);
-    let script = ctx.engine.define_script(args[1], digest, false)?;
+    let script = ctx.engine.define_script(ctx.client, args.all(), args[1], digest, false)?;
     let (input, name) = (super::input(args, keys), RunName::Script(digest));
     run(ctx, RunRequest { script, input, name, command: args.all(), read_only }, out)
 }

@@ -180,7 +180,7 @@ fn load(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<
         }
         replace = true;
     }
-    let name = ctx.engine.load_library(ctx.client, args[code_at], replace)?;
+    let name = ctx.engine.load_library(ctx.client, args.all(), args[code_at], replace)?;
     out.bulk(&name);
     Ok(())
 }
@@ -227,7 +227,7 @@ fn restore(
         Some(_) if args.is(3, "flush") => RestorePolicy::Flush,
         Some(_) => return Err(errors::RESTORE_POLICY),
     };
-    ctx.engine.restore_libraries(ctx.client, args[2], policy)?;
+    ctx.engine.restore_libraries(ctx.client, args.all(), args[2], policy)?;
     out.ok();
     Ok(())
 }

@@ -72,7 +72,7 @@ fn kill(ctx: &mut Ctx<'_>, kind: RunKind, out: &mut dyn ReplyWriter) -> Result<(
     if run.wrote && !run.debugged {
         return Err(errors::UNKILLABLE);
     }
-    if run.kind != kind {
+    if run.kind.kill_command() != kind.kill_command() {
         return Err(busy.unwrap_or(errors::NOT_BUSY));
     }
     run.kill = true;

@@ -171,7 +171,7 @@ const HELP: &[&str] = &[
 
 fn load(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result<(), CommandError> {
     let digest = Digest::of(args[2]);
-    ctx.engine.define_script(args[2], digest, true)?;
+    ctx.engine.define_script(ctx.client, args.all(), args[2], digest, true)?;
     out.bulk(digest.as_bytes());
     Ok(())
 }
