@@ -199,8 +199,7 @@ impl LuaEngine {
             if made_huge || context.heap.is_crowded() {
                 // There is nothing left to kill, but others are still to be answered.
                 collect(lua, || {
-                    context.killed.set(None);
-                    let _ = context.host_allows();
+                    context.serve_others();
                     true
                 });
             }

@@ -213,6 +213,19 @@ impl EngineContext {
         false
     }
 
+    /// Lets the host see to others, even if the run is to end.
+    ///
+    /// # Safety
+    /// As [`host_allows`](Self::host_allows).
+    pub(crate) unsafe fn serve_others(&self) {
+        let killed = self.killed.take();
+        // SAFETY: as promised.
+        unsafe { self.host_allows() };
+        if killed.is_some() {
+            self.killed.set(killed);
+        }
+    }
+
     /// Finds the number of instructions that take between [`HOOK_FAST`] and [`HOOK_SLOW`].
     fn adapt_hook(&self) {
         let now = Instant::now();
@@ -348,9 +361,7 @@ unsafe fn find_memory(lua: *mut lua_State) -> Result<(), LuaError> {
 /// As [`may_go_on`], but nothing of the stack is used.
 unsafe fn pause(lua: *mut lua_State) {
     // SAFETY: as promised.
-    unsafe {
-        let _ = context(lua).host_allows();
-    }
+    unsafe { context(lua).serve_others() }
 }
 
 /// The count hook. How long an instruction takes is the script's choice, so the number of
