@@ -22,6 +22,7 @@ use perilune_commands::session::{BufferFigures, ClientSlot, Tidy, Waker};
 use perilune_commands::{Engine, Flow, Traffic, WARM_REQUESTS};
 use perilune_resp::{ArgRange, Decoder, DecoderLimits};
 use std::future::poll_fn;
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -592,7 +593,7 @@ async fn answer(socket: &mut Socket, gate: &Gate, mut state: Box<State>) -> (Box
     if state.replies_late {
         let_others_run().await;
     }
-    if state.kill || !write_now(socket, &mut state).await || state.is_over() {
+    if state.kill || !write_now(socket, &mut state) || state.is_over() {
         return (state, false);
     }
     if state.counts_memory && state.written < state.output.len() {
@@ -732,23 +733,22 @@ fn poll_input(
     state: &mut State,
     cx: &mut std::task::Context<'_>,
 ) -> Poll<Event> {
-    // While the client is blocked its input piles up here, as far as the limit allows. Room is made
-    // only now, so that a connection without traffic needs none.
-    match socket.poll_readable(cx) {
-        Poll::Pending => return Poll::Pending,
-        Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
-        Poll::Ready(Ok(())) => {}
-    }
+    // While the client is blocked its input piles up here, as far as the limit allows.
     let missing = state.decoder.bytes_missing();
     let wanted = missing.min(READ_ROOM_MAX);
-    let is_mid_request = state.decoder.is_mid_request();
     // The end of a long argument has its place already: the buffer is not made larger for what might
     // follow.
     let is_long = state.decoder.long_bulk_start(LONG_ARGUMENT).is_some();
     let least = if is_long { wanted } else { wanted.max(READ_ROOM_MIN) };
     let room = match state.input.spare_len() < least {
         true => {
-            let enough = is_mid_request.then_some(missing);
+            // Only now, so that a connection without traffic needs no room.
+            match socket.poll_readable(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::End),
+                Poll::Ready(Ok(())) => {}
+            }
+            let enough = state.decoder.is_mid_request().then_some(missing);
             state.input.spare(wanted.max(READ_CHUNK), enough)
         }
         false => state.input.spare(0, None),
@@ -781,23 +781,20 @@ fn note_written(state: &mut State, n: usize) {
 }
 
 /// Writes as much as the socket takes without waiting. False when the socket failed.
-async fn write_now(socket: &mut Socket, state: &mut State) -> bool {
+fn write_now(socket: &mut Socket, state: &mut State) -> bool {
     let (wanted, told) = state.gathers_packets;
     if wanted != told {
         state.gathers_packets.1 = wanted;
         socket.gather_packets(wanted);
     }
-    poll_fn(|cx| {
-        while state.written < state.output.len() {
-            match socket.poll_write(cx, &state.output[state.written..]) {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(false),
-                Poll::Ready(Ok(n)) => note_written(state, n),
-                Poll::Pending => return Poll::Ready(true),
-            }
+    while state.written < state.output.len() {
+        match socket.try_write(&state.output[state.written..]) {
+            Ok(0) => return false,
+            Ok(n) => note_written(state, n),
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
         }
-        Poll::Ready(true)
-    })
-    .await
+    }
+    true
 }
 
 /// Writes everything that is left.

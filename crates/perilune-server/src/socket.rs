@@ -47,6 +47,15 @@ impl Socket {
         read.map_ok(|()| buf.filled().len())
     }
 
+    /// Writes once, if the socket takes something now; [`WouldBlock`](io::ErrorKind::WouldBlock) if
+    /// not, and no task is registered.
+    pub(crate) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.try_write(buf),
+            Socket::Unix(stream) => stream.try_write(buf),
+        }
+    }
+
     /// Writes once; registers the task when the socket is full.
     pub(crate) fn poll_write(
         &mut self,
