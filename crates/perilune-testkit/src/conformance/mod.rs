@@ -125,6 +125,15 @@ impl<'d> Bench<'d> {
         digest
     }
 
+    /// Makes a script callable and has it compiled before it is called.
+    pub(crate) fn define_compiled(&mut self, steps: &[Step<'_>]) -> String {
+        let what = self.define(None, steps);
+        if self.entry == Entry::Eval {
+            self.server.reply(self.client, &["script", "load", &what]);
+        }
+        what
+    }
+
     /// The name of the command.
     pub(crate) fn command(&self, read_only: bool) -> &'static str {
         match (self.entry, read_only) {

@@ -279,7 +279,7 @@ fn slow_scripts_can_be_killed(bench: &mut Bench<'_>) {
     let idle = error_text(&bench.run("script kill"));
     assert_eq!(idle, "NOTBUSY No scripts in execution right now.");
     let [own, wrong] = killers(bench.entry);
-    let what = bench.define(None, &[Step::Try("get k1"), Step::Loop]);
+    let what = bench.define_compiled(&[Step::Try("get k1"), Step::Loop]);
     let other = bench.other;
     bench.server.while_slow(other, &["ping"]);
     bench.server.while_slow(other, &wrong);
@@ -312,7 +312,7 @@ fn slow_scripts_can_be_killed(bench: &mut Bench<'_>) {
 
 fn written_scripts_end_with_the_server(bench: &mut Bench<'_>) {
     let [own, _] = killers(bench.entry);
-    let what = bench.define(None, &[Step::Try("set k1 x"), Step::Loop]);
+    let what = bench.define_compiled(&[Step::Try("set k1 x"), Step::Loop]);
     let other = bench.other;
     bench.server.while_slow(other, &own);
     bench.server.while_slow(other, &["shutdown", "nosave"]);
