@@ -152,12 +152,10 @@ impl ScriptStats {
     #[inline(always)]
     fn record(&mut self, run: &RunFigures<'_>) {
         self.calls += 1;
-        if run.commands > 0 {
-            self.commands += run.commands;
-            self.keys_used += run.keys_used;
-            self.keys_undeclared += run.keys_undeclared;
-        }
+        self.commands += run.commands;
         self.keys_declared += run.keys_declared;
+        self.keys_used += run.keys_used;
+        self.keys_undeclared += run.keys_undeclared;
         self.reply_bytes += run.reply_bytes;
         self.memory_bytes_max = self.memory_bytes_max.max(run.memory_bytes);
         if let Some(class) = run.error {

@@ -23,7 +23,7 @@ use perilune_persist::aof::SyncListener;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -36,11 +36,24 @@ type Job = Box<dyn FnOnce(&mut Engine) + Send>;
 /// What waits for a slow script, shared between the gate and the script's host.
 #[derive(Default)]
 struct Queue {
-    slow: AtomicBool,
+    /// Holders of the lock that run jobs: a slow script, and work aside, in which one may run.
+    slow: AtomicUsize,
     jobs: Mutex<VecDeque<Job>>,
 }
 
 impl Queue {
+    fn is_served(&self) -> bool {
+        self.slow.load(Ordering::Acquire) > 0
+    }
+
+    fn begin_serving(&self) {
+        self.slow.fetch_add(1, Ordering::Release);
+    }
+
+    fn end_serving(&self) {
+        self.slow.fetch_sub(1, Ordering::Release);
+    }
+
     fn run_all(&self, engine: &mut Engine) {
         loop {
             let job = self.jobs.lock().pop_front();
@@ -117,7 +130,7 @@ impl Gate {
         mut state: S,
         work: fn(&mut S, &mut Engine),
     ) -> S {
-        while !self.queue.slow.load(Ordering::Acquire) {
+        while !self.queue.is_served() {
             if let Some(mut engine) = self.engine.try_lock_for(LOCK_WAIT) {
                 guarded(&mut state, &mut engine, work);
                 return state;
@@ -169,9 +182,9 @@ impl Gate {
         let gate = self.clone();
         let aside = tokio::task::spawn_blocking(move || {
             let mut engine = gate.engine.lock();
-            gate.queue.slow.store(true, Ordering::Release);
+            gate.queue.begin_serving();
             let result = outlive_panic(&mut engine, work);
-            gate.queue.slow.store(false, Ordering::Release);
+            gate.queue.end_serving();
             result
         });
         let result = aside.await.map_err(std::io::Error::other)?;
@@ -216,7 +229,7 @@ fn outlive_panic<T>(engine: &mut Engine, work: impl FnOnce(&mut Engine) -> T) ->
 
 impl BusyPort for Port {
     fn script_is_slow(&mut self) {
-        self.queue.slow.store(true, Ordering::Release);
+        self.queue.begin_serving();
         hand_over_worker();
     }
 
@@ -225,7 +238,7 @@ impl BusyPort for Port {
     }
 
     fn script_ended(&mut self) {
-        self.queue.slow.store(false, Ordering::Release);
+        self.queue.end_serving();
     }
 }
 
@@ -294,7 +307,7 @@ mod tests {
     async fn a_panic_aside_leaves_the_way_free() {
         let gate = gate();
         assert!(gate.run_aside(|_| -> () { panic!("a bug") }).await.is_err());
-        assert!(!gate.queue.slow.load(Ordering::Acquire));
+        assert!(!gate.queue.is_served());
         assert!(gate.run_aside(|engine| engine.sessions.connected()).await.is_ok());
     }
 
@@ -302,7 +315,7 @@ mod tests {
     async fn a_job_that_panics_for_a_slow_script_still_comes_back() {
         let gate = gate();
         let engine = gate.engine.lock();
-        gate.queue.slow.store(true, Ordering::Release);
+        gate.queue.begin_serving();
         let waiter = tokio::spawn({
             let gate = gate.clone();
             async move { gate.run(1, |_, _| panic!("a bug")).await }

@@ -58,8 +58,12 @@ impl Scripting {
         Ok(())
     }
 
-    /// Takes an engine out of its place.
+    /// Takes an engine out of its place. None while a script runs, on whichever engine: there is
+    /// room to remember one.
     fn lend(&mut self, index: usize) -> Option<Box<dyn ScriptEngine>> {
+        if self.run.is_some() {
+            return None;
+        }
         self.engines.get_mut(index)?.engine.take()
     }
 
@@ -196,7 +200,7 @@ impl Engine {
     }
 
     /// Lets script engine `index` make something of a source, for `command` of `client`: others
-    /// are served once that takes long, as during a run. None while the engine runs a script.
+    /// are served once that takes long, as during a run. None while a script runs.
     pub(super) fn prepare<T>(
         &mut self,
         client: ClientSlot,
