@@ -85,7 +85,7 @@ fn text_of(number: usize) -> Vec<u8> {
 fn list(len: usize, limits: &EncodingLimits) -> Value {
     let mut list = List::new();
     (0..len).for_each(|number| list.push_back(&text_of(number), limits));
-    Value::List(Box::new(list))
+    Value::List(list)
 }
 
 fn hash(len: usize, limits: &EncodingLimits) -> Value {
@@ -93,13 +93,13 @@ fn hash(len: usize, limits: &EncodingLimits) -> Value {
     for number in 0..len {
         hash.set(number.to_string().as_bytes(), &text_of(number % 3), limits);
     }
-    Value::Hash(Box::new(hash))
+    Value::Hash(hash)
 }
 
 fn set(members: impl Iterator<Item = Vec<u8>>, limits: &EncodingLimits) -> Value {
     let mut set = Set::new(SetEncoding::Intset);
     members.for_each(|member| _ = set.add(&member, limits));
-    Value::Set(Box::new(set))
+    Value::Set(set)
 }
 
 fn zset(len: usize, limits: &EncodingLimits) -> Value {
@@ -109,7 +109,7 @@ fn zset(len: usize, limits: &EncodingLimits) -> Value {
     }
     zset.add(b"low", f64::NEG_INFINITY, limits);
     zset.add(b"high", f64::INFINITY, limits);
-    Value::ZSet(Box::new(zset))
+    Value::ZSet(zset)
 }
 
 /// Values by key, each in the encoding that Redis chooses for it by default.
@@ -135,7 +135,7 @@ fn values() -> BTreeMap<&'static str, Value> {
         ("list-small", list(10, &limits)),
         ("list-large", list(5000, &limits)),
         ("list-compressed", list(5000, &compressed)),
-        ("list-plain", Value::List(Box::new(large))),
+        ("list-plain", Value::List(large)),
         ("hash-small", hash(10, &limits)),
         ("hash-large", hash(1000, &limits)),
         ("set-ints", set(numbers(300), &limits)),

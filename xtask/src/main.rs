@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod differential;
+mod dist;
 mod fuzz;
 mod hostile;
 mod tidy;
@@ -31,6 +32,8 @@ enum Task {
     Tidy,
     /// Load-test a server side by side with other Redis-compatible servers.
     Bench(bench::Options),
+    /// Build the fastest server that the compiler can make: in the layout its own work asks for.
+    Dist,
     /// Run generated commands against our server and a real Redis, comparing replies.
     Differential(differential::Options),
     /// Feed broken inputs to one of the readers of the product.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Bench(options) => bench::run(&options),
+        Task::Dist => dist::run(),
         Task::Differential(options) => differential::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Hostile(options) => hostile::run(&options),

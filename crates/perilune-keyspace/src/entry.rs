@@ -4,22 +4,23 @@
 //! head      | access: 24 bits | epoch: u8 |                           see `thin` for what is before
 //! shape     | kind, has a deadline? | length of the key: u8, or 255 and u64 |
 //! deadline  | i64 |                            if it has one
-//! word      | i64, or address of a box |       unless the value is text in place
+//! value     | i64 | or | one unused byte | a `List`, `Hash` ... |     unless it is text
 //! bytes     | key | text of the value |
 //! ```
 //!
 //! A text of up to [`TEXT_MAX`] bytes stands behind the key, so that a key of 16 bytes with a value of
-//! 16 bytes takes 40 bytes, and whoever compared the key has the value in the cache. Longer texts,
-//! texts that are changed in place, and all other types are boxed; the entry owns the box.
+//! 16 bytes takes 40 bytes, and whoever compared the key has the value in the cache. Longer texts and
+//! texts that are changed in place are a `Vec<u8>`. That and all other types lie in the entry as they are,
+//! and own what they refer to: a small hash is two allocations, the entry and its listpack.
 //!
 //! Invariants:
 //! - the length of the content is that of the parts above;
-//! - for the kinds from `Raw` on, the word is the address of a box of the type that the kind names,
-//!   which nothing else owns. Every `unsafe` block here relies on this and only on this.
+//! - an entry of a kind from `Raw` to `Stream` has a live value of the type that the kind names in its
+//!   place, which is aligned. Every `unsafe` block here relies on this and only on this.
 #![allow(unsafe_code)]
 
 use std::fmt;
-use std::ptr;
+use std::ptr::NonNull;
 
 use crate::hashtable::Entry;
 use crate::thin::Thin;
@@ -36,8 +37,19 @@ const LONG_KEY: u8 = u8::MAX;
 /// The bit of the shape that tells of a deadline.
 const HAS_DEADLINE: u8 = 0x80;
 
-/// Bytes of a deadline, and of a word.
+/// Bytes of a deadline, and of an integer.
 const WORD: usize = 8;
+
+/// The byte before a value that lies in the entry: with it everything before is a multiple of
+/// [`VALUE_ALIGN`], however long key and entry are and whether there is a deadline.
+const GAP: usize = 1;
+const VALUE_ALIGN: usize = 8;
+const _: () = {
+    let shape = 2;
+    assert!((Thin::<HEAD>::before_content(0) + shape + GAP).is_multiple_of(VALUE_ALIGN));
+    assert!((Thin::<HEAD>::before_content(usize::MAX) + shape + GAP).is_multiple_of(VALUE_ALIGN));
+    assert!(WORD.is_multiple_of(VALUE_ALIGN));
+};
 
 /// Bytes before the content that can be changed through a shared reference.
 const HEAD: usize = 4;
@@ -54,8 +66,8 @@ pub(crate) const FOREVER: i64 = i64::MAX;
 /// A key with everything that belongs to it.
 pub struct KeyEntry(Thin<HEAD>);
 
-// SAFETY: the entry owns its bytes and boxes alone, and `Contained` only admits boxes of types that
-// may go to another thread.
+// SAFETY: the entry owns its bytes and its value alone, and `Contained` only admits types that may go
+// to another thread.
 unsafe impl Send for KeyEntry {}
 
 /// What stands behind the head of an entry.
@@ -63,8 +75,9 @@ unsafe impl Send for KeyEntry {}
 enum Kind {
     /// Text behind the key.
     Text,
-    /// An integer in the word.
     Int,
+    /// The value was taken; nothing is done with such an entry but to free it.
+    Gone,
     Raw,
     List,
     Hash,
@@ -75,22 +88,42 @@ enum Kind {
 
 impl Kind {
     #[inline]
-    fn of_shape(shape: u8) -> Kind {
+    const fn of_shape(shape: u8) -> Kind {
         match shape & !HAS_DEADLINE {
             0 => Kind::Text,
             1 => Kind::Int,
-            2 => Kind::Raw,
-            3 => Kind::List,
-            4 => Kind::Hash,
-            5 => Kind::Set,
-            6 => Kind::ZSet,
+            2 => Kind::Gone,
+            3 => Kind::Raw,
+            4 => Kind::List,
+            5 => Kind::Hash,
+            6 => Kind::Set,
+            7 => Kind::ZSet,
             _ => Kind::Stream,
+        }
+    }
+
+    /// Bytes that the value takes before the key.
+    #[inline]
+    const fn room(self) -> usize {
+        match self {
+            Kind::Text | Kind::Gone => 0,
+            Kind::Int => WORD,
+            Kind::Raw => GAP + size_of::<Vec<u8>>(),
+            Kind::List => GAP + size_of::<List>(),
+            Kind::Hash => GAP + size_of::<Hash>(),
+            Kind::Set => GAP + size_of::<Set>(),
+            Kind::ZSet => GAP + size_of::<ZSet>(),
+            Kind::Stream => GAP + size_of::<Stream>(),
         }
     }
 }
 
-/// A type that entries keep in a box, and the one kind of entries that have a box of it.
-pub(crate) trait Contained: Send {
+/// A type that lies in entries, and the one kind of entries that it lies in.
+///
+/// # Safety
+///
+/// The kind is that of no other type, and has room for this one.
+pub(crate) unsafe trait Contained: Send {
     /// The kind.
     #[expect(private_interfaces, reason = "nobody but this module asks for it")]
     const KIND: Kind;
@@ -98,7 +131,11 @@ pub(crate) trait Contained: Send {
 
 macro_rules! contained {
     ($($kind:ident $type:ty),*) => { $(
-        impl Contained for $type {
+        const _: () = assert!(
+            align_of::<$type>() <= VALUE_ALIGN && Kind::$kind.room() == GAP + size_of::<$type>()
+        );
+        // SAFETY: each kind stands here once; the assertion is about the room.
+        unsafe impl Contained for $type {
             #[expect(private_interfaces, reason = "nobody but this module asks for it")]
             const KIND: Kind = Kind::$kind;
         }
@@ -107,42 +144,28 @@ macro_rules! contained {
 
 contained!(Raw Vec<u8>, List List, Hash Hash, Set Set, ZSet ZSet, Stream Stream);
 
-/// A value as it goes into an entry.
+/// What stands where the value does when an entry is laid out.
 enum Packed<'a> {
     Text(&'a [u8]),
-    Word(Kind, [u8; WORD]),
+    Int(i64),
+    /// Room for a value of the kind, which comes later.
+    Room(Kind),
 }
 
-impl Packed<'_> {
-    fn int(int: i64) -> Self {
-        Packed::Word(Kind::Int, int.to_ne_bytes())
-    }
-
-    /// Gives a box to the entry that is made of this.
-    fn boxed<T: Contained>(owned: Box<T>) -> Self {
-        Packed::Word(T::KIND, Box::into_raw(owned).expose_provenance().to_ne_bytes())
-    }
-
-    fn value(value: Value) -> Self {
-        match value {
-            Value::Int(int) => Packed::int(int),
-            Value::Str(text) => Packed::boxed::<Vec<u8>>(Box::new(text.into())),
-            Value::Raw(content) => Packed::boxed(content),
-            Value::List(list) => Packed::boxed(list),
-            Value::Hash(hash) => Packed::boxed(hash),
-            Value::Set(set) => Packed::boxed(set),
-            Value::ZSet(zset) => Packed::boxed(zset),
-            Value::Stream(stream) => Packed::boxed(stream),
-        }
-    }
-}
+/// As much of nothing as any value takes.
+const ROOM: [u8; 256] = [0; 256];
 
 /// Lays out an entry.
 #[inline]
 fn lay_out(head: [u8; HEAD], deadline: i64, key: &[u8], value: &Packed<'_>) -> Thin<HEAD> {
-    let (kind, word, text): (_, &[u8], &[u8]) = match value {
+    let int_bytes;
+    let (kind, before, text): (_, &[u8], &[u8]) = match value {
         Packed::Text(text) => (Kind::Text, &[], text),
-        Packed::Word(kind, word) => (*kind, word, &[]),
+        Packed::Int(int) => {
+            int_bytes = int.to_ne_bytes();
+            (Kind::Int, &int_bytes, &[])
+        }
+        Packed::Room(kind) => (*kind, &ROOM[..kind.room()], &[]),
     };
     let deadline_bytes = deadline.to_ne_bytes();
     let (mark, deadline): (_, &[u8]) = match deadline {
@@ -152,18 +175,68 @@ fn lay_out(head: [u8; HEAD], deadline: i64, key: &[u8], value: &Packed<'_>) -> T
     let shape = kind as u8 | mark;
     if key.len() < usize::from(LONG_KEY) {
         let start = [shape, key.len() as u8];
-        return Thin::new(head, [&start, deadline, word, key, text]);
+        return Thin::new(head, [&start, deadline, before, key, text]);
     }
     let [a, b, c, d, e, f, g, h] = (key.len() as u64).to_ne_bytes();
     let start = [shape, LONG_KEY, a, b, c, d, e, f, g, h];
-    Thin::new(head, [&start, deadline, word, key, text])
+    Thin::new(head, [&start, deadline, before, key, text])
 }
+
+/// Lays out an entry with a value that lies in it.
+fn lay_out_with<T: Contained>(head: [u8; HEAD], deadline: i64, key: &[u8], value: T) -> Thin<HEAD> {
+    let thin = lay_out(head, deadline, key, &Packed::Room(T::KIND));
+    // SAFETY: there is room for a value of the type, aligned, and none is there yet.
+    unsafe { place_of::<T>(&thin).write(value) };
+    thin
+}
+
+/// Lays out an entry with any value.
+fn lay_out_value(head: [u8; HEAD], deadline: i64, key: &[u8], value: Value) -> Thin<HEAD> {
+    match value {
+        Value::Int(int) => lay_out(head, deadline, key, &Packed::Int(int)),
+        Value::Str(text) if text.len() <= TEXT_MAX => {
+            lay_out(head, deadline, key, &Packed::Text(&text))
+        }
+        Value::Str(text) => lay_out_with::<Vec<u8>>(head, deadline, key, text.into()),
+        Value::Raw(content) => lay_out_with(head, deadline, key, content),
+        Value::List(list) => lay_out_with(head, deadline, key, list),
+        Value::Hash(hash) => lay_out_with(head, deadline, key, hash),
+        Value::Set(set) => lay_out_with(head, deadline, key, set),
+        Value::ZSet(zset) => lay_out_with(head, deadline, key, zset),
+        Value::Stream(stream) => lay_out_with(head, deadline, key, *stream),
+    }
+}
+
+/// Where the value of an entry lies.
+///
+/// # Safety
+///
+/// The entry is one of the kind of `T`.
+#[inline]
+unsafe fn place_of<T: Contained>(thin: &Thin<HEAD>) -> NonNull<T> {
+    // SAFETY: the content of such an entry goes on beyond its value.
+    unsafe { thin.place(Places::of(thin.bytes()).value + GAP).cast() }
+}
+
+/// Bytes of deadline and value before the key, by the shape. Every comparison of a key asks for it.
+const BEFORE_KEY: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut shape = 0;
+    while shape < table.len() {
+        let deadline = if shape as u8 & HAS_DEADLINE == 0 { 0 } else { WORD };
+        let bytes = deadline + Kind::of_shape(shape as u8).room();
+        assert!(bytes <= u8::MAX as usize);
+        table[shape] = bytes as u8;
+        shape += 1;
+    }
+    table
+};
 
 /// Where the parts of an entry begin in its content. Every part ends where the next begins.
 #[derive(Clone, Copy)]
 struct Places {
     deadline: usize,
-    word: usize,
+    value: usize,
     key: usize,
     text: usize,
 }
@@ -175,9 +248,9 @@ impl Places {
             LONG_KEY => (10, u64::from_ne_bytes(array(content, 2)) as usize),
             len => (2, usize::from(len)),
         };
-        let word = deadline + if content[0] & HAS_DEADLINE == 0 { 0 } else { WORD };
-        let key = word + if Kind::of_shape(content[0]) == Kind::Text { 0 } else { WORD };
-        Places { deadline, word, key, text: key + key_len }
+        let value = deadline + if content[0] & HAS_DEADLINE == 0 { 0 } else { WORD };
+        let key = deadline + usize::from(BEFORE_KEY[usize::from(content[0])]);
+        Places { deadline, value, key, text: key + key_len }
     }
 }
 
@@ -195,24 +268,18 @@ fn head_of(access: u32, epoch: u8) -> [u8; HEAD] {
 impl KeyEntry {
     /// An entry of a key that lives forever.
     pub(crate) fn new(key: &[u8], value: Value, access: u32, epoch: u8) -> Self {
-        let head = head_of(access, epoch);
-        KeyEntry(match value {
-            Value::Str(text) if text.len() <= TEXT_MAX => {
-                lay_out(head, FOREVER, key, &Packed::Text(&text))
-            }
-            value => lay_out(head, FOREVER, key, &Packed::value(value)),
-        })
+        KeyEntry(lay_out_value(head_of(access, epoch), FOREVER, key, value))
     }
 
     /// [`KeyEntry::new`] with the value that [`Value::string`] makes of `text`.
     #[inline]
     pub(crate) fn of_text(key: &[u8], text: &[u8], access: u32, epoch: u8) -> Self {
-        let value = match canonical_int(text) {
-            Some(int) => Packed::int(int),
-            None if text.len() <= TEXT_MAX => Packed::Text(text),
-            None => Packed::boxed(Box::new(text.to_vec())),
-        };
-        KeyEntry(lay_out(head_of(access, epoch), FOREVER, key, &value))
+        let head = head_of(access, epoch);
+        KeyEntry(match canonical_int(text) {
+            Some(int) => lay_out(head, FOREVER, key, &Packed::Int(int)),
+            None if text.len() <= TEXT_MAX => lay_out(head, FOREVER, key, &Packed::Text(text)),
+            None => lay_out_with(head, FOREVER, key, text.to_vec()),
+        })
     }
 
     /// The name of the key.
@@ -229,7 +296,8 @@ impl KeyEntry {
         let content = self.0.bytes();
         let found = match Kind::of_shape(content[0]) {
             Kind::Text => Some(ValueRef::Str(&content[Places::of(content).text..])),
-            Kind::Int => Some(ValueRef::Int(i64::from_ne_bytes(self.word()))),
+            Kind::Int => Some(ValueRef::Int(self.int())),
+            Kind::Gone => None,
             Kind::Raw => self.contained().map(ValueRef::Raw),
             Kind::List => self.contained().map(ValueRef::List),
             Kind::Hash => self.contained().map(ValueRef::Hash),
@@ -237,21 +305,20 @@ impl KeyEntry {
             Kind::ZSet => self.contained().map(ValueRef::ZSet),
             Kind::Stream => self.contained().map(ValueRef::Stream),
         };
-        // Each kind was asked for the type of its box, so there is one.
+        // Each kind was asked for its own type, so there is one.
         found.unwrap_or(ValueRef::Int(0))
     }
 
     /// Replaces the value and keeps everything else. Returns what was the value.
     pub fn set_value(&mut self, value: Value) -> Value {
         if let (Value::Int(int), ValueRef::Int(old)) = (&value, self.value()) {
-            self.set_word(int.to_ne_bytes());
+            let at = Places::of(self.0.bytes()).value;
+            self.0.bytes_mut()[at..at + WORD].copy_from_slice(&int.to_ne_bytes());
             return Value::Int(old);
         }
+        let thin = lay_out_value(self.head(), self.deadline(), self.name(), value);
         let old = self.take_value();
-        match value {
-            Value::Str(text) if text.len() <= TEXT_MAX => self.rebuild(&Packed::Text(&text)),
-            value => self.rebuild(&Packed::value(value)),
-        }
+        self.0 = thin;
         old
     }
 
@@ -259,7 +326,7 @@ impl KeyEntry {
     pub fn string_mut(&mut self) -> Option<&mut Vec<u8>> {
         if self.contained::<Vec<u8>>().is_none() {
             let content = self.value().as_string()?.into_owned();
-            self.rebuild(&Packed::boxed(Box::new(content)));
+            self.set_value(Value::Raw(content));
         }
         self.contained_mut()
     }
@@ -338,12 +405,20 @@ impl KeyEntry {
             self.0.bytes_mut()[at..at + WORD].copy_from_slice(&deadline.to_ne_bytes());
             return;
         }
-        let value = match Kind::of_shape(content[0]) {
+        let kind = Kind::of_shape(content[0]);
+        let value = match kind {
             Kind::Text => Packed::Text(&content[places.text..]),
-            // If it is the address of a box, that goes on to the new allocation.
-            kind => Packed::Word(kind, self.word()),
+            Kind::Int => Packed::Int(self.int()),
+            _ => Packed::Room(kind),
         };
-        self.0 = lay_out(self.head(), deadline, &content[places.key..places.text], &value);
+        let thin = lay_out(self.head(), deadline, &content[places.key..places.text], &value);
+        if let Packed::Room(_) = value {
+            let (from, to) = (places.value, Places::of(thin.bytes()).value);
+            // SAFETY: the value of the kind moves from the old entry to the room that the new one has
+            // for it, with the gap before it. The old one is freed without looking at it.
+            unsafe { thin.place(to).copy_from_nonoverlapping(self.0.place(from), kind.room()) };
+        }
+        self.0 = thin;
     }
 
     /// Enters that it belongs to `epoch` now. False when it did already.
@@ -356,48 +431,43 @@ impl KeyEntry {
         self.0.head().each_ref().map(|cell| cell.get())
     }
 
-    /// The word of an entry whose value is not text.
+    /// The integer of an entry that has one.
     #[inline]
-    fn word(&self) -> [u8; WORD] {
+    fn int(&self) -> i64 {
         let content = self.0.bytes();
-        array(content, Places::of(content).word)
+        i64::from_ne_bytes(array(content, Places::of(content).value))
     }
 
-    fn set_word(&mut self, word: [u8; WORD]) {
-        let at = Places::of(self.0.bytes()).word;
-        self.0.bytes_mut()[at..at + WORD].copy_from_slice(&word);
-    }
-
-    /// What is in the box, if it is a box of this type.
+    /// The value that lies in the entry, if it is of this type.
     #[inline]
     pub(crate) fn contained<T: Contained>(&self) -> Option<&T> {
         let is_kind = Kind::of_shape(self.0.bytes()[0]) == T::KIND;
-        let address = ptr::with_exposed_provenance::<T>(usize::from_ne_bytes(self.word()));
-        // SAFETY: the word of this kind is the address of a box of `T` that this entry owns, and
-        // the borrow of the entry is one of the box.
-        is_kind.then(|| unsafe { &*address })
+        // SAFETY: an entry of the kind has a live value of `T` there, and the borrow of the entry is
+        // one of the value.
+        is_kind.then(|| unsafe { place_of(&self.0).as_ref() })
     }
 
-    /// What is in the box, to change, if it is a box of this type.
+    /// The value that lies in the entry, to change, if it is of this type.
     #[inline]
     pub(crate) fn contained_mut<T: Contained>(&mut self) -> Option<&mut T> {
         let is_kind = Kind::of_shape(self.0.bytes()[0]) == T::KIND;
-        let address = ptr::with_exposed_provenance_mut::<T>(usize::from_ne_bytes(self.word()));
         // SAFETY: as for `contained`, and the entry is borrowed by nobody else.
-        is_kind.then(|| unsafe { &mut *address })
+        is_kind.then(|| unsafe { place_of(&self.0).as_mut() })
     }
 
-    /// Takes the box if it is one of this type; the value is an integer from then on.
-    fn take<T: Contained>(&mut self) -> Option<Box<T>> {
-        let owned = ptr::from_mut(self.contained_mut::<T>()?);
-        let content = self.0.bytes_mut();
-        content[0] = content[0] & HAS_DEADLINE | Kind::Int as u8;
-        // SAFETY: it is a box that this entry owned, and owns no longer, since an integer is no
-        // address of a box.
-        Some(unsafe { Box::from_raw(owned) })
+    /// Takes the value if it is of this type, and nothing may be done with the entry from then on but
+    /// to free it.
+    fn take<T: Contained>(&mut self) -> Option<T> {
+        self.contained::<T>()?;
+        // SAFETY: a live value of the type lies there, and as the kind says next that none does, nobody
+        // else will take it for one.
+        let value = unsafe { place_of(&self.0).read() };
+        self.0.bytes_mut()[0] = Kind::Gone as u8;
+        Some(value)
     }
 
-    /// Takes the value; an entry with a box has an integer from then on.
+    /// Takes a value that lies in the entry, upon which nothing may be done with it but to free it.
+    /// What does not lie in it is copied.
     fn take_value(&mut self) -> Value {
         let taken = match Kind::of_shape(self.0.bytes()[0]) {
             Kind::Raw => self.take().map(Value::Raw),
@@ -405,8 +475,8 @@ impl KeyEntry {
             Kind::Hash => self.take().map(Value::Hash),
             Kind::Set => self.take().map(Value::Set),
             Kind::ZSet => self.take().map(Value::ZSet),
-            Kind::Stream => self.take().map(Value::Stream),
-            Kind::Text | Kind::Int => None,
+            Kind::Stream => self.take().map(|stream| Value::Stream(Box::new(stream))),
+            Kind::Text | Kind::Int | Kind::Gone => None,
         };
         taken.unwrap_or_else(|| match self.value() {
             ValueRef::Str(text) => Value::Str(text.into()),
@@ -415,9 +485,9 @@ impl KeyEntry {
         })
     }
 
-    /// Gives it another value. There must be no box.
-    fn rebuild(&mut self, value: &Packed<'_>) {
-        self.0 = lay_out(self.head(), self.deadline(), self.name(), value);
+    /// Ends the life of the value that lies in the entry, as [`KeyEntry::take`] does.
+    fn drop_contained<T: Contained>(&mut self) {
+        drop(self.take::<T>());
     }
 
     /// Panics unless the parts fit the allocation; for tests.
@@ -435,8 +505,13 @@ impl Drop for KeyEntry {
     #[inline]
     fn drop(&mut self) {
         match Kind::of_shape(self.0.bytes()[0]) {
-            Kind::Text | Kind::Int => {}
-            _ => drop(self.take_value()),
+            Kind::Text | Kind::Int | Kind::Gone => {}
+            Kind::Raw => self.drop_contained::<Vec<u8>>(),
+            Kind::List => self.drop_contained::<List>(),
+            Kind::Hash => self.drop_contained::<Hash>(),
+            Kind::Set => self.drop_contained::<Set>(),
+            Kind::ZSet => self.drop_contained::<ZSet>(),
+            Kind::Stream => self.drop_contained::<Stream>(),
         }
     }
 }
@@ -568,6 +643,42 @@ mod tests {
         }
     }
 
+    /// One value of each type that lies in an entry.
+    fn all_types() -> Vec<Value> {
+        let limits = crate::EncodingLimits::default();
+        let (mut list, mut hash, mut zset) = (List::default(), Hash::default(), ZSet::default());
+        list.push(crate::list::End::Tail, &[b"item"], &limits);
+        hash.set(b"field", b"value", &limits);
+        zset.add(b"member", 1.5, &limits);
+        let raw = Value::Raw(vec![b'r'; 1000]);
+        let stream = Box::<Stream>::default();
+        let others = [list.into_value(), hash.into_value(), zset.into_value(), set_of(7)];
+        others.into_iter().chain([raw, Value::Stream(stream)]).collect()
+    }
+
+    #[test]
+    fn values_of_all_types_move_with_their_entry() {
+        let show = |value: ValueRef<'_>| format!("{value:?}");
+        for key_len in [0, 16, 254, 255, 300] {
+            for value in all_types() {
+                let key = vec![b'k'; key_len];
+                let shown = show(value.as_ref());
+                let mut entry = KeyEntry::new(&key, value, 0, 0);
+                for deadline in [1, 2, FOREVER, 3] {
+                    entry.set_deadline(deadline);
+                    entry.check_invariants();
+                    assert_eq!(entry.deadline(), deadline);
+                    assert_eq!(entry.name(), key);
+                    assert_eq!(show(entry.value()), shown);
+                }
+                let copy = entry.set_value(entry.value().to_value());
+                assert_eq!(show(copy.as_ref()), shown);
+                assert_eq!(show(entry.value()), shown);
+                assert_eq!(show(entry.into_value().as_ref()), shown);
+            }
+        }
+    }
+
     #[test]
     fn takes_no_more_than_its_parts() {
         let mut entry = KeyEntry::of_text(&[b'k'; 16], &[b'v'; 16], 0, 0);
@@ -578,6 +689,8 @@ mod tests {
         entry.set_value(Value::Int(1));
         assert_eq!(entry.memory_usage(0), 31);
         assert_eq!(size_of::<Option<KeyEntry>>(), 8);
+        let hash = KeyEntry::new(&[b'k'; 16], Hash::default().into_value(), 0, 0);
+        assert_eq!(hash.0.allocated(), 40);
     }
 
     #[test]

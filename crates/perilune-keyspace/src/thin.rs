@@ -12,15 +12,17 @@
 //! the content is the business of safe code.
 //!
 //! Invariants, on which every `unsafe` block here relies:
-//! - the pointer comes from a `Box<[u8]>` of `prefix + HEAD + length` bytes, is owned by this value
-//!   alone, and the prefix never changes, so the size can be told from it at any time;
+//! - the pointer is that of an allocation of `prefix + HEAD + length` bytes aligned to
+//!   [`ALIGN`](Thin::ALIGN), owned by this value alone, and the prefix never changes, so the size can be
+//!   told from it at any time;
 //! - the head is only ever accessed as cells, and no reference to the content covers it.
 #![allow(unsafe_code)]
 
 use crate::hashtable::Entry;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::fmt;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::slice;
 
 /// First byte where the length does not fit into one.
@@ -36,24 +38,52 @@ unsafe impl<const HEAD: usize> Send for Thin<HEAD> {}
 unsafe impl Sync for Thin<0> {}
 
 impl<const HEAD: usize> Thin<HEAD> {
+    /// What the allocation is aligned to. With a head it is a word, since an owner that has one may put
+    /// values of other types among the content; the allocator gives that to all but the smallest sizes.
+    const ALIGN: usize = if HEAD == 0 { 1 } else { 8 };
+
+    /// Bytes between the start of the allocation, which is aligned, and a content of `len` bytes.
+    pub(crate) const fn before_content(len: usize) -> usize {
+        prefix_of(len) + HEAD
+    }
+
     /// The concatenation of `parts`.
     #[inline]
     pub(crate) fn new<const PARTS: usize>(head: [u8; HEAD], parts: [&[u8]; PARTS]) -> Self {
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
-        let mut bytes = Vec::with_capacity(prefix_of(len) + HEAD + len);
+        let layout = Self::layout(Self::before_content(len) + len);
+        // SAFETY: with the prefix there is at least one byte.
+        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else {
+            handle_alloc_error(layout)
+        };
+        let mut at = start;
+        let mut put = |bytes: &[u8]| {
+            // SAFETY: what is put is prefix, head and parts, once each, and the allocation is as
+            // large as they are together; it is new, so nothing else is there.
+            unsafe {
+                at.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+                at = at.add(bytes.len());
+            }
+        };
         if len < usize::from(WIDE) {
-            bytes.push(len as u8);
+            put(&[len as u8]);
         } else {
-            bytes.push(WIDE);
-            bytes.extend_from_slice(&(len as u64).to_le_bytes());
+            put(&[WIDE]);
+            put(&(len as u64).to_le_bytes());
         }
-        bytes.extend_from_slice(&head);
-        for part in parts {
-            bytes.extend_from_slice(part);
-        }
-        let owned = Box::into_raw(bytes.into_boxed_slice());
-        // SAFETY: `Box::into_raw` gives no null pointer.
-        Thin(unsafe { NonNull::new_unchecked(owned.cast::<u8>()) })
+        put(&head);
+        parts.into_iter().for_each(put);
+        Thin(start)
+    }
+
+    /// The layout of an allocation of so many bytes.
+    #[inline]
+    fn layout(size: usize) -> Layout {
+        // No allocation is larger than this, as the parts of one are in memory already.
+        const { assert!(Self::ALIGN.is_power_of_two()) };
+        // SAFETY: the alignment is a power of two, and the sum of the lengths of slices that are in
+        // memory together does not reach the largest size.
+        unsafe { Layout::from_size_align_unchecked(size, Self::ALIGN) }
     }
 
     /// Where the head begins, and the length of the content.
@@ -97,6 +127,20 @@ impl<const HEAD: usize> Thin<HEAD> {
         unsafe { slice::from_raw_parts_mut(self.0.as_ptr().add(prefix + HEAD), len) }
     }
 
+    /// The place `at` bytes into the content. What lies there may be used through it as it might be
+    /// through `self`.
+    ///
+    /// # Safety
+    ///
+    /// The content is not shorter than `at`.
+    #[inline]
+    pub(crate) unsafe fn place(&self, at: usize) -> NonNull<u8> {
+        let (prefix, len) = self.shape();
+        debug_assert!(at <= len, "a place in the content");
+        // SAFETY: it is within the allocation, or at its end, as the caller says.
+        unsafe { self.0.add(prefix + HEAD + at) }
+    }
+
     /// Bytes allocated.
     #[inline]
     pub(crate) fn allocated(&self) -> usize {
@@ -108,10 +152,9 @@ impl<const HEAD: usize> Thin<HEAD> {
 impl<const HEAD: usize> Drop for Thin<HEAD> {
     #[inline]
     fn drop(&mut self) {
-        let all = ptr::slice_from_raw_parts_mut(self.0.as_ptr(), self.allocated());
-        // SAFETY: the pointer and the size are those of the box that it was made from, and nothing
-        // uses it from here on.
-        drop(unsafe { Box::from_raw(all) });
+        let layout = Self::layout(self.allocated());
+        // SAFETY: the allocation was made with this layout, and nothing uses it from here on.
+        unsafe { dealloc(self.0.as_ptr(), layout) };
     }
 }
 
@@ -136,8 +179,8 @@ impl<const HEAD: usize> fmt::Debug for Thin<HEAD> {
 
 /// Bytes that the length of a content of `len` bytes takes.
 #[inline]
-fn prefix_of(len: usize) -> usize {
-    if len < usize::from(WIDE) { 1 } else { 9 }
+const fn prefix_of(len: usize) -> usize {
+    if len < WIDE as usize { 1 } else { 9 }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Int    a string that is a canonical 64-bit integer        "int"
 //! Str    a string as it was set                              "embstr" up to 44 bytes, else "raw"
 //! Raw    a string that was changed in place and may again    "raw"
-//! List, Hash, Set, ZSet, Stream                               boxed, see their modules
+//! List, Hash, Set, ZSet, Stream                               see their modules
 //! ```
 //!
 //! A [`Value`] is on its way into a database or out of it. There it is part of a [`KeyEntry`], which
@@ -33,15 +33,15 @@ pub enum Value {
     /// A string as it was set.
     Str(Bytes),
     /// A string that was changed in place.
-    Raw(Box<Vec<u8>>),
+    Raw(Vec<u8>),
     /// A list.
-    List(Box<List>),
+    List(List),
     /// A hash.
-    Hash(Box<Hash>),
+    Hash(Hash),
     /// A set.
-    Set(Box<Set>),
+    Set(Set),
     /// A sorted set.
-    ZSet(Box<ZSet>),
+    ZSet(ZSet),
     /// A stream.
     Stream(Box<Stream>),
 }
@@ -78,7 +78,7 @@ pub trait ValueType: Sized {
 }
 
 macro_rules! value_type {
-    ($($kind:ident)*) => { $(
+    ($($kind:ident($($boxed:path)?))*) => { $(
         impl ValueType for $kind {
             #[inline]
             fn of(value: ValueRef<'_>) -> Option<&Self> {
@@ -92,13 +92,13 @@ macro_rules! value_type {
                 entry.contained_mut()
             }
             fn into_value(self) -> Value {
-                Value::$kind(Box::new(self))
+                Value::$kind($($boxed)?(self))
             }
         }
     )* };
 }
 
-value_type!(Hash List Set Stream ZSet);
+value_type!(Hash() List() Set() Stream(Box::new) ZSet());
 
 impl Value {
     /// A string value: an integer where the text is a canonical one.
@@ -137,11 +137,11 @@ impl<'a> ValueRef<'a> {
         match self {
             ValueRef::Int(int) => Value::Int(int),
             ValueRef::Str(content) => Value::Str(content.into()),
-            ValueRef::Raw(content) => Value::Raw(Box::new(content.clone())),
-            ValueRef::List(list) => Value::List(Box::new(list.clone())),
-            ValueRef::Hash(hash) => Value::Hash(Box::new(hash.clone())),
-            ValueRef::Set(set) => Value::Set(Box::new(set.clone())),
-            ValueRef::ZSet(zset) => Value::ZSet(Box::new(zset.clone())),
+            ValueRef::Raw(content) => Value::Raw(content.clone()),
+            ValueRef::List(list) => Value::List(list.clone()),
+            ValueRef::Hash(hash) => Value::Hash(hash.clone()),
+            ValueRef::Set(set) => Value::Set(set.clone()),
+            ValueRef::ZSet(zset) => Value::ZSet(zset.clone()),
             ValueRef::Stream(stream) => Value::Stream(Box::new(stream.clone())),
         }
     }
@@ -218,12 +218,12 @@ impl<'a> ValueRef<'a> {
         match self {
             ValueRef::Int(_) => 0,
             ValueRef::Str(content) => content.len(),
-            ValueRef::Raw(content) => size_of::<Vec<u8>>() + content.capacity(),
-            ValueRef::List(list) => size_of::<List>() + list.memory_usage(samples),
-            ValueRef::Hash(hash) => size_of::<Hash>() + hash.memory_usage(),
-            ValueRef::Set(set) => size_of::<Set>() + set.memory_usage(),
-            ValueRef::ZSet(zset) => size_of::<ZSet>() + zset.memory_usage(samples),
-            ValueRef::Stream(stream) => size_of::<Stream>() + stream.memory_usage(samples),
+            ValueRef::Raw(content) => content.capacity(),
+            ValueRef::List(list) => list.memory_usage(samples),
+            ValueRef::Hash(hash) => hash.memory_usage(),
+            ValueRef::Set(set) => set.memory_usage(),
+            ValueRef::ZSet(zset) => zset.memory_usage(samples),
+            ValueRef::Stream(stream) => stream.memory_usage(samples),
         }
     }
 }

@@ -30,7 +30,7 @@ fn list(elements: usize, limits: &EncodingLimits) -> Value {
         list.push_back(format!("element {}", number / 2).as_bytes(), limits);
     }
     list.push_back(&[b'x'; 1500], limits);
-    Value::List(Box::new(list))
+    Value::List(list)
 }
 
 fn hash(limits: &EncodingLimits) -> Value {
@@ -38,7 +38,7 @@ fn hash(limits: &EncodingLimits) -> Value {
     for number in 0..20 {
         hash.set(format!("field {number}").as_bytes(), number.to_string().as_bytes(), limits);
     }
-    Value::Hash(Box::new(hash))
+    Value::Hash(hash)
 }
 
 fn set(prefix: &str, limits: &EncodingLimits) -> Value {
@@ -46,7 +46,7 @@ fn set(prefix: &str, limits: &EncodingLimits) -> Value {
     for number in 0..20 {
         set.add(format!("{prefix}{number}").as_bytes(), limits);
     }
-    Value::Set(Box::new(set))
+    Value::Set(set)
 }
 
 fn zset(limits: &EncodingLimits) -> Value {
@@ -57,7 +57,7 @@ fn zset(limits: &EncodingLimits) -> Value {
     for (name, score) in [("low", f64::NEG_INFINITY), ("high", f64::INFINITY), ("whole", 7.0)] {
         zset.add(name.as_bytes(), score, limits);
     }
-    Value::ZSet(Box::new(zset))
+    Value::ZSet(zset)
 }
 
 /// A stream with a deleted entry and a group that has two entries pending.
@@ -90,7 +90,7 @@ pub(crate) fn values() -> Vec<(&'static str, Value)> {
         ("embstr", Value::string(b"text")),
         ("embstr", Value::string(b"")),
         ("raw", Value::string(&b"over and over ".repeat(500))),
-        ("raw", Value::Raw(Box::new(b"12".to_vec()))),
+        ("raw", Value::Raw(b"12".to_vec())),
         ("listpack", list(10, &wide)),
         ("quicklist", list(1000, &tight)),
         ("listpack", hash(&wide)),
@@ -175,8 +175,8 @@ fn payloads_are_those_of_redis() {
     // What Redis 7.2.4 answers to DUMP.
     let pairs: [(Value, &[u8]); 3] = [
         (Value::Int(10), b"\x00\xc0\n\x0b\x00\x07@\xea6\xf31\x8a2"),
-        (Value::List(Box::new(list)), b"\x12\x01\x02\x11\x11\x00\x00\x00\x03\x00\x81a\x02\x01\x01\x83xyz\x04\xff\x0b\x00\x9aV\xa3\xb0\x17g\xff\xf8"),
-        (Value::ZSet(Box::new(zset)), b"\x11\x0f\x0f\x00\x00\x00\x02\x00\x81a\x02\x831.5\x04\xff\x0b\x00a\xd3\xd3j}\x11\x94\x11"),
+        (Value::List(list), b"\x12\x01\x02\x11\x11\x00\x00\x00\x03\x00\x81a\x02\x01\x01\x83xyz\x04\xff\x0b\x00\x9aV\xa3\xb0\x17g\xff\xf8"),
+        (Value::ZSet(zset), b"\x11\x0f\x0f\x00\x00\x00\x02\x00\x81a\x02\x831.5\x04\xff\x0b\x00a\xd3\xd3j}\x11\x94\x11"),
     ];
     for (value, payload) in pairs {
         assert_eq!(
@@ -318,7 +318,7 @@ fn a_long_member_behind_a_score_of_minus_zero_decides_about_the_encoding() {
     let mut zset = ZSet::new();
     zset.add(&[b'm'; 100], 1.0, &limits);
     zset.add(b"zero", -0.0, &limits);
-    let payload = dump_payload(Value::ZSet(Box::new(zset)).as_ref(), true);
+    let payload = dump_payload(Value::ZSet(zset).as_ref(), true);
     let Ok(Value::ZSet(copy)) = restore_payload(&payload, &limits, Check::Full) else { panic!() };
     assert_eq!(copy.encoding(), "skiplist");
     assert!(copy.score(b"zero").is_some_and(f64::is_sign_negative));

@@ -18,7 +18,7 @@ mod report;
 mod requests;
 mod server;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::workspace;
 use cases::{CASES, Case, Form, Preload, Work};
 use report::Row;
 use requests::{Pool, Random, Templates};
-use server::{Client, Server};
+use server::{Client, Server, Setup};
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -125,6 +125,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Requests of each case that a server is trained with.
+const TRAINING: u64 = 20_000;
+
+/// Sends a server that counts what it executes every case, a fixed number of requests each, and
+/// ends it, upon which it writes its counts into `folder`.
+pub(crate) fn train(binary: &Path, folder: &Path) -> Result<()> {
+    let variable = format!("LLVM_PROFILE_FILE={}/%p.profraw", folder.display());
+    let under = ["env", &variable];
+    let (name, cores, extra) = ("trained server", None, &[][..]);
+    let server =
+        Server::start_with(&Setup { name, binary, cores, folder: None, extra, under: &under })?;
+    for cell in cells() {
+        let pool = Pool::new(&prepare(&cell, &server)?, cell.depth);
+        load::send(&server, &pool, cell.depth, 50, TRAINING).map_err(anyhow::Error::msg)?;
+    }
+    server.shut_down()
 }
 
 /// Measures every case and writes the table.

@@ -103,6 +103,20 @@ impl Server {
         }
     }
 
+    /// Asks the server to end and waits until it has, so that it can write what it does at its end.
+    pub(super) fn shut_down(mut self) -> Result<()> {
+        // The answer is the end of the connection.
+        let _ = Client::connect(self.address)?.call(&["SHUTDOWN", "NOSAVE"]);
+        let deadline = Instant::now() + REPLY_TIME_MAX;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return if status.success() { Ok(()) } else { bail!("{} {status}", self.name) };
+            }
+            std::thread::sleep(READY_STEP);
+        }
+        bail!("{} does not end", self.name)
+    }
+
     /// The number of the process.
     pub(super) fn process(&self) -> u32 {
         self.child.id()

@@ -118,7 +118,7 @@ fn find_or_create<'c>(
 ) -> Result<(HllMut<'c>, bool), CommandError> {
     let created = ctx.write(key).is_none();
     if created {
-        ctx.put(key, Value::Raw(Box::new(hyperloglog::empty())));
+        ctx.put(key, Value::Raw(hyperloglog::empty()));
     }
     let entry = ctx.write(key).ok_or(errors::NO_SUCH_KEY)?;
     Ok((hll_mut_of(entry)?, created))

@@ -69,7 +69,7 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut dyn ReplyWriter) -> Result
     let len = result.len();
     if len > 0 {
         ctx.expire_if_needed(target);
-        ctx.put(target, Value::Raw(Box::new(result)));
+        ctx.put(target, Value::Raw(result));
         ctx.modified(target, NotifyFlags::STRING, "set");
     } else if ctx.remove(target, ctx.engine.config.lazyfree_lazy_server_del) {
         ctx.modified(target, NotifyFlags::GENERIC, "del");

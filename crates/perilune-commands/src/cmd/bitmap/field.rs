@@ -308,7 +308,7 @@ fn write_fields(
 ) -> Result<(), CommandError> {
     let created = ctx.write(key).is_none();
     if created {
-        ctx.put(key, Value::Raw(Box::default()));
+        ctx.put(key, Value::Raw(Vec::new()));
     }
     let Some(entry) = ctx.write(key) else { return Err(errors::NO_SUCH_KEY) };
     let content = entry.string_mut().ok_or(errors::WRONG_TYPE)?;

@@ -74,7 +74,7 @@ fn setbit(
     };
     let created = ctx.write(args[1]).is_none();
     if created {
-        ctx.put(args[1], Value::Raw(Box::default()));
+        ctx.put(args[1], Value::Raw(Vec::new()));
     }
     let Some(entry) = ctx.write(args[1]) else { return Err(errors::NO_SUCH_KEY) };
     let content = entry.string_mut().ok_or(errors::WRONG_TYPE)?;

@@ -121,7 +121,7 @@ fn setrange(
     check_length(ctx, offset, part.len())?;
     let end = offset + part.len();
     if len.is_none() {
-        ctx.put(key, Value::Raw(Box::default()));
+        ctx.put(key, Value::Raw(Vec::new()));
     }
     let mut new_len = end;
     if let Some(content) = ctx.write(key).and_then(KeyEntry::string_mut) {
