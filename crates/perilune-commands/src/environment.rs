@@ -3,8 +3,8 @@
 use crate::config::{Config, ParamId};
 use crate::engine::Engine;
 use crate::links::{Link, LinkError};
+use perilune_keyspace::Release;
 use perilune_script::LogLevel;
-use std::any::Any;
 use std::time::Duration;
 
 /// Memory figures of the process, in bytes.
@@ -85,7 +85,7 @@ pub trait Environment: Send {
     fn cpu(&self) -> CpuFigures;
 
     /// Drops something big without holding the engine.
-    fn dispose(&mut self, garbage: Box<dyn Any + Send>);
+    fn dispose(&mut self, garbage: Box<dyn Release>);
 
     /// Number of things given to [`dispose`](Self::dispose) and not yet dropped.
     fn pending_disposals(&self) -> usize;

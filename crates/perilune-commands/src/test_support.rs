@@ -7,13 +7,13 @@ use crate::environment::{
     BusyPort, CpuFigures, Environment, MemoryFigures, Refusal, ShutdownRequest,
 };
 use crate::session::{ClientSlot, PeerInfo};
+use perilune_keyspace::Release;
 use perilune_persist::Storage;
 use perilune_resp::ReplyWriter;
 use perilune_script::{
     CompileError, FunctionSpec, Handle, Invocation, LogLevel, ScriptEngine, ScriptError, ScriptHost,
 };
 use perilune_testkit::CrashStorage;
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -118,7 +118,7 @@ impl Clock for HandClock {
 #[derive(Default)]
 struct NoProcess {
     file: Option<Vec<u8>>,
-    garbage: Vec<Box<dyn Any + Send>>,
+    garbage: Vec<Box<dyn Release>>,
 }
 
 impl Environment for NoProcess {
@@ -132,7 +132,7 @@ impl Environment for NoProcess {
         CpuFigures::default()
     }
 
-    fn dispose(&mut self, garbage: Box<dyn Any + Send>) {
+    fn dispose(&mut self, garbage: Box<dyn Release>) {
         self.garbage.push(garbage);
     }
 

@@ -33,6 +33,7 @@ use crate::keys::key_positions;
 use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 use crate::table::CommandId;
+use perilune_keyspace::Whole;
 use perilune_keyspace::{Bytes, Entry, HashTable, Rng};
 use perilune_resp::{Protocol, ReplyWriter};
 use smallvec::SmallVec;
@@ -375,7 +376,7 @@ impl Engine {
         let keys = std::mem::take(&mut self.tracking.keys);
         self.tracking.items = 0;
         if background && keys.len() > FREE_HERE_MAX {
-            self.env.dispose(Box::new(keys));
+            self.env.dispose(Box::new(Whole(keys)));
         }
     }
 

@@ -42,6 +42,11 @@ pub struct Db {
 }
 
 impl Db {
+    /// The entries and what else is big of a database that is given up.
+    pub(crate) fn into_parts(self) -> (HashTable<KeyEntry>, impl Sized) {
+        (self.table, self.deadlines)
+    }
+
     /// Number of keys, expired ones included.
     #[inline]
     pub fn len(&self) -> usize {

@@ -15,6 +15,7 @@
 
 use std::fmt;
 
+use crate::release::release_table;
 use crate::thin::Thin;
 use crate::{
     ArrayStatistics, EncodingLimits, Entry, HashTable, Listpack, LpPos, LpValue, Rng, hashtable,
@@ -384,6 +385,13 @@ impl Hash {
         match &self.0 {
             Repr::Listpack(_) => 1,
             Repr::Table(fields) => fields.table.free_effort(),
+        }
+    }
+
+    /// Frees it in steps; see [`Release`](crate::Release).
+    pub(crate) fn release(self, step: &mut dyn FnMut()) {
+        if let Repr::Table(fields) = self.0 {
+            release_table(fields.table, step, |field, _| drop(field));
         }
     }
 

@@ -120,6 +120,13 @@ impl List {
         }
     }
 
+    /// Frees it in steps; see [`Release`](crate::Release).
+    pub(crate) fn release(self, step: &mut dyn FnMut()) {
+        if let Repr::Quicklist(ql) = self.0 {
+            ql.release(step);
+        }
+    }
+
     /// Figures about the nodes, if the encoding is "quicklist".
     pub fn quicklist_info(&self) -> Option<QuicklistInfo> {
         match &self.0 {

@@ -18,6 +18,7 @@
 use std::{fmt, mem};
 
 use crate::listpack::parse_int;
+use crate::release::release_table;
 use crate::thin::Thin;
 use crate::{
     ArrayStatistics, Bytes, EncodingLimits, HashTable, Intset, Listpack, LpValue, Rng, hashtable,
@@ -436,6 +437,13 @@ impl Set {
         match &self.0 {
             Repr::Intset(_) | Repr::Listpack(_) => 1,
             Repr::Table(members) => members.table.free_effort(),
+        }
+    }
+
+    /// Frees it in steps; see [`Release`](crate::Release).
+    pub(crate) fn release(self, step: &mut dyn FnMut()) {
+        if let Repr::Table(members) = self.0 {
+            release_table(members.table, step, |member, _| drop(member));
         }
     }
 

@@ -34,6 +34,7 @@ pub use parts::{GroupParts, PartsError, StreamParts};
 use crate::Bytes;
 use crate::limits::EncodingLimits;
 use crate::listpack::Listpack;
+use crate::release::release_all;
 use node::Node;
 use std::collections::BTreeMap;
 
@@ -409,6 +410,12 @@ impl Stream {
         self.nodes.len() + self.groups.len() * (1 + pending)
     }
 
+    /// Frees it in steps; see [`Release`](crate::Release).
+    pub(crate) fn release(self, step: &mut dyn FnMut()) {
+        release_all(self.nodes, step);
+        release_all(self.groups, step);
+    }
+
     /// Bytes allocated, with nodes and groups estimated from `samples` of them; zero looks at all.
     pub fn memory_usage(&self, samples: usize) -> usize {
         let samples = if samples == 0 { usize::MAX } else { samples };
@@ -418,8 +425,7 @@ impl Stream {
             .groups
             .iter()
             .map(|(name, group)| size_of::<Bytes>() + name.heap_size() + group.memory_usage());
-        size_of::<Stream>()
-            + self.nodes.len() * slot
+        self.nodes.len() * slot
             + extrapolate(nodes, self.nodes.len(), samples)
             + extrapolate(groups, self.groups.len(), samples)
     }

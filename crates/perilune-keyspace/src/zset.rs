@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use crate::hashtable::{ArrayStatistics, HashTable, hash_bytes};
 use crate::listpack::{Listpack, LpPos, LpValue};
+use crate::release::release_table;
 use crate::{Bytes, EncodingLimits, Rng, pick};
 pub use range::{LexBound, LexRange, ScoreRange};
 use tree::{Member, Tree, TreeIter};
@@ -173,6 +174,14 @@ impl ZSet {
         match &self.0 {
             Repr::Listpack(_) => 1,
             Repr::Indexed(set) => set.tree.len(),
+        }
+    }
+
+    /// Frees it in steps; see [`Release`](crate::Release).
+    pub(crate) fn release(self, step: &mut dyn FnMut()) {
+        if let Repr::Indexed(set) = self.0 {
+            set.tree.release(step);
+            release_table(set.table, step, |member, _| drop(member));
         }
     }
 

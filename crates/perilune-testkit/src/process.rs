@@ -5,8 +5,8 @@ use perilune_commands::config::{Config, ParamId};
 use perilune_commands::environment::{
     CpuFigures, Environment, MemoryFigures, Refusal, ShutdownRequest,
 };
+use perilune_keyspace::Release;
 use perilune_script::LogLevel;
-use std::any::Any;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -111,7 +111,7 @@ impl Environment for FakeProcess {
         CpuFigures::default()
     }
 
-    fn dispose(&mut self, garbage: Box<dyn Any + Send>) {
+    fn dispose(&mut self, garbage: Box<dyn Release>) {
         self.observed.disposed.fetch_add(1, Ordering::Relaxed);
         drop(garbage);
     }

@@ -12,6 +12,7 @@ use super::peers::{Source, Stage};
 use crate::engine::Engine;
 use crate::errors::CommandError;
 use crate::session::ClientSlot;
+use perilune_keyspace::Whole;
 use perilune_persist::StorageFile;
 use std::io::{self, Read};
 
@@ -134,7 +135,7 @@ impl Engine {
             self.log_warning(&format!("Removing {} failed: {error}", path.display()));
         }
         if let Ok(file) = handle {
-            self.env.dispose(Box::new(file));
+            self.env.dispose(Box::new(Whole(file)));
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{RunName, Scripting};
 use crate::engine::Engine;
 use crate::errors::{self, CommandError};
 use crate::session::ClientSlot;
+use perilune_keyspace::Whole;
 use perilune_rdb::{dump_functions, restore_functions};
 use perilune_script::{
     Digest, Handle, Libraries, Library, LibraryError, ScriptEngine, ScriptRef,
@@ -100,7 +101,7 @@ impl Engine {
         self.scripting.forget(emptied.handles.into_iter());
         self.scripting.trim_engines();
         if lazy {
-            self.env.dispose(Box::new(emptied.sources));
+            self.env.dispose(Box::new(Whole(emptied.sources)));
         }
     }
 
@@ -146,7 +147,7 @@ impl Engine {
         self.scripting.trim_engines();
         self.dirty += 1;
         if lazy {
-            self.env.dispose(Box::new(old));
+            self.env.dispose(Box::new(Whole(old)));
         }
     }
 

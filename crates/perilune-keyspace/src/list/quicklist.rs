@@ -16,6 +16,7 @@
 //! settings said when the quicklist was made holds for all its life, as in Redis: only the size
 //! from which an element has a node of its own comes with every call.
 
+use crate::release::release_all;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -187,6 +188,11 @@ pub(super) struct Quicklist {
 }
 
 impl Quicklist {
+    /// Frees it node by node.
+    pub(super) fn release(self, step: &mut dyn FnMut()) {
+        release_all(self.nodes, step);
+    }
+
     /// An empty one, which keeps these settings, or the nearest to them that it can.
     pub(super) fn new(limits: &EncodingLimits) -> Self {
         let size_class_max = -(SIZE_CLASSES.len() as i64);

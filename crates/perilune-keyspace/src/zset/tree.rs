@@ -114,6 +114,11 @@ impl Tree {
         self.len
     }
 
+    /// Frees it leaf by leaf.
+    pub(super) fn release(self, step: &mut dyn FnMut()) {
+        self.root.release(step);
+    }
+
     /// Adds a member that is not in the tree.
     pub(super) fn insert(&mut self, member: Arc<Member>) {
         let first = member.clone();
@@ -236,6 +241,16 @@ fn child_of_rank(children: &[Child], rank: &mut usize) -> Option<usize> {
 }
 
 impl Node {
+    fn release(self, step: &mut dyn FnMut()) {
+        match self {
+            Node::Leaf(members) => drop(members),
+            Node::Inner(children) => {
+                children.into_iter().for_each(|child| child.node.release(step));
+            }
+        }
+        step();
+    }
+
     fn width(&self) -> usize {
         match self {
             Node::Leaf(members) => members.len(),
