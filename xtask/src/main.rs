@@ -6,9 +6,9 @@
 mod bench;
 mod ci;
 mod differential;
-mod dist;
 mod fuzz;
 mod hostile;
+mod profile;
 mod tidy;
 mod upstream;
 mod workspace;
@@ -32,14 +32,14 @@ enum Task {
     Tidy,
     /// Load-test a server side by side with other Redis-compatible servers.
     Bench(bench::Options),
-    /// Build the fastest server that the compiler can make: in the layout its own work asks for.
-    Dist,
     /// Run generated commands against our server and a real Redis, comparing replies.
     Differential(differential::Options),
     /// Feed broken inputs to one of the readers of the product.
     Fuzz(fuzz::Options),
     /// Run the hostile scripts on a server and print what became of it.
     Hostile(hostile::Options),
+    /// Make the profile anew by which release builds are laid out.
+    Profile,
     /// Run Redis' own Tcl test suite against a release build of the server.
     UpstreamSuite(upstream::Options),
 }
@@ -49,10 +49,10 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Bench(options) => bench::run(&options),
-        Task::Dist => dist::run(),
         Task::Differential(options) => differential::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Hostile(options) => hostile::run(&options),
+        Task::Profile => profile::run(),
         Task::UpstreamSuite(options) => upstream::run(&options),
     };
     match outcome {

@@ -1,0 +1,81 @@
+//! The profile of release builds: `cargo xtask profile`.
+//!
+//! A server that counts what it executes is built, gets the load of `cargo xtask bench` and a few
+//! commands besides, and what it counted becomes `.cargo/perilune.profdata`. With that the compiler
+//! knows what is called often, to inline it, and what is not, to put it out of the way
+//! (profile-guided optimisation, as Go does it with a `default.pgo`). `.cargo/profiled-rustc` gives it
+//! to the compiler.
+//!
+//! The counts are merged by `llvm-profdata`, of rustup's component `llvm-tools` or of LLVM 19 and
+//! later: older ones cannot read them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{bench, workspace};
+
+/// Names the program that merges, if it is none of those that are looked for.
+const MERGER_VARIABLE: &str = "LLVM_PROFDATA";
+/// The versions of LLVM under whose names `llvm-profdata` is looked for, the first is preferred.
+const LLVM_VERSIONS: [u32; 6] = [24, 23, 22, 21, 20, 19];
+/// Has `.cargo/profiled-rustc` build a server that counts.
+const COUNT_VARIABLE: &str = "PERILUNE_COUNT";
+/// The profile, from the root of the workspace.
+const PROFILE: &str = ".cargo/perilune.profdata";
+
+/// Makes the profile. Cargo does not know of it, so what was built before is removed.
+pub(crate) fn run() -> Result<()> {
+    let merger = find_merger()?;
+    let folder = workspace::root().join("target/counting");
+    let counts = folder.join("counts");
+    // Counts of another build would be merged with those of this one.
+    let _ = std::fs::remove_dir_all(&counts);
+    std::fs::create_dir_all(&counts)?;
+
+    println!("=== a server that counts");
+    let mut build = workspace::cargo();
+    build.args(["build", "--release", "--package", "perilune-server", "--target-dir"]);
+    workspace::run(build.arg(&folder).env(COUNT_VARIABLE, "1"))?;
+    println!("=== its training");
+    bench::train(&folder.join("release/perilune"), &counts)?;
+    let profile = workspace::root().join(PROFILE);
+    let mut merge = Command::new(merger);
+    workspace::run(merge.args(["merge", "--sparse", "-o"]).arg(&profile).arg(&counts))?;
+    workspace::run(workspace::cargo().args(["clean", "--release"]))?;
+    println!("{}", profile.display());
+    Ok(())
+}
+
+/// `llvm-profdata`: the one that is named, the compiler's own, or the newest that is on `PATH`.
+fn find_merger() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os(MERGER_VARIABLE) {
+        return Ok(named.into());
+    }
+    let version = output(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.context("`rustc -vV` names no host")?;
+    let root = output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let own = Path::new(root.trim()).join(format!("lib/rustlib/{host}/bin/llvm-profdata"));
+    let others = LLVM_VERSIONS.map(|version| PathBuf::from(format!("llvm-profdata-{version}")));
+    let works = |program: &PathBuf| {
+        let status = Command::new(program).arg("--version").stdout(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    std::iter::once(own).chain(others).find(works).with_context(|| {
+        format!(
+            "no llvm-profdata of LLVM 19 or later: `rustup component add llvm-tools`, \
+             `apt-get install llvm-19`, or name one in {MERGER_VARIABLE}"
+        )
+    })
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let shown = workspace::show(command);
+    let output = command.output().with_context(|| format!("cannot start `{shown}`"))?;
+    if !output.status.success() {
+        bail!("`{shown}` ended with {}", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))
+}
