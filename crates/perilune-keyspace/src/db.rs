@@ -20,6 +20,7 @@ use crate::deadlines::{Deadlines, short};
 use crate::entry::{FOREVER, KeyEntry};
 use crate::hashtable::{ArrayStatistics, HashTable, hash_bytes};
 use crate::preserve::{Preserving, SharedSink};
+use crate::release::release_table;
 use crate::rng::Rng;
 use crate::{Bytes, Value};
 
@@ -42,11 +43,6 @@ pub struct Db {
 }
 
 impl Db {
-    /// The entries and what else is big of a database that is given up.
-    pub(crate) fn into_parts(self) -> (HashTable<KeyEntry>, impl Sized) {
-        (self.table, self.deadlines)
-    }
-
     /// Number of keys, expired ones included.
     #[inline]
     pub fn len(&self) -> usize {
@@ -63,6 +59,17 @@ impl Db {
     #[inline]
     pub fn volatile_len(&self) -> usize {
         self.volatile
+    }
+
+    /// Frees the entries, each by `release`, in steps; see [`Release`](crate::Release).
+    pub(crate) fn release_entries(
+        self,
+        step: &mut dyn FnMut(),
+        release: impl Fn(KeyEntry, &mut dyn FnMut()),
+    ) {
+        release_table(self.table, step, release);
+        drop(self.deadlines);
+        step();
     }
 
     /// The entry of a key.

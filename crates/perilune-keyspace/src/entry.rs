@@ -326,7 +326,8 @@ impl KeyEntry {
     pub fn string_mut(&mut self) -> Option<&mut Vec<u8>> {
         if self.contained::<Vec<u8>>().is_none() {
             let content = self.value().as_string()?.into_owned();
-            self.set_value(Value::Raw(content));
+            // What it had is copied, and lies nowhere but in the old allocation.
+            self.0 = lay_out_with(self.head(), self.deadline(), self.name(), content);
         }
         self.contained_mut()
     }

@@ -7,7 +7,7 @@
 //! allocations, and what that does is up to the caller.
 
 use crate::hashtable::HashTable;
-use crate::{Db, KeyEntry, Value};
+use crate::{Db, Value};
 
 /// Allocations freed between two steps, about.
 const ALLOCATIONS: usize = 256;
@@ -37,14 +37,11 @@ impl Release for Value {
 
 impl Release for Db {
     fn release(self: Box<Self>, step: &mut dyn FnMut()) {
-        let (entries, deadlines) = self.into_parts();
-        release_table(entries, step, |entry: KeyEntry, step| {
+        self.release_entries(step, |entry, step| {
             if entry.value().free_effort() > ALLOCATIONS {
                 release_value(entry.into_value(), step);
             }
         });
-        drop(deadlines);
-        step();
     }
 }
 
