@@ -9,6 +9,7 @@
 //! The counts are merged by `llvm-profdata`, of rustup's component `llvm-tools` or of LLVM 19 and
 //! later: older ones cannot read them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,10 +23,13 @@ const MERGER_VARIABLE: &str = "LLVM_PROFDATA";
 const LLVM_VERSIONS: [u32; 6] = [24, 23, 22, 21, 20, 19];
 /// Has `.cargo/profiled-rustc` build a server that counts.
 const COUNT_VARIABLE: &str = "PERILUNE_COUNT";
+/// Cargo's configuration, from the root of the workspace, and what is before the profile's name in it.
+const CONFIG: &str = ".cargo/config.toml";
+const MARK: &str = "perilune_profile=\\\"";
 /// The profile, from the root of the workspace.
 const PROFILE: &str = ".cargo/perilune.profdata";
 
-/// Makes the profile. Cargo does not know of it, so what was built before is removed.
+/// Makes the profile, and tells cargo that it is another one.
 pub(crate) fn run() -> Result<()> {
     let merger = find_merger()?;
     let folder = workspace::root().join("target/counting");
@@ -45,9 +49,26 @@ pub(crate) fn run() -> Result<()> {
     let profile = workspace::root().join(PROFILE);
     let mut merge = Command::new(merger);
     workspace::run(merge.args(["merge", "--sparse", "-o"]).arg(&profile).arg(&counts))?;
-    workspace::run(workspace::cargo().args(["clean", "--release"]))?;
+    let name = name_of(&std::fs::read(&profile)?);
+    let config = workspace::root().join(CONFIG);
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, with_name(&text, &name).context("the configuration has no mark")?)?;
     println!("{}", profile.display());
     Ok(())
+}
+
+/// A name for a profile, which another one does not have.
+fn name_of(profile: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    profile.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// Cargo's configuration with the name of another profile. None if it names none.
+fn with_name(config: &str, name: &str) -> Option<String> {
+    let (before, rest) = config.split_once(MARK)?;
+    let (_, after) = rest.split_once('\\')?;
+    Some(format!("{before}{MARK}{name}\\{after}"))
 }
 
 /// `llvm-profdata`: the one that is named, the compiler's own, or the newest that is on `PATH`.
@@ -80,4 +101,18 @@ fn output(command: &mut Command) -> Result<String> {
         bail!("`{shown}` ended with {}", output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_names_the_profile_once() {
+        let config = std::fs::read_to_string(workspace::root().join(CONFIG)).expect("readable");
+        let other = with_name(&config, "another").expect("a mark");
+        assert_ne!(other, config);
+        assert!(other.contains(r#""perilune_profile=\"another\"""#), "{other}");
+        assert_eq!(with_name(&other, "another"), Some(other));
+    }
 }
