@@ -41,8 +41,6 @@ const DETACHED: &str = "a copy of the data can't change the server";
 
 /// How long to sleep between two looks at the background thread's work.
 const DISPOSAL_STEP: Duration = Duration::from_micros(100);
-/// How long the thread that frees things works before it lets others run.
-const STINT: Duration = Duration::from_micros(100);
 
 /// Work for a thread that may wait for a disk.
 type Job = Box<dyn FnOnce() + Send>;
@@ -74,27 +72,6 @@ pub(crate) struct ProcessEnvironment {
     master_changed: Arc<Notify>,
 }
 
-/// The work of a thread beside those that answer requests, on whose cores it may be.
-struct Stint(Instant);
-
-impl Stint {
-    fn begin() -> Self {
-        Stint(Instant::now())
-    }
-
-    /// Tells how much memory has come back, and if it `gives_way` lets others run every so often: of its own accord
-    /// the system would do so after milliseconds. With 5 million keys freed beside a thread that
-    /// answers on the same core, that one waited 2 ms at most instead of 4, and had 1.9 of 2.5 s
-    /// instead of 1.3.
-    fn step(&mut self, gives_way: bool) {
-        memory::used();
-        if gives_way && self.0.elapsed() >= STINT {
-            std::thread::yield_now();
-            *self = Stint::begin();
-        }
-    }
-}
-
 impl ProcessEnvironment {
     /// Starts the thread that frees big values. `listening` are the sockets that will be served.
     pub(crate) fn start(
@@ -107,11 +84,9 @@ impl ProcessEnvironment {
         let pending = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&pending);
         std::thread::Builder::new().name("lazy-free".into()).spawn(move || {
-            let mut stint = Stint::begin();
             for garbage in bin {
-                // Where more waits already it comes faster than it goes, and what is freed must
-                // have its share of the time.
-                garbage.release(&mut || stint.step(counter.load(Ordering::Relaxed) <= 1));
+                // It does not give way: what comes faster than it is freed would pile up.
+                garbage.release(&mut || _ = memory::used());
                 counter.fetch_sub(1, Ordering::Relaxed);
             }
         })?;
