@@ -1,24 +1,13 @@
 //! Builds the Lua that this crate runs scripts in, and links it: stock Lua 5.1, or LuaJIT with the
 //! feature `luajit`. `mlua-sys` would do it, but it chooses by features that exclude each other,
-//! and knows nothing of LuaJIT's options.
+//! and knows nothing of LuaJIT's options and of a profile.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     #[cfg(not(feature = "luajit"))]
-    build_lua();
+    stock::build();
     #[cfg(feature = "luajit")]
     build_luajit();
-}
-
-/// Stock Lua. Where the Rust code may use SSE 4.1, so may Lua: its `%` then rounds with one
-/// instruction instead of a call, and a loop of `sum + i % 7` takes a quarter less time.
-#[cfg(not(feature = "luajit"))]
-fn build_lua() {
-    let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-    if features.split(',').any(|feature| feature == "sse4.1") {
-        add_flags("-msse4.1");
-    }
-    lua_src::Build::new().build(lua_src::Lua51).print_cargo_metadata();
 }
 
 /// Adds to what the C compiler is told by the environment, for lack of another way through the
@@ -29,6 +18,81 @@ fn add_flags(more: &str) {
     #[allow(unsafe_code)]
     unsafe {
         std::env::set_var("CFLAGS", format!("{flags} {more}"));
+    }
+}
+
+/// Stock Lua.
+///
+/// Release builds are laid out by a profile, as the Rust code is: `profile` has what GCC's `-fprofile-generate`
+/// counted for each file of Lua under the load of `cargo xtask profile`. GCC of another version leaves the
+/// counts alone.
+#[cfg(not(feature = "luajit"))]
+mod stock {
+    use super::add_flags;
+    use std::env;
+    use std::fs;
+    use std::io::{Error, Result};
+    use std::path::Path;
+
+    /// The profile, from the root of the crate: a file for each of Lua's.
+    const PROFILE: &str = "profile";
+    /// Set where a server is built that counts what it executes, see `.cargo/profiled-rustc`.
+    const COUNT_VARIABLE: &str = "PERILUNE_COUNT";
+    /// Nobody puts other functions into the place of Lua's at run time. Counts that do not fit a
+    /// function, as where the compiler was told other things, are no reason to stop.
+    const FLAGS: &str = "-fomit-frame-pointer -fno-semantic-interposition -Wno-coverage-mismatch";
+
+    pub(super) fn build() {
+        println!("cargo:rerun-if-changed={PROFILE}");
+        println!("cargo:rerun-if-env-changed={COUNT_VARIABLE}");
+        // Where the Rust code may use SSE 4.1, so may Lua: its `%` then rounds with one instruction
+        // instead of a call, and a loop of `sum + i % 7` takes a quarter less time.
+        let features = variable("CARGO_CFG_TARGET_FEATURE");
+        if features.split(',').any(|feature| feature == "sse4.1") {
+            add_flags("-msse4.1");
+        }
+        if variable("OPT_LEVEL") == "3" && cc::Build::new().get_compiler().is_like_gnu() {
+            add_flags(FLAGS);
+            if variable(COUNT_VARIABLE).is_empty() {
+                if let Err(error) = use_profile() {
+                    println!("cargo:warning=Lua is built without its profile: {error}");
+                }
+            } else {
+                add_flags("-fprofile-generate -fprofile-update=single");
+                println!("cargo:rustc-link-lib=gcov");
+            }
+        }
+        lua_src::Build::new().build(lua_src::Lua51).print_cargo_metadata();
+    }
+
+    /// Gives the compiler the profile. It looks for the counts of an object under the object's path, in
+    /// which cargo's folder and a hash of where the sources are stand: a first build, without
+    /// optimisation, shows it.
+    fn use_profile() -> Result<()> {
+        let folder = variable("OUT_DIR");
+        if folder.contains(char::is_whitespace) {
+            return Err(Error::other("the path of a flag can't have blanks"));
+        }
+        let objects = Path::new(&folder).join("lib");
+        let counts = Path::new(&folder).join(PROFILE);
+        let beside = counts.join(objects.strip_prefix("/").unwrap_or(&objects));
+        lua_src::Build::new().opt_level("0").build(lua_src::Lua51);
+        fs::create_dir_all(&beside)?;
+        for object in fs::read_dir(&objects)? {
+            let name = object?.path().with_extension("gcda");
+            let Some(name) = name.file_name().and_then(|name| name.to_str()) else { continue };
+            let Some((_, file)) = name.split_once('-') else { continue };
+            let known = Path::new(PROFILE).join(file);
+            if known.exists() {
+                fs::copy(known, beside.join(name))?;
+            }
+        }
+        add_flags(&format!("-fprofile-use={}", counts.display()));
+        Ok(())
+    }
+
+    fn variable(name: &str) -> String {
+        env::var(name).unwrap_or_default()
     }
 }
 

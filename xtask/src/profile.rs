@@ -4,7 +4,8 @@
 //! commands besides, and what it counted becomes `.cargo/perilune.profdata`. With that the compiler
 //! knows what is called often, to inline it, and what is not, to put it out of the way
 //! (profile-guided optimisation, as Go does it with a `default.pgo`). `.cargo/profiled-rustc` gives it
-//! to the compiler.
+//! to the compiler. Lua, which is C, has a profile of its own, `crates/perilune-lua/profile`: counts as GCC
+//! writes them, a file for each of Lua's, which that crate's build script gives to GCC.
 //!
 //! The counts are merged by `llvm-profdata`, of rustup's component `llvm-tools` or of LLVM 19 and
 //! later: older ones cannot read them.
@@ -28,6 +29,8 @@ const CONFIG: &str = ".cargo/config.toml";
 const MARK: &str = "perilune_profile=\\\"";
 /// The profile, from the root of the workspace.
 const PROFILE: &str = ".cargo/perilune.profdata";
+/// That of Lua, likewise.
+const LUA_PROFILE: &str = "crates/perilune-lua/profile";
 
 /// Makes the profile, and tells cargo that it is another one.
 pub(crate) fn run() -> Result<()> {
@@ -37,6 +40,9 @@ pub(crate) fn run() -> Result<()> {
     // Counts of another build would be merged with those of this one.
     let _ = std::fs::remove_dir_all(&counts);
     std::fs::create_dir_all(&counts)?;
+    for file in lua_counts(&folder)? {
+        std::fs::remove_file(file)?;
+    }
 
     println!("=== a server that counts");
     let mut build = workspace::cargo();
@@ -53,6 +59,40 @@ pub(crate) fn run() -> Result<()> {
     let config = workspace::root().join(CONFIG);
     let text = std::fs::read_to_string(&config)?;
     std::fs::write(&config, with_name(&text, &name).context("the configuration has no mark")?)?;
+    println!("{}", profile.display());
+    keep_lua_counts(&lua_counts(&folder)?)
+}
+
+/// What a server that was built in `folder` counted of Lua. It stands beside the objects.
+fn lua_counts(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let Ok(builds) = std::fs::read_dir(folder.join("release/build")) else { return Ok(found) };
+    for build in builds {
+        let Ok(objects) = std::fs::read_dir(build?.path().join("out/lib")) else { continue };
+        for file in objects {
+            let path = file?.path();
+            if path.extension().is_some_and(|extension| extension == "gcda") {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Makes them Lua's profile, under the names of Lua's files: an object's begins with a hash and a dash.
+fn keep_lua_counts(counts: &[PathBuf]) -> Result<()> {
+    let profile = workspace::root().join(LUA_PROFILE);
+    if counts.is_empty() {
+        println!("nothing was counted of Lua, as its compiler is not GCC: {LUA_PROFILE} stays");
+        return Ok(());
+    }
+    let _ = std::fs::remove_dir_all(&profile);
+    std::fs::create_dir_all(&profile)?;
+    for file in counts {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let (_, name) = name.split_once('-').context("an object without a hash")?;
+        std::fs::copy(file, profile.join(name))?;
+    }
     println!("{}", profile.display());
     Ok(())
 }

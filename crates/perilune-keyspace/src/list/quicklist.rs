@@ -542,7 +542,7 @@ impl Quicklist {
             let mut right = left.clone();
             right.remove_range(0, place);
             left.remove_range(place as i64, usize::MAX);
-            self.nodes.insert(at + 1, Node::Packed(right));
+            self.insert_node(at + 1, Node::Packed(right));
         }
     }
 
@@ -576,8 +576,16 @@ impl Quicklist {
         true
     }
 
-    fn add_node(&mut self, at: usize, node: Node) {
+    /// Inserts a node. The sequence of nodes grows by an eighth: doubled, it would be half empty.
+    fn insert_node(&mut self, at: usize, node: Node) {
+        if self.nodes.len() == self.nodes.capacity() {
+            self.nodes.reserve_exact(self.nodes.len() / 8 + 1);
+        }
         self.nodes.insert(at, node);
+    }
+
+    fn add_node(&mut self, at: usize, node: Node) {
+        self.insert_node(at, node);
         self.settle(at.saturating_sub(1)..at + 2);
     }
 
