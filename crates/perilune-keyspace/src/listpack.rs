@@ -29,21 +29,23 @@
 //! walking, so a caller bounds the number of entries; a listpack never converts itself. It does not
 //! check that it stays below 4 GiB: callers ask [`Listpack::can_take`] first.
 
+pub(crate) mod builder;
+pub(crate) mod element;
+
+pub use element::entry_size;
+
+use element::{Encoded, content_size, decode, entry_end, entry_start, validate_entry};
 use std::fmt;
 
 const HEADER: usize = 6;
 const END: u8 = 0xFF;
+/// Bytes of a listpack without an entry.
+pub(crate) const EMPTY_BYTES: usize = HEADER + 1;
 const COUNT_UNKNOWN: u16 = u16::MAX;
 /// A listpack never grows beyond this many bytes.
 const BYTES_MAX: usize = 1 << 30;
 /// Longest decimal text of an `i64`.
 const INT_TEXT_MAX: usize = 20;
-
-const INT16: u8 = 0xF1;
-const INT24: u8 = 0xF2;
-const INT32: u8 = 0xF3;
-const INT64: u8 = 0xF4;
-const STR32: u8 = 0xF0;
 
 /// A sequence of strings and integers in one allocation.
 pub struct Listpack {
@@ -236,6 +238,12 @@ impl Listpack {
     #[inline]
     pub fn get(&self, pos: LpPos) -> LpValue<'_> {
         decode(&self.buf, pos.0)
+    }
+
+    /// Encoding and data of the value at `pos`.
+    #[inline]
+    pub(crate) fn content(&self, pos: LpPos) -> &[u8] {
+        &self.buf[pos.0..pos.0 + content_size(&self.buf, pos.0)]
     }
 
     /// The entry with the given index; a negative one counts from the end, -1 being the last.
@@ -532,162 +540,6 @@ impl DoubleEndedIterator for Iter<'_> {
     }
 }
 
-/// An entry about to be written.
-struct Encoded<'a> {
-    head: [u8; 9],
-    head_len: usize,
-    body: &'a [u8],
-}
-
-impl<'a> Encoded<'a> {
-    fn text(text: &'a [u8]) -> Self {
-        if let Some(number) = parse_int(text) {
-            return Encoded::int(number);
-        }
-        let (mut head, len) = ([0; 9], text.len());
-        let head_len = if len < 64 {
-            head[0] = 0x80 | len as u8;
-            1
-        } else if len < 4096 {
-            head[..2].copy_from_slice(&(0xE000 | len as u16).to_be_bytes());
-            2
-        } else {
-            head[0] = STR32;
-            head[1..5].copy_from_slice(&(len as u32).to_le_bytes());
-            5
-        };
-        Encoded { head, head_len, body: text }
-    }
-
-    fn int(value: i64) -> Self {
-        let mut head = [0; 9];
-        let wide = value.to_le_bytes();
-        let head_len = if (0..128).contains(&value) {
-            head[0] = value as u8;
-            1
-        } else if (-4096..4096).contains(&value) {
-            head[..2].copy_from_slice(&(0xC000 | (value as u16 & 0x1FFF)).to_be_bytes());
-            2
-        } else {
-            let (tag, width) = if i16::try_from(value).is_ok() {
-                (INT16, 2)
-            } else if (-(1 << 23)..1 << 23).contains(&value) {
-                (INT24, 3)
-            } else if i32::try_from(value).is_ok() {
-                (INT32, 4)
-            } else {
-                (INT64, 8)
-            };
-            head[0] = tag;
-            head[1..=width].copy_from_slice(&wide[..width]);
-            1 + width
-        };
-        Encoded { head, head_len, body: &[] }
-    }
-
-    fn len(&self) -> usize {
-        let content = self.head_len + self.body.len();
-        content + backlen_size(content)
-    }
-
-    fn write_to(&self, out: &mut [u8]) {
-        let content = self.head_len + self.body.len();
-        out[..self.head_len].copy_from_slice(&self.head[..self.head_len]);
-        out[self.head_len..content].copy_from_slice(self.body);
-        let mut rest = content;
-        let back = &mut out[content..];
-        for i in (0..back.len()).rev() {
-            back[i] = (rest & 127) as u8 | if i > 0 { 128 } else { 0 };
-            rest >>= 7;
-        }
-    }
-}
-
-/// How many bytes an entry for `text` takes in a listpack.
-pub fn entry_size(text: &[u8]) -> usize {
-    Encoded::text(text).len()
-}
-
-/// Bytes that the back length of an entry of `content` bytes takes. The limits are one lower than
-/// the bits allow, as in every listpack ever written.
-#[inline]
-fn backlen_size(content: usize) -> usize {
-    match content {
-        0..=127 => 1,
-        128..=16_382 => 2,
-        16_383..=2_097_150 => 3,
-        2_097_151..=268_435_454 => 4,
-        _ => 5,
-    }
-}
-
-/// Length of the encoding and data of the entry at `at`.
-#[inline]
-fn content_size(buf: &[u8], at: usize) -> usize {
-    match buf[at] {
-        0..=0x7F => 1,
-        tag @ 0x80..=0xBF => 1 + usize::from(tag & 0x3F),
-        0xC0..=0xDF => 2,
-        tag @ 0xE0..=0xEF => 2 + (usize::from(tag & 0x0F) << 8 | usize::from(buf[at + 1])),
-        INT16 => 3,
-        INT24 => 4,
-        INT32 => 5,
-        INT64 => 9,
-        STR32 => 5 + str32_len(buf, at),
-        _ => 1,
-    }
-}
-
-#[inline]
-fn str32_len(buf: &[u8], at: usize) -> usize {
-    u32::from_le_bytes([buf[at + 1], buf[at + 2], buf[at + 3], buf[at + 4]]) as usize
-}
-
-/// Offset just after the entry at `at`.
-#[inline]
-fn entry_end(buf: &[u8], at: usize) -> usize {
-    let content = content_size(buf, at);
-    at + content + backlen_size(content)
-}
-
-/// Offset of the entry that ends just before `end`.
-#[inline]
-fn entry_start(buf: &[u8], end: usize) -> usize {
-    let (mut content, mut shift, mut at) = (0, 0, end - 1);
-    loop {
-        content |= usize::from(buf[at] & 127) << shift;
-        if buf[at] & 128 == 0 {
-            return at - content;
-        }
-        shift += 7;
-        at -= 1;
-    }
-}
-
-#[inline]
-fn decode(buf: &[u8], at: usize) -> LpValue<'_> {
-    match buf[at] {
-        tag @ 0..=0x7F => LpValue::Int(i64::from(tag)),
-        tag @ 0x80..=0xBF => LpValue::Str(&buf[at + 1..at + 1 + usize::from(tag & 0x3F)]),
-        tag @ 0xC0..=0xDF => {
-            let raw = u16::from_be_bytes([tag, buf[at + 1]]);
-            // Shifting the three tag bits out and back extends the sign.
-            LpValue::Int(i64::from(((raw << 3) as i16) >> 3))
-        }
-        0xE0..=0xEF => LpValue::Str(&buf[at + 2..at + content_size(buf, at)]),
-        STR32 => LpValue::Str(&buf[at + 5..at + content_size(buf, at)]),
-        _ => LpValue::Int(decode_wide(&buf[at + 1..at + content_size(buf, at)])),
-    }
-}
-
-/// A little-endian two's complement integer of up to eight bytes.
-fn decode_wide(bytes: &[u8]) -> i64 {
-    let fill = if bytes.last().is_some_and(|top| top & 0x80 != 0) { 0xFF } else { 0 };
-    let mut wide = [fill; 8];
-    wide[..bytes.len()].copy_from_slice(bytes);
-    i64::from_le_bytes(wide)
-}
-
 /// Reads the canonical decimal form of an `i64`: no plus sign, no leading zero, no `-0`.
 #[inline]
 pub fn parse_int(text: &[u8]) -> Option<i64> {
@@ -713,7 +565,7 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
 
 /// The size the allocator rounds a request up to: multiples of 8 up to 64 bytes, then four steps per
 /// doubling. Growing to it costs no memory and saves reallocations.
-fn size_class(bytes: usize) -> usize {
+pub(crate) fn size_class(bytes: usize) -> usize {
     let step = if bytes <= 64 { 8 } else { bytes.next_power_of_two() / 8 };
     bytes.next_multiple_of(step)
 }
@@ -733,34 +585,6 @@ fn validate(buf: &[u8]) -> Result<(), LpError> {
         stored if usize::from(stored) == count => Ok(()),
         _ => Err(LpError::Count),
     }
-}
-
-/// Checks the entry at `at` without reading at or beyond `end`; returns where the next one starts.
-fn validate_entry(buf: &[u8], at: usize, end: usize) -> Result<usize, LpError> {
-    let head = match buf[at] {
-        0xE0..=0xEF => 2,
-        STR32 => 5,
-        0xF5..=0xFF => return Err(LpError::Entry),
-        _ => 1,
-    };
-    if end - at < head {
-        return Err(LpError::Entry);
-    }
-    let content = content_size(buf, at);
-    let size = content + backlen_size(content);
-    if end - at < size {
-        return Err(LpError::Entry);
-    }
-    let next = at + size;
-    let mut rest = content;
-    for i in (at + content..next).rev() {
-        let more = if i > at + content { 128 } else { 0 };
-        if buf[i] != (rest & 127) as u8 | more {
-            return Err(LpError::Entry);
-        }
-        rest >>= 7;
-    }
-    Ok(next)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Streams: an append-only log of entries with fields, and the groups that read it together.
 //!
 //! ```text
-//! nodes     id of a node's first entry -> listpack of entries (see `node`), in the order of ids
+//! nodes     id of a node's first entry -> its entries (see `node`), in the order of ids
 //! groups    name -> last delivered id, pending entries, consumers (see `group`)
 //! first_id  last_id  max_deleted_id  entries_added  len
 //! ```
@@ -18,6 +18,7 @@
 //!
 //! A stream may be empty. It reads no clock: who adds an entry or a consumer says when.
 
+mod convert;
 mod entries;
 mod group;
 mod id;
@@ -35,11 +36,15 @@ use crate::Bytes;
 use crate::limits::EncodingLimits;
 use crate::listpack::Listpack;
 use crate::release::release_all;
-use node::Node;
+use node::{Node, NodeBuf, RawEntry};
 use std::collections::BTreeMap;
 
 /// Most bytes of one entry, and of a node whatever the limits say.
 const NODE_BYTES_MAX: usize = 1 << 30;
+
+/// Most fields and values of one entry. With the ten bytes that each may take besides its text the
+/// largest node is still far from the 4 GiB that a listpack can have.
+const PIECES_MAX: usize = 1 << 27;
 
 /// Most bytes reserved for a new node.
 const NODE_RESERVE_MAX: usize = 4096;
@@ -47,7 +52,7 @@ const NODE_RESERVE_MAX: usize = 4096;
 /// A stream.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
-    nodes: BTreeMap<StreamId, Listpack>,
+    nodes: BTreeMap<StreamId, NodeBuf>,
     len: u64,
     first_id: StreamId,
     last_id: StreamId,
@@ -147,9 +152,10 @@ impl Stream {
         if now_ms > self.last_id.ms { Some(StreamId::new(now_ms, 0)) } else { self.last_id.next() }
     }
 
-    /// Whether fields and values of these lengths together fit an entry.
+    /// Whether these fields and values together fit an entry.
     pub fn fits(pairs: &[&[u8]]) -> bool {
-        pairs.iter().map(|piece| piece.len()).sum::<usize>() <= NODE_BYTES_MAX
+        pairs.len() <= PIECES_MAX
+            && pairs.iter().map(|piece| piece.len()).sum::<usize>() <= NODE_BYTES_MAX
     }
 
     /// Adds an entry with the fields and values that stand in turn in `pairs`.
@@ -169,20 +175,20 @@ impl Stream {
         let mut reserve = 0;
         let tail = self.nodes.last_entry().and_then(|tail| {
             let master = *tail.key();
-            let lp = tail.into_mut();
-            if has_room(lp, pairs, limits) {
-                return Some((master, lp));
+            let node = tail.into_mut();
+            if has_room(node, pairs, limits) {
+                return Some((master, node));
             }
-            reserve = lp.byte_len().min(NODE_RESERVE_MAX);
-            lp.shrink_to_fit();
+            reserve = node.byte_len().min(NODE_RESERVE_MAX);
+            node.shrink_to_fit();
             None
         });
         match tail {
-            Some((master, lp)) => node::append(lp, master, id, pairs),
+            Some((master, node)) => node.append(master, id, pairs),
             None => {
-                let mut lp = node::create(pairs, reserve);
-                node::append(&mut lp, id, id, pairs);
-                self.nodes.insert(id, lp);
+                let mut node = NodeBuf::for_entry(pairs, reserve);
+                node.append(id, id, pairs);
+                self.nodes.insert(id, node);
             }
         }
         self.len += 1;
@@ -212,13 +218,12 @@ impl Stream {
     }
 
     fn delete_one(&mut self, id: StreamId) -> bool {
-        let Some((&master, lp)) = self.nodes.range_mut(..=id).next_back() else { return false };
-        let Some(entry) = find_in_node(master, lp, id) else { return false };
-        if node::counts(lp).0 <= 1 {
+        let Some((&master, node)) = self.nodes.range_mut(..=id).next_back() else { return false };
+        let Some(entry) = find_in_node(master, node, id) else { return false };
+        if node.live() <= 1 {
             self.nodes.remove(&master);
         } else {
-            node::mark_deleted(lp, &entry);
-            node::count_deleted(lp, 1);
+            node.delete(&entry);
         }
         self.len -= 1;
         true
@@ -235,7 +240,7 @@ impl Stream {
             if matches!(trim.to, TrimTo::Length(length) if self.len <= length) {
                 break;
             }
-            let live = node::counts(head.get()).0;
+            let live = head.get().live();
             if trim.limit > 0 && removed + live > trim.limit {
                 break;
             }
@@ -293,13 +298,18 @@ impl Stream {
 
     /// The first id in the first node, which may have been deleted.
     pub fn first_stored_id(&self) -> Option<StreamId> {
-        let (master, lp) = self.nodes.first_key_value()?;
-        Some(Node::open(*master, lp)?.first()?.id)
+        let (master, node) = self.nodes.first_key_value()?;
+        Some(Node::open(*master, node).first()?.id)
     }
 
-    /// The nodes: the id each is stored under, and its listpack.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (StreamId, &Listpack)> {
-        self.nodes.iter().map(|(master, lp)| (*master, lp))
+    /// Number of nodes.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The nodes as Redis has them: the id each is stored under, and a listpack, made on the way.
+    pub fn nodes(&self) -> impl Iterator<Item = (StreamId, Listpack)> {
+        self.nodes.iter().map(|(master, node)| (*master, convert::to_listpack(node)))
     }
 
     /// Number of consumer groups.
@@ -419,8 +429,8 @@ impl Stream {
     /// Bytes allocated, with nodes and groups estimated from `samples` of them; zero looks at all.
     pub fn memory_usage(&self, samples: usize) -> usize {
         let samples = if samples == 0 { usize::MAX } else { samples };
-        let slot = size_of::<(StreamId, Listpack)>() * 4 / 3;
-        let nodes = self.nodes.values().map(Listpack::heap_size);
+        let slot = size_of::<(StreamId, NodeBuf)>() * 4 / 3;
+        let nodes = self.nodes.values().map(NodeBuf::heap_size);
         let groups = self
             .groups
             .iter()
@@ -434,9 +444,8 @@ impl Stream {
     #[doc(hidden)]
     pub fn check_invariants(&self) {
         let (mut len, mut before) = (0, None);
-        for (master, lp) in &self.nodes {
-            lp.check_invariants();
-            let facts = node::inspect(*master, lp).expect("a node is sound");
+        for (master, node) in &self.nodes {
+            let facts = convert::check_invariants(*master, node);
             len += facts.live;
             if let Some((first, last)) = facts.ends {
                 assert!(before.is_none_or(|before| before < first));
@@ -451,24 +460,24 @@ impl Stream {
     }
 }
 
-/// Whether a node takes another entry.
-fn has_room(lp: &Listpack, pairs: &[&[u8]], limits: &EncodingLimits) -> bool {
+/// Whether a node takes another entry. In bytes it counts as what it is for Redis, so that nodes end
+/// where they would there.
+fn has_room(node: &NodeBuf, pairs: &[&[u8]], limits: &EncodingLimits) -> bool {
     let bytes_max = match limits.stream_node_max_bytes {
         0 => NODE_BYTES_MAX,
         bytes => bytes.min(NODE_BYTES_MAX),
     };
     let more: usize = pairs.iter().map(|piece| piece.len()).sum();
-    if lp.byte_len() + more >= bytes_max {
+    if node.listpack_size() + more >= bytes_max {
         return false;
     }
-    let (live, deleted) = node::counts(lp);
     let entries_max = limits.stream_node_max_entries as u64;
-    entries_max == 0 || live.saturating_add(deleted) < entries_max
+    entries_max == 0 || node.entry_count() < entries_max
 }
 
 /// The live entry with this id, if the node has it.
-fn find_in_node(master: StreamId, lp: &Listpack, id: StreamId) -> Option<node::RawEntry> {
-    let node = Node::open(master, lp)?;
+fn find_in_node(master: StreamId, node: &NodeBuf, id: StreamId) -> Option<RawEntry> {
+    let node = Node::open(master, node);
     let mut entry = node.first()?;
     while entry.id < id || entry.is_deleted() {
         entry = node.after(&entry)?;
@@ -477,14 +486,14 @@ fn find_in_node(master: StreamId, lp: &Listpack, id: StreamId) -> Option<node::R
 }
 
 /// The last id in a node, which may have been deleted.
-fn last_of_node(master: StreamId, lp: &Listpack) -> StreamId {
-    Node::open(master, lp).and_then(|node| node.last()).map(|entry| entry.id).unwrap_or_default()
+fn last_of_node(master: StreamId, node: &NodeBuf) -> StreamId {
+    Node::open(master, node).last().map(|entry| entry.id).unwrap_or_default()
 }
 
 /// Deletes entries at the head of a node of a stream with `len` entries; tells how many.
-fn trim_node(master: StreamId, lp: &mut Listpack, len: u64, to: TrimTo) -> u64 {
+fn trim_node(master: StreamId, node: &mut NodeBuf, len: u64, to: TrimTo) -> u64 {
     let mut taken = 0;
-    let mut next = Node::open(master, lp).and_then(|node| node.first());
+    let mut next = Node::open(master, node).first();
     while let Some(entry) = next {
         let enough = match to {
             TrimTo::Length(length) => len.saturating_sub(taken) <= length,
@@ -494,13 +503,11 @@ fn trim_node(master: StreamId, lp: &mut Listpack, len: u64, to: TrimTo) -> u64 {
             break;
         }
         if !entry.is_deleted() {
-            // Flags always take one byte, so that the positions behind stay valid.
-            node::mark_deleted(lp, &entry);
+            node.delete(&entry);
             taken += 1;
         }
-        next = Node::open(master, lp).and_then(|node| node.after(&entry));
+        next = Node::open(master, node).after(&entry);
     }
-    node::count_deleted(lp, taken);
     taken
 }
 

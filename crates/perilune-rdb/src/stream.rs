@@ -31,7 +31,7 @@ use std::io::{self, Read};
 const UNKNOWN: u64 = u64::MAX;
 
 pub(crate) fn write_stream(stream: &Stream, out: &mut impl Output) -> io::Result<()> {
-    write_length(out, stream.nodes().len() as u64)?;
+    write_length(out, stream.node_count() as u64)?;
     for (master, lp) in stream.nodes() {
         write_string(out, &master.to_bytes())?;
         write_string(out, lp.as_bytes())?;

@@ -1,8 +1,8 @@
 //! Walking over the entries of a stream, forwards or backwards, without copying anything.
 
 use super::StreamId;
-use super::node::{Node, RawEntry};
-use crate::listpack::{Listpack, LpPos, LpValue};
+use super::node::{Node, NodeBuf, RawEntry, read_piece};
+use crate::listpack::LpValue;
 use std::collections::btree_map;
 
 /// An entry, borrowed from its stream.
@@ -27,10 +27,10 @@ impl<'a> StreamEntry<'a> {
     pub fn fields(&self) -> Fields<'a> {
         let same = self.raw.has_master_fields();
         Fields {
-            lp: self.node.lp,
+            bytes: self.node.bytes,
             left: self.raw.fields,
-            names: same.then_some(self.node.master_fields),
-            at: Some(self.raw.body),
+            names: same.then_some(self.node.fields_at),
+            at: self.raw.body,
         }
     }
 }
@@ -38,20 +38,12 @@ impl<'a> StreamEntry<'a> {
 /// The fields of an entry with their values.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
-    lp: &'a Listpack,
+    /// The node they are in.
+    bytes: &'a [u8],
     left: usize,
-    /// The next master field, for an entry that has them.
-    names: Option<LpPos>,
-    at: Option<LpPos>,
-}
-
-impl<'a> Fields<'a> {
-    #[inline]
-    fn piece(&mut self) -> Option<LpValue<'a>> {
-        let at = self.at?;
-        self.at = self.lp.next(at);
-        Some(self.lp.get(at))
-    }
+    /// The next field of the header, for an entry that has those.
+    names: Option<usize>,
+    at: usize,
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -60,21 +52,15 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let name = match self.names {
-            Some(at) => {
-                self.names = self.lp.next(at);
-                self.lp.get(at)
-            }
-            None => self.piece()?,
-        };
-        Some((name, self.piece()?))
+        let name = read_piece(self.bytes, self.names.as_mut().unwrap_or(&mut self.at));
+        Some((name, read_piece(self.bytes, &mut self.at)))
     }
 }
 
 /// The entries of a range of ids, in one direction.
 #[derive(Clone, Debug)]
 pub struct Entries<'a> {
-    nodes: btree_map::Range<'a, StreamId, Listpack>,
+    nodes: btree_map::Range<'a, StreamId, NodeBuf>,
     node: Option<Node<'a>>,
     /// The entry that was looked at last in `node`.
     last: Option<RawEntry>,
@@ -86,7 +72,7 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// `nodes` are all that can hold an entry of the range.
     pub(super) fn new(
-        nodes: btree_map::Range<'a, StreamId, Listpack>,
+        nodes: btree_map::Range<'a, StreamId, NodeBuf>,
         first_id: StreamId,
         last_id: StreamId,
         backwards: bool,
@@ -110,9 +96,9 @@ impl<'a> Entries<'a> {
                 }
             }
             self.node = None;
-            let (master, lp) =
+            let (master, node) =
                 if self.backwards { self.nodes.next_back() } else { self.nodes.next() }?;
-            self.node = Node::open(*master, lp);
+            self.node = Some(Node::open(*master, node));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A stream put together from what a snapshot says, which is not trusted.
 
+use super::convert::{NodeFacts, from_listpack};
 use super::group::{ConsumerId, Group, Pending};
-use super::node::{self, NodeFacts};
+use super::node::NodeBuf;
 use super::{Stream, StreamId};
 use crate::listpack::Listpack;
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ impl std::error::Error for PartsError {}
 /// A stream under construction: first nodes, then [`finish`](Self::finish), then groups.
 #[derive(Debug, Default)]
 pub struct StreamParts {
-    nodes: BTreeMap<StreamId, Listpack>,
+    nodes: BTreeMap<StreamId, NodeBuf>,
     len: u64,
     first: Option<StreamId>,
     last: Option<StreamId>,
@@ -56,7 +57,8 @@ pub struct StreamParts {
 impl StreamParts {
     /// Adds the next node, with the id it is stored under.
     pub fn add_node(&mut self, master: StreamId, lp: Listpack) -> Result<(), PartsError> {
-        let NodeFacts { live, ends } = node::inspect(master, &lp).ok_or(PartsError::Node)?;
+        let (node, facts) = from_listpack(master, &lp).ok_or(PartsError::Node)?;
+        let NodeFacts { live, ends } = facts;
         if self.nodes.last_key_value().is_some_and(|(before, _)| *before >= master) {
             return Err(PartsError::Node);
         }
@@ -68,7 +70,7 @@ impl StreamParts {
             self.last = Some(last);
         }
         self.len = self.len.saturating_add(live);
-        self.nodes.insert(master, lp);
+        self.nodes.insert(master, node);
         Ok(())
     }
 

@@ -274,8 +274,7 @@ fn whole_nodes_go_when_trimming_is_approximate() {
 
 #[test]
 fn parts_that_do_not_fit_are_refused() {
-    let nodes: Vec<(StreamId, Listpack)> =
-        numbered(6).nodes().map(|(id, lp)| (id, lp.clone())).collect();
+    let nodes: Vec<(StreamId, Listpack)> = numbered(6).nodes().collect();
     let build = |order: &[usize], len, last| {
         let mut parts = StreamParts::default();
         for index in order {

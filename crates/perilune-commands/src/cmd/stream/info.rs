@@ -199,7 +199,7 @@ fn write_facts(stream: &Stream, out: &mut dyn ReplyWriter) {
     out.bulk(b"length");
     out.int(stream.len() as i64);
     out.bulk(b"radix-tree-keys");
-    out.int(stream.nodes().len() as i64);
+    out.int(stream.node_count() as i64);
     out.bulk(b"radix-tree-nodes");
     out.int(stream.radix_tree_nodes() as i64);
     out.bulk(b"last-generated-id");
