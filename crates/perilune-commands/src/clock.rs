@@ -9,6 +9,10 @@ pub trait Clock: Send + Sync {
     fn unix_us(&self) -> i64;
     /// Microseconds on a clock that never goes back; its zero means nothing.
     fn monotonic_us(&self) -> u64;
+    /// What that clock is, as `INFO server` tells it.
+    fn monotonic_source(&self) -> String {
+        "POSIX clock_gettime".to_owned()
+    }
 }
 
 /// The machine's clocks.

@@ -8,6 +8,7 @@
 pub mod allocator;
 pub mod check_rdb;
 pub mod cli;
+mod clock;
 pub mod config_file;
 mod connection;
 pub mod daemon;

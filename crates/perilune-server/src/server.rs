@@ -3,12 +3,13 @@
 //! [`Server::start`] binds and wires; [`Server::run`] serves until it is asked to end. The script
 //! engines are given by the caller, so that this crate works with any.
 
+use crate::clock::TickClock;
 use crate::env::{self, ProcessEnvironment, Request};
 use crate::gate::{Gate, GateBuilder};
 use crate::listen::{Acceptors, ListenerChange};
 use crate::log;
 use crate::master;
-use perilune_commands::clock::{Clock, SystemClock};
+use perilune_commands::clock::Clock;
 use perilune_commands::config::{Config, ShutdownFlags};
 use perilune_commands::environment::ShutdownRequest;
 use perilune_commands::persistence::{Pace, is_unfinished_save};
@@ -50,7 +51,7 @@ impl Server {
             .map_err(|error| error.to_string())?;
         let addresses = change.addresses();
         let master_changed = process.master_changed();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(TickClock::new());
         let gate = GateBuilder::default();
         let mut builder = EngineBuilder::new(config.clone(), Arc::clone(&clock), Box::new(process))
             .storage(Arc::new(FileStorage))

@@ -119,7 +119,7 @@ fn server(engine: &mut Engine, text: &mut String) {
         redis_mode: "standalone",
         os: std::env::consts::OS,
         arch_bits: usize::BITS,
-        monotonic_clock: "POSIX clock_gettime",
+        monotonic_clock: engine.clock.monotonic_source(),
         multiplexing_api: "epoll",
         atomicvar_api: "c11-builtin",
         process_id: std::process::id(),
