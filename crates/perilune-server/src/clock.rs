@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A **mark** is a reading of both. From the last mark time goes on by the ticks since, at the rate
-//! that two marks far enough apart gave. After [`STRETCH_NS`] the next reading makes a mark, so that
+//! that two of them far enough apart gave. After [`STRETCH_NS`] the next reading makes a mark, so that
 //! nothing needs to be known about the counter beforehand and an error does not add up: not of the
 //! rate, not of a clock that is being adjusted. Ticks that make no sense as a time since the mark,
 //! such as those of a machine that slept or moved, make a mark, too.
@@ -35,8 +35,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// How long the counter is trusted after a mark.
 const STRETCH_NS: u64 = 1_000_000;
-/// Time between two marks from which the rate is told. With what a reading takes it is known to a
-/// few millionths.
+/// Time between two marks from which the rate is told. With what a reading takes at most it is known
+/// to a ten-thousandth.
 const RATE_NS: u64 = 20_000_000;
 /// By which part time goes slower between marks: more than the rate is wrong or changes, of which
 /// `adjtimex` allows half as much.
