@@ -33,7 +33,7 @@ use crate::keys::key_positions;
 use crate::session::ClientSlot;
 use crate::spec::CommandFlags;
 use crate::table::CommandId;
-use perilune_keyspace::{Bytes, Entry, HashTable, Rng, Whole};
+use perilune_keyspace::{Bytes, Entry, HashTable, Rng, Slim, Whole};
 use perilune_resp::{Protocol, ReplyWriter};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,11 +54,14 @@ struct TrackedKey {
     ids: Ids,
 }
 
-impl Entry for Box<TrackedKey> {
+impl Entry for TrackedKey {
     fn key(&self) -> &[u8] {
         &self.key
     }
 }
+
+/// [`TrackedKey`] as the table has it.
+type Tracked = Slim<Box<TrackedKey>>;
 
 /// A prefix that some client wants to hear of.
 #[derive(Default)]
@@ -125,7 +128,7 @@ type Broadcast = (BTreeSet<u64>, BTreeMap<Bytes, u64>);
 /// All that the server knows about its clients' caches.
 #[derive(Default)]
 pub struct Tracking {
-    keys: HashTable<Box<TrackedKey>>,
+    keys: HashTable<Tracked>,
     items: usize,
     prefixes: BTreeMap<Bytes, Prefix>,
     lengths: BTreeMap<usize, usize>,
@@ -170,7 +173,7 @@ impl Tracking {
 
     /// Enters that a client may hold a key.
     fn remember(&mut self, key: &[u8], id: u64) {
-        let make = || Box::new(TrackedKey { key: Bytes::new(key), ids: Ids::new() });
+        let make = || Box::new(TrackedKey { key: Bytes::new(key), ids: Ids::new() }).into();
         let ids = &mut self.keys.get_or_insert_with(key, make).0.ids;
         if let Err(at) = ids.binary_search(&id) {
             ids.insert(at, id);
@@ -181,16 +184,16 @@ impl Tracking {
     /// Takes a key out of the table. Returns who may hold it.
     fn forget(&mut self, key: &[u8]) -> Ids {
         let removed = self.keys.remove(key);
-        self.count_out(removed).map_or_else(Ids::new, |entry| entry.ids)
+        self.count_out(removed).map_or_else(Ids::new, |entry| entry.into_inner().ids)
     }
 
     /// Takes any key out of the table.
-    fn forget_any(&mut self, rng: &mut Rng) -> Option<Box<TrackedKey>> {
+    fn forget_any(&mut self, rng: &mut Rng) -> Option<Tracked> {
         let removed = self.keys.pop_random(rng);
         self.count_out(removed)
     }
 
-    fn count_out(&mut self, removed: Option<Box<TrackedKey>>) -> Option<Box<TrackedKey>> {
+    fn count_out(&mut self, removed: Option<Tracked>) -> Option<Tracked> {
         self.items -= removed.as_ref().map_or(0, |entry| entry.ids.len());
         removed
     }

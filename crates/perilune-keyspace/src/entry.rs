@@ -689,7 +689,7 @@ mod tests {
         entry.set_deadline(FOREVER);
         entry.set_value(Value::Int(1));
         assert_eq!(entry.memory_usage(0), 31);
-        assert_eq!(size_of::<Option<KeyEntry>>(), 8);
+        assert_eq!(size_of::<Option<KeyEntry>>(), 6);
         let hash = KeyEntry::new(&[b'k'; 16], Hash::default().into_value(), 0, 0);
         assert_eq!(hash.0.allocated(), 40);
     }

@@ -4,11 +4,11 @@
 //! current  [ bucket | bucket | bucket | bucket | ... ]     a power of two, in segments
 //! old      [ (moved) | (moved) | bucket | ... ]            only while resizing
 //!                                 ^ moved
-//! bucket   | 6 tags | 6 entries, a pointer each ......... | next |        64 bytes
+//! bucket   | 8 tags | 8 entries, an address of six bytes each | next |    64 bytes
 //! ```
 //!
 //! An entry owns its key (and whatever else its owner keeps there), so the table holds one
-//! pointer and one tag byte per entry. A tag is a byte of the key's hash: nearly every entry that
+//! address (see [`Slim`](crate::Slim)) and one tag byte per entry. A tag is a byte of the key's hash: nearly every entry that
 //! is not the one looked for is passed over without reading it.
 //!
 //! **Resizing** moves entries from the old array to the new one a few buckets at a time, at
@@ -39,7 +39,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::iter;
 use std::mem;
 use std::slice;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::vec;
 
 use ahash::RandomState;
@@ -50,11 +50,12 @@ pub use statistics::ArrayStatistics;
 use bucket::{Bucket, Place, SLOTS};
 use directory::{Directory, SEGMENT_BUCKETS, Segment};
 
-/// Entries per bucket, on average, at which the table doubles. Below the six slots of a bucket,
-/// so that few buckets overflow.
-const GROW_AT: usize = 5;
-/// The table becomes a quarter of its size when it has fewer entries than buckets times five
-/// eighths: halfway, in doublings, between growing again and shrinking again.
+/// Entries per bucket, on average, at which the table doubles. One entry in eight stands in a chained
+/// bucket by then, and one in a thousand after it: dearer to find than with more room, but what
+/// lookups lose there they win by a table of half the size in the processor's cache.
+const GROW_AT: usize = SLOTS;
+/// The table becomes a quarter of its size when it has fewer entries than buckets: halfway, in
+/// doublings, between growing again and shrinking again.
 const SHRINK_BY: usize = 4;
 /// A table of this size or smaller does not shrink.
 const SHRINK_MIN_BUCKETS: usize = 16;
@@ -75,18 +76,6 @@ impl Entry for Bytes {
     }
 }
 
-impl<T: Entry + ?Sized> Entry for Box<T> {
-    fn key(&self) -> &[u8] {
-        (**self).key()
-    }
-}
-
-impl<T: Entry + ?Sized> Entry for Arc<T> {
-    fn key(&self) -> &[u8] {
-        (**self).key()
-    }
-}
-
 /// The hash under which every table of this process files `key`.
 #[inline]
 pub fn hash_bytes(key: &[u8]) -> u64 {
@@ -98,7 +87,7 @@ pub fn hash_bytes(key: &[u8]) -> u64 {
 
 /// A dictionary of entries that own their keys; see the module for its structure.
 ///
-/// `E` is one word with a niche, that is `Box<T>` or `Arc<T>`; another type does not compile.
+/// `E` takes six bytes and has a niche, as a [`Slim`](crate::Slim) does; another type does not compile.
 #[derive(Clone)]
 pub struct HashTable<E> {
     current: Directory<E>,
@@ -308,7 +297,7 @@ impl<E: Entry> HashTable<E> {
     }
 
     /// A random entry, every one as likely as any other but for those in the rare buckets of
-    /// more than twelve.
+    /// more than sixteen.
     pub fn random(&self, rng: &mut Rng) -> Option<&E> {
         let Position { hash, place } = self.random_position(rng)?;
         self.bucket(hash)?.get(place)
@@ -468,7 +457,7 @@ impl<E: Entry> HashTable<E> {
         Some(removed.entry)
     }
 
-    /// Picks a bucket and one of twelve places in it until an entry stands there, so that an
+    /// Picks a bucket and one of sixteen places in it until an entry stands there, so that an
     /// entry of a full bucket is as likely as one that is alone.
     fn random_position(&self, rng: &mut Rng) -> Option<Position> {
         if self.is_empty() {

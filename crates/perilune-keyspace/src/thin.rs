@@ -1,5 +1,5 @@
-//! An owned byte string behind a single word: everything about it, its length included, stands in
-//! one allocation of exactly the bytes that it takes.
+//! An owned byte string behind an address of six bytes: everything about it, its length included,
+//! stands in one allocation of exactly the bytes that it takes.
 //!
 //! ```text
 //! | length: u8 | head: HEAD bytes | content |                    up to 254 bytes of content
@@ -19,17 +19,23 @@
 #![allow(unsafe_code)]
 
 use crate::hashtable::Entry;
+use crate::slim::Address;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::slice;
 
 /// First byte where the length does not fit into one.
 const WIDE: u8 = u8::MAX;
 
-/// A byte string of one word, with `HEAD` bytes that can be changed through a shared reference.
-pub(crate) struct Thin<const HEAD: usize>(NonNull<u8>);
+/// A byte string of six bytes, with `HEAD` bytes that can be changed through a shared reference.
+pub(crate) struct Thin<const HEAD: usize> {
+    address: Address,
+    /// It owns what is there, and is not to be shared between threads unless that is said below.
+    owned: PhantomData<NonNull<u8>>,
+}
 
 // SAFETY: it owns its bytes, which refer to nothing that belongs to a thread.
 unsafe impl<const HEAD: usize> Send for Thin<HEAD> {}
@@ -73,7 +79,10 @@ impl<const HEAD: usize> Thin<HEAD> {
         }
         put(&head);
         parts.into_iter().for_each(put);
-        Thin(start)
+        match Address::of(start) {
+            Some(address) => Thin { address, owned: PhantomData },
+            None => handle_alloc_error(layout),
+        }
     }
 
     /// The layout of an allocation of so many bytes.
@@ -86,10 +95,16 @@ impl<const HEAD: usize> Thin<HEAD> {
         unsafe { Layout::from_size_align_unchecked(size, Self::ALIGN) }
     }
 
+    /// Where the allocation starts.
+    #[inline]
+    fn start(&self) -> NonNull<u8> {
+        self.address.place()
+    }
+
     /// Where the head begins, and the length of the content.
     #[inline]
     fn shape(&self) -> (usize, usize) {
-        let start = self.0.as_ptr();
+        let start = self.start().as_ptr();
         // SAFETY: there is a first byte.
         match unsafe { start.read() } {
             WIDE => {
@@ -107,7 +122,7 @@ impl<const HEAD: usize> Thin<HEAD> {
         let (prefix, _) = self.shape();
         // SAFETY: `HEAD` bytes follow the prefix, live as long as `self`, and no other reference
         // covers them. A `Cell<u8>` has the layout of a `u8`.
-        unsafe { &*self.0.as_ptr().add(prefix).cast::<[Cell<u8>; HEAD]>() }
+        unsafe { &*self.start().as_ptr().add(prefix).cast::<[Cell<u8>; HEAD]>() }
     }
 
     /// The content.
@@ -116,7 +131,7 @@ impl<const HEAD: usize> Thin<HEAD> {
         let (prefix, len) = self.shape();
         // SAFETY: `len` bytes, all written when it was made, follow prefix and head, live as long
         // as `self`, and change only through `&mut self`.
-        unsafe { slice::from_raw_parts(self.0.as_ptr().add(prefix + HEAD), len) }
+        unsafe { slice::from_raw_parts(self.start().as_ptr().add(prefix + HEAD), len) }
     }
 
     /// The content, to change.
@@ -124,7 +139,7 @@ impl<const HEAD: usize> Thin<HEAD> {
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let (prefix, len) = self.shape();
         // SAFETY: as for `bytes`, and `&mut self` keeps all others away.
-        unsafe { slice::from_raw_parts_mut(self.0.as_ptr().add(prefix + HEAD), len) }
+        unsafe { slice::from_raw_parts_mut(self.start().as_ptr().add(prefix + HEAD), len) }
     }
 
     /// The place `at` bytes into the content. What lies there may be used through it as it might be
@@ -138,7 +153,7 @@ impl<const HEAD: usize> Thin<HEAD> {
         let (prefix, len) = self.shape();
         debug_assert!(at <= len, "a place in the content");
         // SAFETY: it is within the allocation, or at its end, as the caller says.
-        unsafe { self.0.add(prefix + HEAD + at) }
+        unsafe { self.start().add(prefix + HEAD + at) }
     }
 
     /// Bytes allocated.
@@ -154,7 +169,7 @@ impl<const HEAD: usize> Drop for Thin<HEAD> {
     fn drop(&mut self) {
         let layout = Self::layout(self.allocated());
         // SAFETY: the allocation was made with this layout, and nothing uses it from here on.
-        unsafe { dealloc(self.0.as_ptr(), layout) };
+        unsafe { dealloc(self.start().as_ptr(), layout) };
     }
 }
 
@@ -189,8 +204,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn is_a_word_with_a_niche() {
-        assert_eq!(size_of::<Option<Thin<4>>>(), 8);
+    fn is_of_six_bytes_with_a_niche() {
+        assert_eq!(size_of::<Option<Thin<4>>>(), 6);
     }
 
     #[test]

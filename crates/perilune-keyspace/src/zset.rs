@@ -33,7 +33,7 @@ use crate::listpack::{Listpack, LpPos, LpValue};
 use crate::release::release_table;
 use crate::{Bytes, EncodingLimits, Rng, pick};
 pub use range::{LexBound, LexRange, ScoreRange};
-use tree::{Member, Tree, TreeIter};
+use tree::{Member, Shared, Tree, TreeIter};
 
 /// A sorted set value.
 #[derive(Clone)]
@@ -477,7 +477,7 @@ impl ZSet {
                 assert_eq!(set.table.len(), set.tree.len());
                 for member in TreeIter::new(&set.tree, 0..set.tree.len(), false) {
                     let filed = set.table.get(&member.name);
-                    assert!(filed.is_some_and(|filed| Arc::ptr_eq(filed, member)));
+                    assert!(filed.is_some_and(|filed| std::ptr::eq::<Member>(&**filed, &**member)));
                 }
             }
         }
@@ -517,7 +517,7 @@ impl fmt::Debug for ZSet {
 /// The large encoding.
 #[derive(Clone)]
 struct Indexed {
-    table: HashTable<Arc<Member>>,
+    table: HashTable<Shared>,
     tree: Tree,
 }
 
@@ -540,7 +540,7 @@ impl Indexed {
     fn add(&mut self, name: &[u8], score: f64) -> ZAdded {
         let hash = hash_bytes(name);
         let Some(member) = self.table.get_mut_hashed(hash, name) else {
-            let member = Arc::new(Member { score, name: Bytes::new(name) });
+            let member = Shared::from(Arc::new(Member { score, name: Bytes::new(name) }));
             self.tree.insert(member.clone());
             self.table.insert_unique_hashed(hash, member);
             return ZAdded::Added;
@@ -550,12 +550,12 @@ impl Indexed {
         }
         self.tree.remove_at(self.tree.rank(member));
         // A new member only if a clone of this set, or a separator in the tree, still has the old.
-        Arc::make_mut(member).score = score;
+        member.make_mut().score = score;
         self.tree.insert(member.clone());
         ZAdded::Updated
     }
 
-    fn remove_at(&mut self, rank: usize) -> Option<Arc<Member>> {
+    fn remove_at(&mut self, rank: usize) -> Option<Shared> {
         let member = self.tree.remove_at(rank)?;
         self.table.remove(&member.name);
         Some(member)
@@ -575,7 +575,7 @@ impl Indexed {
     }
 }
 
-fn scored(member: &Arc<Member>) -> Scored<'_> {
+fn scored(member: &Shared) -> Scored<'_> {
     Scored { member: member.value(), score: member.score }
 }
 

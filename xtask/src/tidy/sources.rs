@@ -16,6 +16,7 @@ const FOLDERS: &[&str] = &["crates", "xtask", "tests", "benches"];
 const MAY_BE_UNSAFE: &[&str] = &[
     "crates/perilune-lua",
     "crates/perilune-keyspace/src/entry.rs",
+    "crates/perilune-keyspace/src/slim.rs",
     "crates/perilune-keyspace/src/thin.rs",
     "crates/perilune-server/src/allocator.rs",
     "crates/perilune-server/src/clock.rs",

@@ -9,18 +9,18 @@ use std::mem;
 use super::Entry;
 
 /// Entries in one bucket.
-pub(super) const SLOTS: usize = 6;
+pub(super) const SLOTS: usize = 8;
 
-/// One in every byte that stands for a slot.
-const LANE_LOW: u64 = 0x0000_0101_0101_0101;
-/// The top bit of every byte that stands for a slot.
+/// One in every byte.
+const LANE_LOW: u64 = 0x0101_0101_0101_0101;
+/// The top bit of every byte.
 const LANE_HIGH: u64 = LANE_LOW << 7;
 
-/// A cache line of entries. The last two tags are never used and stay zero.
+/// A cache line of entries.
 #[derive(Clone)]
 #[repr(align(64))]
 pub(super) struct Bucket<E> {
-    tags: [u8; 8],
+    tags: [u8; SLOTS],
     slots: [Option<E>; SLOTS],
     next: Option<Box<Bucket<E>>>,
 }
@@ -51,15 +51,15 @@ fn tag_of(hash: u64) -> u8 {
 /// The lowest bit set is always right. A lane above a match may be set wrongly, by the borrow of
 /// the subtraction, so a caller that takes more than the lowest compares keys as well.
 #[inline]
-fn lanes_equal(tags: [u8; 8], tag: u8) -> u64 {
-    let differences = u64::from_le_bytes(tags) ^ (u64::from(tag) * 0x0101_0101_0101_0101);
+fn lanes_equal(tags: [u8; SLOTS], tag: u8) -> u64 {
+    let differences = u64::from_le_bytes(tags) ^ (u64::from(tag) * LANE_LOW);
     differences.wrapping_sub(LANE_LOW) & !differences & LANE_HIGH
 }
 
 impl<E> Bucket<E> {
     pub(super) fn empty() -> Self {
-        const { assert!(size_of::<Bucket<E>>() == 64, "an entry must be one word with a niche") };
-        Bucket { tags: [0; 8], slots: [const { None }; SLOTS], next: None }
+        const { assert!(size_of::<Bucket<E>>() == 64, "an entry takes six bytes and has a niche") };
+        Bucket { tags: [0; SLOTS], slots: [const { None }; SLOTS], next: None }
     }
 
     /// Something of the cache line.
@@ -233,7 +233,6 @@ impl<E: Entry> Bucket<E> {
             let used = bucket.used();
             assert!(bucket.next.is_none() || used == SLOTS, "a bucket before the last is full");
             assert!(depth == 0 || used > 0, "a chained bucket is not empty");
-            assert_eq!(bucket.tags[SLOTS..], [0, 0]);
             for (slot, entry) in bucket.slots.iter().enumerate() {
                 assert_eq!(entry.is_some(), slot < used, "slots are filled from the front");
                 let hash = entry.as_ref().map(|entry| super::hash_bytes(entry.key()));

@@ -62,15 +62,15 @@ impl<E: Entry> HashTable<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Bytes;
+    use crate::{Bytes, Slim};
 
     #[test]
     fn every_entry_is_counted_whether_the_table_is_resized_or_not() {
-        let mut table: HashTable<Box<Bytes>> = HashTable::new();
+        let mut table: HashTable<Slim<Box<Bytes>>> = HashTable::new();
         assert_eq!(table.statistics(), (ArrayStatistics::default(), None));
         let mut resized = 0;
         for n in 0..5000u32 {
-            table.insert(Box::new(Bytes::from(&n.to_le_bytes()[..])));
+            table.insert(Slim::from(Box::new(Bytes::from(&n.to_le_bytes()[..]))));
             let (main, target) = table.statistics();
             resized += usize::from(target.is_some());
             let arrays = [Some(main), target];

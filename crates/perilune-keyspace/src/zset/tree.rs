@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::hashtable::Entry;
-use crate::{Bytes, listpack::LpValue};
+use crate::{Bytes, Slim, listpack::LpValue};
 
 /// Most members of a leaf.
 const LEAF_MAX: usize = 64;
@@ -38,7 +38,10 @@ const LEAF_STRIDE: usize = 8;
 /// Members that a full leaf allocation grows by. Doubling would leave a third of it unused.
 const LEAF_STEP: usize = 8;
 
-/// A member of a sorted set; the table and the tree share it.
+/// A member that the table and the tree share.
+pub(super) type Shared = Slim<Arc<Member>>;
+
+/// A member of a sorted set.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) score: f64,
@@ -81,13 +84,13 @@ pub(super) struct Tree {
 
 #[derive(Clone, Debug)]
 enum Node {
-    Leaf(Vec<Arc<Member>>),
+    Leaf(Vec<Shared>),
     Inner(Vec<Child>),
 }
 
 #[derive(Clone, Debug)]
 struct Child {
-    first: Arc<Member>,
+    first: Shared,
     /// That of `first`: most descents are decided by scores, and need not look at the member.
     score: f64,
     count: usize,
@@ -95,7 +98,7 @@ struct Child {
 }
 
 impl Child {
-    fn new(first: Arc<Member>, count: usize, node: Node) -> Self {
+    fn new(first: Shared, count: usize, node: Node) -> Self {
         Child { score: first.score, first, count, node }
     }
 
@@ -120,7 +123,7 @@ impl Tree {
     }
 
     /// Adds a member that is not in the tree.
-    pub(super) fn insert(&mut self, member: Arc<Member>) {
+    pub(super) fn insert(&mut self, member: Shared) {
         let first = member.clone();
         if let Some(right) = self.root.insert(member) {
             let left = mem::replace(&mut self.root, Node::Leaf(Vec::new()));
@@ -154,7 +157,7 @@ impl Tree {
     }
 
     /// The leaf that holds the member of a rank, and its place there.
-    pub(super) fn leaf_at(&self, rank: usize) -> Option<(&[Arc<Member>], usize)> {
+    pub(super) fn leaf_at(&self, rank: usize) -> Option<(&[Shared], usize)> {
         let (mut node, mut rank) = (&self.root, rank);
         loop {
             match node {
@@ -168,12 +171,12 @@ impl Tree {
     }
 
     /// The member of a rank.
-    pub(super) fn get(&self, rank: usize) -> Option<&Arc<Member>> {
+    pub(super) fn get(&self, rank: usize) -> Option<&Shared> {
         self.leaf_at(rank).map(|(leaf, at)| &leaf[at])
     }
 
     /// Removes the member of a rank.
-    pub(super) fn remove_at(&mut self, rank: usize) -> Option<Arc<Member>> {
+    pub(super) fn remove_at(&mut self, rank: usize) -> Option<Shared> {
         let removed = self.root.remove_at(rank)?;
         self.len -= 1;
         while let Node::Inner(children) = &mut self.root {
@@ -196,7 +199,7 @@ impl Tree {
             && let Some((leaf, _)) = self.leaf_at(looked)
         {
             looked += leaf.len();
-            bytes += leaf.len().next_multiple_of(LEAF_STEP) * size_of::<Arc<Member>>();
+            bytes += leaf.len().next_multiple_of(LEAF_STEP) * size_of::<Shared>();
             bytes += size_of::<Child>();
             leaves += 1;
         }
@@ -217,8 +220,8 @@ impl Tree {
 ///
 /// Not a binary search: each member lies elsewhere in memory, and its steps would wait for one after
 /// the other. Steps that mostly go on are guessed right, and fetch the next members meanwhile.
-fn partition_leaf(members: &[Arc<Member>], before: impl Fn(f64, &[u8]) -> bool) -> usize {
-    let is_before = |member: &Arc<Member>| before(member.score, &member.name);
+fn partition_leaf(members: &[Shared], before: impl Fn(f64, &[u8]) -> bool) -> usize {
+    let is_before = |member: &Shared| before(member.score, &member.name);
     let mut at = 0;
     while members.get(at + LEAF_STRIDE - 1).is_some_and(is_before) {
         at += LEAF_STRIDE;
@@ -266,7 +269,7 @@ impl Node {
     }
 
     /// Adds a member; if the node was full, returns what was split off to its right.
-    fn insert(&mut self, member: Arc<Member>) -> Option<Child> {
+    fn insert(&mut self, member: Shared) -> Option<Child> {
         match self {
             Node::Leaf(members) => insert_in_leaf(members, member),
             Node::Inner(children) => {
@@ -290,7 +293,7 @@ impl Node {
         }
     }
 
-    fn remove_at(&mut self, mut rank: usize) -> Option<Arc<Member>> {
+    fn remove_at(&mut self, mut rank: usize) -> Option<Shared> {
         match self {
             Node::Leaf(members) => {
                 let removed = (rank < members.len()).then(|| members.remove(rank));
@@ -313,7 +316,7 @@ impl Node {
         &self,
         depth: usize,
         bounds: Option<&Member>,
-        members: &mut Vec<Arc<Member>>,
+        members: &mut Vec<Shared>,
         depths: &mut Vec<usize>,
     ) {
         assert!(self.width() <= self.width_max());
@@ -344,7 +347,7 @@ impl Node {
     }
 }
 
-fn insert_in_leaf(members: &mut Vec<Arc<Member>>, member: Arc<Member>) -> Option<Child> {
+fn insert_in_leaf(members: &mut Vec<Shared>, member: Shared) -> Option<Child> {
     let key = member.place();
     let at = partition_leaf(members, |score, name| order((score, name), key) == Ordering::Less);
     if members.len() < LEAF_MAX {
@@ -411,7 +414,7 @@ pub(super) struct TreeIter<'a> {
     /// Ranks not yet given.
     ranks: Range<usize>,
     backward: bool,
-    leaf: &'a [Arc<Member>],
+    leaf: &'a [Shared],
     /// Forward, the place of the next member; backward, one more than that.
     at: usize,
 }
@@ -427,9 +430,9 @@ impl<'a> TreeIter<'a> {
 }
 
 impl<'a> Iterator for TreeIter<'a> {
-    type Item = &'a Arc<Member>;
+    type Item = &'a Shared;
 
-    fn next(&mut self) -> Option<&'a Arc<Member>> {
+    fn next(&mut self) -> Option<&'a Shared> {
         let rank = if self.backward { self.ranks.next_back() } else { self.ranks.next() }?;
         if self.backward {
             if self.at == 0 {
