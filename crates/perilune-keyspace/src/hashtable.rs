@@ -51,7 +51,7 @@ use bucket::{Bucket, Place, SLOTS};
 use directory::{Directory, SEGMENT_BUCKETS, Segment};
 
 /// Entries per bucket, on average, at which the table doubles. One entry in eight stands in a chained
-/// bucket by then, and one in a thousand after it: dearer to find than with more room, but what
+/// bucket by then, and fewer than one in a hundred after it: dearer to find than with more room, but what
 /// lookups lose there they win by a table of half the size in the processor's cache.
 const GROW_AT: usize = SLOTS;
 /// The table becomes a quarter of its size when it has fewer entries than buckets: halfway, in

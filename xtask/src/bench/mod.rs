@@ -16,6 +16,7 @@ mod paced;
 mod replies;
 mod report;
 mod requests;
+mod scaling;
 mod server;
 mod training;
 
@@ -68,6 +69,9 @@ pub(crate) struct Options {
     /// Measure how much memory an entry takes instead, for several kinds of data.
     #[arg(long, conflicts_with_all = ["durability", "latency", "instructions"])]
     memory: bool,
+    /// Compare one thread with two instead, of which each has a part of a core.
+    #[arg(long, conflicts_with_all = ["durability", "latency", "instructions", "memory"])]
+    scaling: bool,
     /// With `--durability`, `--latency`: number of keys that are saved, loaded or added.
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
@@ -119,6 +123,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     } else if options.memory {
         drop(servers);
         memory::run(options, &chosen_servers, &mut report)?;
+    } else if options.scaling {
+        drop(servers);
+        scaling::run(options, &chosen, &chosen_servers, &mut report)?;
     } else {
         measure_cases(&chosen, &servers, options, &mut report)?;
     }
