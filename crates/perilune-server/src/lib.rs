@@ -9,6 +9,7 @@ pub mod allocator;
 pub mod check_rdb;
 pub mod cli;
 mod clock;
+mod code_pages;
 pub mod config_file;
 mod connection;
 pub mod daemon;

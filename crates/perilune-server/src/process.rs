@@ -3,7 +3,7 @@
 //!
 //! None of this can fail a start: a system that refuses is noted in the log.
 
-use crate::{log, title};
+use crate::{code_pages, log, title};
 use nix::sys::signal::{SigSet, Signal};
 use perilune_commands::config::Config;
 use perilune_script::LogLevel;
@@ -40,6 +40,7 @@ pub fn prepare(config: &Config) {
     if config.crash_log_enabled {
         await_abort();
     }
+    code_pages::populate();
     apply(config);
     if config.always_show_logo || (config.logfile.is_empty() && std::io::stdout().is_terminal()) {
         println!("{LOGO}");

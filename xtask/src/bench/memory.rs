@@ -35,9 +35,9 @@ const fn data(name: &'static str, entries: u64, words: &'static [&'static str]) 
 const DATA: &[Data] = &[
     data("string of 16 B", 1_000_000, &["SET", "key:{i}", "{value}"]),
     data(
-        "string of 96 B",
+        "string of 100 B",
         500_000,
-        &["SET", "key:{i}", "{value}{value}{value}{value}{value}{value}"],
+        &["SET", "key:{i}", "{value}{value}{value}{value}{value}{value}four"],
     ),
     data("string of 16 B, one TTL", 500_000, &["SET", "key:{i}", "{value}", "EX", "100000"]),
     data("string of 16 B, TTLs differ", 500_000, &["SET", "key:{i}", "{value}", "EX", "9{i}"]),
