@@ -15,7 +15,9 @@ use crate::owned_args::OwnedArgs;
 use crate::session::{ClientSlot, Session};
 use crate::table::CommandId;
 use ahash::AHashSet;
-use perilune_keyspace::{Bytes, EncodingLimits, KeyEntry, Rng, Value, ValueRef, ValueType};
+use perilune_keyspace::{
+    Bytes, EncodingLimits, KeyEntry, Rng, Value, ValueRef, ValueType, hash_bytes,
+};
 use perilune_resp::ReplyWriter;
 
 /// One run of a command.
@@ -110,11 +112,25 @@ impl<'e> Ctx<'e> {
     /// up: the key must then be treated as absent.
     #[inline]
     pub fn expire_if_needed(&mut self, key: &[u8]) -> bool {
+        let any = self.engine.keyspace.db(self.db).volatile_len() > 0;
+        any && self.expire_hashed(hash_bytes(key), key)
+    }
+
+    /// [`Ctx::expire_if_needed`] for a key whose hash the caller needs, too.
+    #[inline]
+    fn expire_hashed(&mut self, hash: u64, key: &[u8]) -> bool {
         let now_ms = self.now_ms();
         let db = self.engine.keyspace.db(self.db);
-        if db.volatile_len() == 0 || !db.get(key).is_some_and(|entry| entry.is_expired(now_ms)) {
+        let is_expired = |entry: &KeyEntry| entry.is_expired(now_ms);
+        if db.volatile_len() == 0 || !db.get_hashed(hash, key).is_some_and(is_expired) {
             return false;
         }
+        self.expire(key)
+    }
+
+    /// What becomes of a key whose time is up; see [`Ctx::expire_if_needed`].
+    #[cold]
+    fn expire(&mut self, key: &[u8]) -> bool {
         if self.engine.aof.is_replaying() {
             // What became of the key stands in the file.
             return false;
@@ -132,10 +148,11 @@ impl<'e> Ctx<'e> {
     /// The entry of a key, without counting the access or refreshing its age.
     #[inline]
     pub fn peek(&mut self, key: &[u8]) -> Option<&KeyEntry> {
-        if self.expire_if_needed(key) {
+        let hash = hash_bytes(key);
+        if self.expire_hashed(hash, key) {
             return None;
         }
-        self.engine.keyspace.db(self.db).get(key)
+        self.engine.keyspace.db(self.db).get_hashed(hash, key)
     }
 
     /// Whether a key exists, without counting the access.
@@ -147,7 +164,8 @@ impl<'e> Ctx<'e> {
     /// The entry of a key for reading: counts hit or miss, refreshes the age.
     #[inline]
     pub fn read_entry(&mut self, key: &[u8]) -> Option<&KeyEntry> {
-        if self.expire_if_needed(key) {
+        let hash = hash_bytes(key);
+        if self.expire_hashed(hash, key) {
             self.count_miss(key);
             return None;
         }
@@ -160,7 +178,7 @@ impl<'e> Ctx<'e> {
             self.notify(NotifyFlags::KEY_MISS, "keymiss", key);
         }
         let engine = &mut *self.engine;
-        let entry = engine.keyspace.db_mut(self.db).get_accessed(key, |entry| {
+        let entry = engine.keyspace.db_mut(self.db).get_accessed_hashed(hash, key, |entry| {
             if !no_touch {
                 frequency::access(entry, now_s, &engine.config, &mut engine.rng);
             }
@@ -209,7 +227,8 @@ impl<'e> Ctx<'e> {
     /// [`modified`](Self::modified) when it changed something.
     #[inline]
     pub fn write(&mut self, key: &[u8]) -> Option<&mut KeyEntry> {
-        if self.expire_if_needed(key) {
+        let hash = hash_bytes(key);
+        if self.expire_hashed(hash, key) {
             if self.engine.replication.is_replica() && !self.engine.is_read_only() {
                 self.engine.expire_key(self.db, key);
             }
@@ -217,7 +236,7 @@ impl<'e> Ctx<'e> {
         }
         let now_s = (self.engine.now_us / 1_000_000) as u32;
         let engine = &mut *self.engine;
-        let entry = engine.keyspace.db_mut(self.db).get_mut(key)?;
+        let entry = engine.keyspace.db_mut(self.db).get_mut_hashed(hash, key)?;
         frequency::access(entry, now_s, &engine.config, &mut engine.rng);
         Some(entry)
     }

@@ -78,6 +78,12 @@ impl Db {
         self.table.get(key)
     }
 
+    /// [`Db::get`] for a caller that has the hash of the key ([`hash_bytes`]) already.
+    #[inline]
+    pub fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<&KeyEntry> {
+        self.table.get_hashed(hash, key)
+    }
+
     /// Has the keys of these hashes ([`hash_bytes`]) in the processor's cache when they are looked up;
     /// see [`HashTable::warm`].
     pub fn warm(&self, hashes: &[u64]) {
@@ -87,7 +93,13 @@ impl Db {
     /// The entry of a key, to change. A snapshot that has not got it yet gets it now.
     #[inline]
     pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut KeyEntry> {
-        let entry = self.table.get_mut(key)?;
+        self.get_mut_hashed(hash_bytes(key), key)
+    }
+
+    /// [`Db::get_mut`] for a caller that has the hash of the key already.
+    #[inline]
+    pub fn get_mut_hashed(&mut self, hash: u64, key: &[u8]) -> Option<&mut KeyEntry> {
+        let entry = self.table.get_mut_hashed(hash, key)?;
         if let Some(preserving) = &self.preserving {
             preserving.preserve(self.epoch, entry);
         }
@@ -102,7 +114,18 @@ impl Db {
         key: &[u8],
         access: impl FnOnce(&mut KeyEntry),
     ) -> Option<&KeyEntry> {
-        let entry = self.table.get_mut(key)?;
+        self.get_accessed_hashed(hash_bytes(key), key, access)
+    }
+
+    /// [`Db::get_accessed`] for a caller that has the hash of the key already.
+    #[inline]
+    pub fn get_accessed_hashed(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        access: impl FnOnce(&mut KeyEntry),
+    ) -> Option<&KeyEntry> {
+        let entry = self.table.get_mut_hashed(hash, key)?;
         access(entry);
         Some(entry)
     }

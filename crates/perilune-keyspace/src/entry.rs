@@ -311,15 +311,43 @@ impl KeyEntry {
 
     /// Replaces the value and keeps everything else. Returns what was the value.
     pub fn set_value(&mut self, value: Value) -> Value {
-        if let (Value::Int(int), ValueRef::Int(old)) = (&value, self.value()) {
-            let at = Places::of(self.0.bytes()).value;
-            self.0.bytes_mut()[at..at + WORD].copy_from_slice(&int.to_ne_bytes());
+        if let Value::Int(int) = value
+            && let Some(present) = self.int_mut()
+        {
+            let old = i64::from_ne_bytes(*present);
+            *present = int.to_ne_bytes();
             return Value::Int(old);
         }
         let thin = lay_out_value(self.head(), self.deadline(), self.name(), value);
         let old = self.take_value();
         self.0 = thin;
         old
+    }
+
+    /// Changes a string that is kept as an integer: `change` gets it and says what it becomes. `None` for
+    /// any other value.
+    #[inline]
+    pub fn change_int<E>(
+        &mut self,
+        change: impl FnOnce(i64) -> Result<i64, E>,
+    ) -> Option<Result<i64, E>> {
+        let int = self.int_mut()?;
+        let changed = change(i64::from_ne_bytes(*int));
+        if let Ok(new) = &changed {
+            *int = new.to_ne_bytes();
+        }
+        Some(changed)
+    }
+
+    /// The bytes of the integer of an entry that has one.
+    #[inline]
+    fn int_mut(&mut self) -> Option<&mut [u8; WORD]> {
+        let content = self.0.bytes_mut();
+        if Kind::of_shape(content[0]) != Kind::Int {
+            return None;
+        }
+        let at = Places::of(content).value;
+        content.get_mut(at..)?.first_chunk_mut()
     }
 
     /// A string as a buffer that can be changed in place (it is `raw` from then on).

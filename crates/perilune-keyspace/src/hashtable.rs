@@ -188,9 +188,7 @@ impl<E: Entry> HashTable<E> {
     /// [`HashTable::get_mut`] for a caller that has the hash already.
     #[inline]
     pub fn get_mut_hashed(&mut self, hash: u64, key: &[u8]) -> Option<&mut E> {
-        let bucket = self.bucket_mut(hash)?;
-        let place = bucket.find_place(hash, key)?;
-        bucket.get_mut(place)
+        self.bucket_mut(hash)?.find_mut(hash, key)
     }
 
     /// Whether there is an entry of `key`.

@@ -214,15 +214,34 @@ impl<E: Entry> Bucket<E> {
     #[inline]
     pub(super) fn find_place(&self, hash: u64, key: &[u8]) -> Option<Place> {
         let tag = tag_of(hash);
-        for (depth, bucket) in self.chain().enumerate() {
-            let mut lanes = lanes_equal(bucket.tags, tag);
-            while lanes != 0 {
-                let slot = lanes.trailing_zeros() as usize / 8;
-                if bucket.slots[slot].as_ref().is_some_and(|entry| entry.key() == key) {
-                    return Some(Place { depth, slot });
-                }
-                lanes &= lanes - 1;
+        let slot_at =
+            |(depth, bucket): (_, &Self)| Some(Place { depth, slot: bucket.slot_of(tag, key)? });
+        self.chain().enumerate().find_map(slot_at)
+    }
+
+    /// The entry of `key` in the chain.
+    #[inline]
+    pub(super) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut E> {
+        let tag = tag_of(hash);
+        let mut bucket = self;
+        loop {
+            if let Some(slot) = bucket.slot_of(tag, key) {
+                return bucket.slots[slot].as_mut();
             }
+            bucket = bucket.next.as_deref_mut()?;
+        }
+    }
+
+    /// Which slot of this bucket alone has the entry of `key`.
+    #[inline]
+    fn slot_of(&self, tag: u8, key: &[u8]) -> Option<usize> {
+        let mut lanes = lanes_equal(self.tags, tag);
+        while lanes != 0 {
+            let slot = lanes.trailing_zeros() as usize / 8;
+            if self.slots[slot].as_ref().is_some_and(|entry| entry.key() == key) {
+                return Some(slot);
+            }
+            lanes &= lanes - 1;
         }
         None
     }

@@ -113,17 +113,19 @@ fn add(
 ) -> Result<(), CommandError> {
     let sum = |old: i64| old.checked_add(by).ok_or(errors::INCREMENT_OVERFLOW);
     let new = match ctx.write(key) {
-        Some(entry) => {
-            let old = match entry.value() {
-                ValueRef::Int(int) => Some(int),
-                ValueRef::Str(content) => parse_int(content),
-                ValueRef::Raw(content) => parse_int(content),
-                _ => return Err(errors::WRONG_TYPE),
-            };
-            let new = sum(old.ok_or(errors::NOT_AN_INTEGER)?)?;
-            entry.set_value(Value::Int(new));
-            new
-        }
+        Some(entry) => match entry.change_int(sum) {
+            Some(new) => new?,
+            None => {
+                let old = match entry.value() {
+                    ValueRef::Str(content) => parse_int(content),
+                    ValueRef::Raw(content) => parse_int(content),
+                    _ => return Err(errors::WRONG_TYPE),
+                };
+                let new = sum(old.ok_or(errors::NOT_AN_INTEGER)?)?;
+                entry.set_value(Value::Int(new));
+                new
+            }
+        },
         None => {
             ctx.put(key, Value::Int(by));
             by
