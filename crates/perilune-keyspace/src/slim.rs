@@ -110,6 +110,7 @@ pub struct Slim<P: Pointer> {
 impl<P: Pointer> From<P> for Slim<P> {
     #[inline]
     fn from(pointer: P) -> Self {
+        const { assert!(size_of::<P::Target>() > 0, "what takes no room has no address") };
         let Some(address) = Address::of(pointer.into_raw()) else {
             handle_alloc_error(Layout::new::<P::Target>())
         };
@@ -125,19 +126,15 @@ impl<P: Pointer> Slim<P> {
         // SAFETY: the address is of a pointer that was given up, and `slim` is not used again.
         unsafe { P::from_raw(slim.address.place()) }
     }
-
-    /// The pointer, for as long as it is not dropped.
-    #[inline]
-    fn borrowed(&self) -> ManuallyDrop<P> {
-        // SAFETY: the address is of a pointer that was given up; nothing drops this one.
-        ManuallyDrop::new(unsafe { P::from_raw(self.address.place()) })
-    }
 }
 
 impl<T: Clone> Slim<Arc<T>> {
     /// What [`Arc::make_mut`] gives: the target, copied first if others share it.
     pub fn make_mut(&mut self) -> &mut T {
-        if Arc::get_mut(&mut self.borrowed()).is_none() {
+        // SAFETY: the address is of an `Arc` that was given up; nothing drops this one.
+        let mut pointer =
+            ManuallyDrop::new(unsafe { <Arc<T> as Pointer>::from_raw(self.address.place()) });
+        if Arc::get_mut(&mut pointer).is_none() {
             *self = Slim::from(Arc::new(T::clone(self)));
         }
         // SAFETY: this is the only pointer to the target, by the lines above, and it is borrowed for
@@ -172,10 +169,20 @@ impl<T> DerefMut for Slim<Box<T>> {
     }
 }
 
-impl<P: Pointer + Clone> Clone for Slim<P> {
+impl<T> Clone for Slim<Arc<T>> {
+    /// Another pointer to the same target.
     #[inline]
     fn clone(&self) -> Self {
-        Slim::from(P::clone(&self.borrowed()))
+        // SAFETY: the address is of an `Arc` that lives; the new `Slim` owns what is counted here.
+        unsafe { Arc::increment_strong_count(self.address.place::<T>().as_ptr()) };
+        Slim { address: self.address, pointer: PhantomData }
+    }
+}
+
+impl<T: Clone> Clone for Slim<Box<T>> {
+    /// A copy of the target in a box of its own.
+    fn clone(&self) -> Self {
+        Slim::from(Box::new(T::clone(self)))
     }
 }
 
@@ -234,7 +241,8 @@ mod tests {
     #[test]
     fn a_box_can_be_changed_and_taken_back() {
         let mut slim = Slim::from(Box::new(vec![1]));
+        let copy = slim.clone();
         slim.push(2);
-        assert_eq!(*slim.into_inner(), [1, 2]);
+        assert_eq!((copy.as_slice(), *slim.into_inner()), (&[1][..], vec![1, 2]));
     }
 }
