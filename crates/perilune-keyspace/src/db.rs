@@ -61,6 +61,17 @@ impl Db {
         self.volatile
     }
 
+    /// Bytes that the next new key would have the table grow by; see [`HashTable::growth`].
+    #[inline]
+    pub fn growth(&self) -> usize {
+        self.table.growth()
+    }
+
+    /// Does without that growth; see [`HashTable::hold_growth`].
+    pub fn hold_growth(&mut self) {
+        self.table.hold_growth();
+    }
+
     /// Frees the entries, each by `release`, in steps; see [`Release`](crate::Release).
     pub(crate) fn release_entries(
         self,

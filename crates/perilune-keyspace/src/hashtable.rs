@@ -54,6 +54,9 @@ use directory::{Directory, SEGMENT_BUCKETS, Segment};
 /// bucket by then, and fewer than one in a hundred after it: dearer to find than with more room, but what
 /// lookups lose there they win by a table of half the size in the processor's cache.
 const GROW_AT: usize = SLOTS;
+/// A table whose growth is held ([`HashTable::hold_growth`]) grows all the same when it is so many times as
+/// full as it should be.
+const HELD_MAX: usize = 4;
 /// The table becomes a quarter of its size when it has fewer entries than buckets: halfway, in
 /// doublings, between growing again and shrinking again.
 const SHRINK_BY: usize = 4;
@@ -98,6 +101,8 @@ pub struct HashTable<E> {
     len: usize,
     /// Buckets chained behind others, in both arrays.
     chained: usize,
+    /// Whether the next insertion is not to make it grow.
+    held: bool,
 }
 
 /// An entry's bucket, by any hash that leads there, and its place in the chain.
@@ -115,6 +120,7 @@ impl<E> Default for HashTable<E> {
             moved: 0,
             len: 0,
             chained: 0,
+            held: false,
         }
     }
 }
@@ -381,6 +387,22 @@ impl<E: Entry> HashTable<E> {
         self.current.memory_usage() + self.old.memory_usage() + chained
     }
 
+    /// Bytes of the larger array that the next insertion would begin to fill; zero if it needs none.
+    #[inline]
+    pub fn growth(&self) -> usize {
+        let buckets = self.current.buckets();
+        match !self.is_rehashing() && self.len >= buckets.saturating_mul(GROW_AT) {
+            true => buckets.saturating_mul(2 * size_of::<Bucket<E>>()),
+            false => 0,
+        }
+    }
+
+    /// Lets the next insertion that would make the table grow do without, so that a limit of memory is
+    /// not exceeded for a table that is merely slower when it is fuller.
+    pub fn hold_growth(&mut self) {
+        self.held = true;
+    }
+
     /// Allocations that freeing the table gives back, its entries counted as one each.
     pub fn free_effort(&self) -> usize {
         let segments = self.current.buckets() / SEGMENT_BUCKETS;
@@ -509,7 +531,10 @@ impl<E: Entry> HashTable<E> {
         if buckets == 0 {
             self.current = Directory::new(1);
         } else if self.len >= buckets.saturating_mul(GROW_AT) {
-            self.start_resize(buckets * 2);
+            let held = mem::take(&mut self.held);
+            if !held || self.len >= buckets.saturating_mul(GROW_AT * HELD_MAX) {
+                self.start_resize(buckets * 2);
+            }
         }
     }
 

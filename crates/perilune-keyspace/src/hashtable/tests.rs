@@ -324,3 +324,29 @@ fn a_sample_is_bounded_and_of_distinct_entries() {
         assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len());
     }
 }
+
+#[test]
+fn a_table_that_is_held_does_not_grow_for_one_insertion() {
+    let mut table = filled(0..4096);
+    assert!(!table.is_rehashing());
+    assert_eq!(table.growth(), 2 * table.bucket_count() * 64);
+    table.hold_growth();
+    table.insert_unique(boxed(4096));
+    assert!(!table.is_rehashing());
+    table.insert_unique(boxed(4097));
+    assert!(table.is_rehashing());
+    assert_eq!(table.growth(), 0);
+
+    let mut held = filled(0..64);
+    let buckets = held.bucket_count();
+    for number in 64..1000 {
+        held.hold_growth();
+        held.insert_unique(boxed(number));
+        held.check_invariants();
+        if held.bucket_count() > buckets {
+            assert_eq!(held.len() - 1, buckets * SLOTS * HELD_MAX);
+            return;
+        }
+    }
+    panic!("it must grow at some time");
+}
