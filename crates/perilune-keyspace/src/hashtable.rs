@@ -8,8 +8,8 @@
 //! ```
 //!
 //! An entry owns its key (and whatever else its owner keeps there), so the table holds one
-//! address (see [`Slim`](crate::Slim)) and one tag byte per entry. A tag is a byte of the key's hash: nearly every entry that
-//! is not the one looked for is passed over without reading it.
+//! address (see [`Slim`](crate::Slim)) and one tag byte per entry. A tag is a byte of the key's hash:
+//! nearly every entry that is not the one looked for is passed over without reading it.
 //!
 //! **Resizing** moves entries from the old array to the new one a few buckets at a time, at
 //! every insertion and removal and from [`HashTable::rehash_step`]; no call moves or initialises
@@ -54,9 +54,10 @@ use directory::{Directory, SEGMENT_BUCKETS, Segment};
 /// bucket by then, and fewer than one in a hundred after it: dearer to find than with more room, but what
 /// lookups lose there they win by a table of half the size in the processor's cache.
 const GROW_AT: usize = SLOTS;
-/// A table whose growth is held ([`HashTable::hold_growth`]) grows all the same when it is so many times as
-/// full as it should be.
-const HELD_MAX: usize = 4;
+/// Entries per bucket, on average, from which a table grows even where that is held
+/// ([`HashTable::hold_growth`]): 1.6 times as full as it should be, as in Redis. A cache at its limit of
+/// memory is in that state for good, so its lookups must stay cheap.
+const HELD_MAX: usize = 13;
 /// The table becomes a quarter of its size when it has fewer entries than buckets: halfway, in
 /// doublings, between growing again and shrinking again.
 const SHRINK_BY: usize = 4;
@@ -532,7 +533,7 @@ impl<E: Entry> HashTable<E> {
             self.current = Directory::new(1);
         } else if self.len >= buckets.saturating_mul(GROW_AT) {
             let held = mem::take(&mut self.held);
-            if !held || self.len >= buckets.saturating_mul(GROW_AT * HELD_MAX) {
+            if !held || self.len >= buckets.saturating_mul(HELD_MAX) {
                 self.start_resize(buckets * 2);
             }
         }
