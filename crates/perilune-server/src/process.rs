@@ -40,7 +40,9 @@ pub fn prepare(config: &Config) {
     if config.crash_log_enabled {
         await_abort();
     }
-    code_pages::populate();
+    if let Err(error) = code_pages::populate() {
+        log::write(LogLevel::Verbose, &format!("Can't map the program's code ahead: {error}"));
+    }
     apply(config);
     if config.always_show_logo || (config.logfile.is_empty() && std::io::stdout().is_terminal()) {
         println!("{LOGO}");

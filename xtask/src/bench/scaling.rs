@@ -38,7 +38,8 @@ pub(super) fn run(
 ) -> Result<()> {
     let everywhere = unpin()?;
     report.add(&format!(
-        "Every thread of a server has {PART_US} of {PERIOD_US} µs of a core.\n\n\
+        "Every thread of a server has {PART_US} of {PERIOD_US} µs of a core. Servers and load run on all \
+         cores, whatever is said above.\n\n\
          | case | P | server | 1 thread, req/s | CPU µs | 2 threads, req/s | CPU µs | req/s, 2 ÷ 1 |\n\
          |---|{}",
         "---:|".repeat(7)
