@@ -7,7 +7,7 @@ fn main() {
     #[cfg(not(feature = "luajit"))]
     stock::build();
     #[cfg(feature = "luajit")]
-    build_luajit();
+    jit::build();
 }
 
 /// Adds to what the C compiler is told by the environment, for lack of another way through the
@@ -96,14 +96,62 @@ mod stock {
     }
 }
 
-/// What LuaJIT is compiled with:
-/// - `CHECKHOOK`: compiled code looks in every loop whether a hook was set, so it can be stopped;
-/// - `DISABLE_FFI`: no literal of a C type (`1LL`) makes the library that calls C functions.
+/// LuaJIT.
 #[cfg(feature = "luajit")]
-const OPTIONS: &str = "-DLUAJIT_ENABLE_CHECKHOOK -DLUAJIT_DISABLE_FFI";
+mod jit {
+    use super::add_flags;
+    use std::fs;
+    use std::io::{Error, Result};
+    use std::path::Path;
+    use std::process::Command;
 
-#[cfg(feature = "luajit")]
-fn build_luajit() {
-    add_flags(OPTIONS);
-    luajit_src::Build::new().build().print_cargo_metadata();
+    /// What it is compiled with:
+    /// - `CHECKHOOK`: compiled code looks in every loop whether a hook was set, so it can be stopped;
+    /// - `DISABLE_FFI`: no literal of a C type (`1LL`) makes the library that calls C functions.
+    const OPTIONS: &str = "-DLUAJIT_ENABLE_CHECKHOOK -DLUAJIT_DISABLE_FFI";
+    /// The module that decides where compiled code computes in integers, the function in it for `%`, and
+    /// the condition there, before and after.
+    const NARROWING: &str = "lj_opt_narrow.c";
+    const MODULO: &str = "TRef lj_opt_narrow_mod(";
+    const WITH_INTEGERS: &str = "(LJ_DUALNUM || (J->flags & JIT_F_OPT_NARROW))";
+    const WITH_DOUBLES: &str = "LJ_DUALNUM";
+
+    pub(super) fn build() {
+        add_flags(OPTIONS);
+        let library = luajit_src::Build::new().build();
+        library.print_cargo_metadata();
+        let sources = library.lib_dir().with_file_name("luajit-build").join("src");
+        if let Err(error) = divide_doubles(&sources, library.lib_dir()) {
+            println!("cargo:warning=LuaJIT divides integers for `%`, which is slower: {error}");
+        }
+    }
+
+    /// Has compiled code compute `a % b` as `a - floor(a / b) * b` for integers, too, as the interpreter
+    /// does. LuaJIT calls a function there that divides integers: a loop of `sum + i % 7` takes 3.8 ns
+    /// instead of 1.4 with it.
+    fn divide_doubles(sources: &Path, libraries: &Path) -> Result<()> {
+        let file = sources.join(NARROWING);
+        let text = fs::read_to_string(&file)?;
+        let function =
+            text.find(MODULO).ok_or_else(|| Error::other("there is no function for it"))?;
+        let (before, after) = text.split_at(function);
+        let changed = after.replacen(WITH_INTEGERS, WITH_DOUBLES, 1);
+        if changed == after {
+            return Err(Error::other("the function for it is another one"));
+        }
+        fs::write(&file, format!("{before}{changed}"))?;
+        let compiler = cc::Build::new().get_compiler();
+        let command = format!("{} {}", compiler.path().display(), compiler.cflags_env().display());
+        let status = Command::new("make")
+            .args(["-e", "libluajit.a"])
+            .current_dir(sources)
+            .envs([("TARGET_SYS", "Linux"), ("BUILDMODE", "static"), ("XCFLAGS", "-fPIC")])
+            .envs([("STATIC_CC", &command), ("TARGET_LD", &command)])
+            .status()?;
+        if !status.success() {
+            return Err(Error::other(format!("make: {status}")));
+        }
+        fs::copy(sources.join("libluajit.a"), libraries.join("libluajit.a"))?;
+        Ok(())
+    }
 }

@@ -75,6 +75,49 @@ fn compiled_loops_go_on_after_questions() {
 }
 
 #[test]
+fn compiled_remainders_are_those_of_lua() {
+    let edges: [i64; 13] = [
+        0,
+        1,
+        -1,
+        3,
+        7,
+        -7,
+        46341,
+        65536,
+        -65536,
+        1_000_003,
+        2_147_483_646,
+        2_147_483_647,
+        -2_147_483_648,
+    ];
+    let list = edges.map(|edge| edge.to_string()).join(", ");
+    let mut bench = Bench::new();
+    for divisor in edges.into_iter().filter(|edge| *edge != 0) {
+        let source = format!(
+            "local edges, seen = {{{list}}}, {{}}
+             for turn = 1, 100 do
+                 for i = 1, #edges do seen[i] = edges[i] % {divisor} end
+             end
+             for i = -1000, 1000 do seen[#edges + 1] = i % {divisor} end
+             return table.concat(seen, ' ')"
+        );
+        let numbers = edges.into_iter().chain([1000]);
+        let expected = numbers.map(|it| {
+            let remainder = it.rem_euclid(divisor.abs());
+            if divisor < 0 && remainder > 0 { remainder + divisor } else { remainder }.to_string()
+        });
+        let text = expected.collect::<Vec<_>>().join(" ");
+        assert_eq!(bench.eval(&source), format!("${} {text}", text.len()), "% {divisor}");
+    }
+    assert!(has_compiled(&bench));
+    assert_eq!(
+        bench.eval("local n = 0 for i = 1, 500 do n = i % 0 end return tostring(n)"),
+        "$3 nan"
+    );
+}
+
+#[test]
 fn memory_is_limited_in_compiled_loops() {
     let sources = [
         "local t = {} local i = 0 while true do i = i + 1 t[i] = i end",
