@@ -334,21 +334,13 @@ impl Engine {
             || (name == "exec" && self.queue_contains(client, CommandFlags::DENYOOM));
         let over = self.evict() == EvictionOutcome::Exhausted;
         self.scripting.note_memory(over);
-        self.hold_growth(client);
+        if !flags.contains(CommandFlags::READONLY) {
+            self.limit_growth(client);
+        }
         if over && (denied || self.scripting.denies_oom(name, args)) {
             Err(errors::OOM)
         } else {
             Ok(())
-        }
-    }
-
-    /// Keys are not evicted for a larger table: the one there is does, if slower.
-    fn hold_growth(&mut self, client: ClientSlot) {
-        let Some(db) = self.sessions.get(client).map(|session| session.db) else { return };
-        let growth = self.keyspace.db(db).growth() as u64;
-        let used = || self.env.used_memory() as u64;
-        if growth > 0 && used().saturating_add(growth) > self.config.maxmemory {
-            self.keyspace.db_mut(db).hold_growth();
         }
     }
 

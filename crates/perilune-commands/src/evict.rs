@@ -19,6 +19,7 @@
 use crate::config::{Config, MaxmemoryPolicy, NotifyFlags};
 use crate::engine::Engine;
 use crate::frequency;
+use crate::session::ClientSlot;
 use perilune_keyspace::{Bytes, KeyEntry};
 
 /// Candidates kept from one search to the next.
@@ -147,6 +148,23 @@ impl Engine {
         used.saturating_sub(self.uncounted_memory() as u64).saturating_sub(limit)
     }
 
+    /// Tells the client's database how much larger its table may become: where a larger one does not fit
+    /// into `maxmemory`, the table is filled further, which makes lookups slower, and no keys are evicted
+    /// to make room for it.
+    pub(crate) fn limit_growth(&mut self, client: ClientSlot) {
+        let Some(db) = self.sessions.get(client).map(|session| session.db) else { return };
+        let counted = self.env.used_memory().saturating_sub(self.uncounted_memory()) as u64;
+        let left = self.config.maxmemory.saturating_sub(counted);
+        self.keyspace.db_mut(db).limit_growth(usize::try_from(left).ok());
+    }
+
+    /// What follows from another limit: tables may grow until it is known whether there is room for
+    /// that, and the timer finds out what has to go.
+    pub(crate) fn limit_changed(&mut self) {
+        self.keyspace.unlimit_growth();
+        self.eviction.unfinished = true;
+    }
+
     /// Removes keys until the memory is within `maxmemory`, the time for it is up, or none is left.
     /// Not to be called while a command or a script runs.
     pub fn evict(&mut self) -> EvictionOutcome {
@@ -182,11 +200,6 @@ impl Engine {
         self.after_command();
         self.send_broadcasts();
         unfinished
-    }
-
-    /// Lets the timer find out what another limit means.
-    pub(crate) fn schedule_eviction(&mut self) {
-        self.eviction.unfinished = true;
     }
 
     #[cold]
@@ -465,5 +478,22 @@ mod tests {
         assert_eq!(time_limit_us(11), 575);
         assert!((100_000_000..200_000_000).contains(&time_limit_us(99)));
         assert_eq!(time_limit_us(100), u64::MAX);
+    }
+
+    #[test]
+    fn a_table_does_not_grow_beyond_the_limit_of_memory() {
+        let mut bench = TestEngine::new();
+        let client = bench.client();
+        // Room for what a table of 32 buckets becomes.
+        let limit = bench.engine.env.used_memory() + 64 * 64;
+        assert_eq!(bench.run(client, &format!("CONFIG SET maxmemory {limit}")), "+OK\r\n");
+        let pairs =
+            |from: u32| -> String { (from..from + 600).map(|it| format!(" {it} v")).collect() };
+        bench.run(client, &format!("MSET{}", pairs(0)));
+        let buckets = |bench: &TestEngine| bench.engine.keyspace.db(0).table_statistics().0.buckets;
+        assert_eq!((bench.engine.keyspace.db(0).len(), buckets(&bench)), (600, 64));
+        bench.run(client, "CONFIG SET maxmemory 0");
+        bench.run(client, &format!("MSET{}", pairs(600)));
+        assert_eq!((bench.engine.keyspace.db(0).len(), buckets(&bench)), (1200, 256));
     }
 }

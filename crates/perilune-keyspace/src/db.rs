@@ -40,6 +40,8 @@ pub struct Db {
     /// Snapshots begun since all entries last had the same epoch.
     epochs_in_use: u8,
     preserving: Option<Box<Preserving>>,
+    /// Bytes that the table may grow by; none: as many as it likes.
+    growth_max: Option<usize>,
 }
 
 impl Db {
@@ -61,15 +63,14 @@ impl Db {
         self.volatile
     }
 
-    /// Bytes that the next new key would have the table grow by; see [`HashTable::growth`].
+    /// Sets the bytes that new keys may have the table grow by: where that is not enough for a larger
+    /// table, the one there is is filled further ([`HashTable::hold_growth`]). None: as many as it likes.
     #[inline]
-    pub fn growth(&self) -> usize {
-        self.table.growth()
-    }
-
-    /// Does without that growth; see [`HashTable::hold_growth`].
-    pub fn hold_growth(&mut self) {
-        self.table.hold_growth();
+    pub fn limit_growth(&mut self, growth_max: Option<usize>) {
+        self.growth_max = growth_max;
+        if growth_max.is_none() {
+            self.table.hold_growth(false);
+        }
     }
 
     /// Frees the entries, each by `release`, in steps; see [`Release`](crate::Release).
@@ -154,6 +155,9 @@ impl Db {
     }
 
     fn put(&mut self, entry: KeyEntry) -> Option<KeyEntry> {
+        if let Some(growth_max) = self.growth_max {
+            self.table.hold_growth(self.table.growth() > growth_max);
+        }
         let old = self.table.insert(entry);
         if let Some(old) = &old {
             self.let_go(old);

@@ -50,7 +50,7 @@ pub use statistics::ArrayStatistics;
 use bucket::{Bucket, Place, SLOTS};
 use directory::{Directory, SEGMENT_BUCKETS, Segment};
 
-/// Entries per bucket, on average, at which the table doubles. One entry in eight stands in a chained
+/// Entries per bucket, on average, at which the table doubles. One entry in seven stands in a chained
 /// bucket by then, and fewer than one in a hundred after it: dearer to find than with more room, but what
 /// lookups lose there they win by a table of half the size in the processor's cache.
 const GROW_AT: usize = SLOTS;
@@ -58,8 +58,8 @@ const GROW_AT: usize = SLOTS;
 /// ([`HashTable::hold_growth`]): 1.6 times as full as it should be, as in Redis. A cache at its limit of
 /// memory is in that state for good, so its lookups must stay cheap.
 const HELD_MAX: usize = 13;
-/// The table becomes a quarter of its size when it has fewer entries than buckets: halfway, in
-/// doublings, between growing again and shrinking again.
+/// The table becomes a quarter of its size when it has fewer entries than buckets. It is then one
+/// doubling of its entries from growing again, and two halvings from shrinking again.
 const SHRINK_BY: usize = 4;
 /// A table of this size or smaller does not shrink.
 const SHRINK_MIN_BUCKETS: usize = 16;
@@ -89,6 +89,14 @@ pub fn hash_bytes(key: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// Reads something of every key, so that the memory serves these reads together and the keys are in the
+/// processor's cache when they are needed.
+#[inline]
+fn read_keys<'a, E: Entry + 'a>(entries: impl Iterator<Item = &'a E>) {
+    let first_byte = |entry: &E| entry.key().first().copied().unwrap_or(0);
+    std::hint::black_box(entries.fold(0, |sum, entry| sum ^ first_byte(entry)));
+}
+
 /// A dictionary of entries that own their keys; see the module for its structure.
 ///
 /// `E` takes six bytes and has a niche, as a [`Slim`](crate::Slim) does; another type does not compile.
@@ -102,7 +110,7 @@ pub struct HashTable<E> {
     len: usize,
     /// Buckets chained behind others, in both arrays.
     chained: usize,
-    /// Whether the next insertion is not to make it grow.
+    /// Whether insertions are not to make it grow.
     held: bool,
 }
 
@@ -179,11 +187,7 @@ impl<E: Entry> HashTable<E> {
         let bucket = |hash: &u64| self.bucket(*hash);
         let lines = hashes.iter().filter_map(bucket).fold(0, |sum, bucket| sum ^ bucket.glance());
         std::hint::black_box(lines);
-        let keys = hashes
-            .iter()
-            .filter_map(|hash| self.bucket(*hash)?.likely(*hash))
-            .fold(0, |sum, entry| sum ^ entry.key().first().copied().unwrap_or(0));
-        std::hint::black_box(keys);
+        read_keys(hashes.iter().filter_map(|hash| self.bucket(*hash)?.likely(*hash)));
     }
 
     /// The entry of `key`, to change anything in it but the key.
@@ -208,7 +212,7 @@ impl<E: Entry> HashTable<E> {
     pub fn insert(&mut self, entry: E) -> Option<E> {
         let hash = hash_bytes(entry.key());
         self.prepare_insert();
-        match self.position(hash, entry.key()).and_then(|position| self.at_mut(position)) {
+        match self.get_mut_hashed(hash, entry.key()) {
             Some(present) => Some(mem::replace(present, entry)),
             None => {
                 self.place(hash, entry);
@@ -301,8 +305,9 @@ impl<E: Entry> HashTable<E> {
         }
     }
 
-    /// A random entry, every one as likely as any other but for those in the rare buckets of
-    /// more than sixteen.
+    /// A random entry. All are as likely as each other but for those in buckets of more than sixteen:
+    /// one in a hundred buckets of a table that is about to grow, one in six of one that is held
+    /// ([`HashTable::hold_growth`]) and as full as can be. In a bucket of twenty they are a fifth less likely.
     pub fn random(&self, rng: &mut Rng) -> Option<&E> {
         let Position { hash, place } = self.random_position(rng)?;
         self.bucket(hash)?.get(place)
@@ -398,10 +403,11 @@ impl<E: Entry> HashTable<E> {
         }
     }
 
-    /// Lets the next insertion that would make the table grow do without, so that a limit of memory is
-    /// not exceeded for a table that is merely slower when it is fuller.
-    pub fn hold_growth(&mut self) {
-        self.held = true;
+    /// Whether insertions are to do without a larger array for as long as the table works well enough
+    /// without: so a limit of memory is not exceeded for a table that is merely slower when it is fuller.
+    #[inline]
+    pub fn hold_growth(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// Allocations that freeing the table gives back, its entries counted as one each.
@@ -437,11 +443,6 @@ impl<E: Entry> HashTable<E> {
     fn position(&self, hash: u64, key: &[u8]) -> Option<Position> {
         let place = self.bucket(hash)?.find_place(hash, key)?;
         Some(Position { hash, place })
-    }
-
-    #[inline]
-    fn at_mut(&mut self, position: Position) -> Option<&mut E> {
-        self.bucket_mut(position.hash)?.get_mut(position.place)
     }
 
     /// The bucket where an entry of that hash belongs. There must be an array.
@@ -531,9 +532,9 @@ impl<E: Entry> HashTable<E> {
         let buckets = self.current.buckets();
         if buckets == 0 {
             self.current = Directory::new(1);
-        } else if self.len >= buckets.saturating_mul(GROW_AT) {
-            let held = mem::take(&mut self.held);
-            if !held || self.len >= buckets.saturating_mul(HELD_MAX) {
+        } else {
+            let full = if self.held { HELD_MAX } else { GROW_AT };
+            if self.len >= buckets.saturating_mul(full) {
                 self.start_resize(buckets * 2);
             }
         }
@@ -563,10 +564,8 @@ impl<E: Entry> HashTable<E> {
             Some(bucket) => {
                 let mut chain = mem::replace(bucket, Bucket::empty());
                 self.moved = index + 1;
-                // All keys are read before the first is hashed: so the memory serves these reads
-                // together, where each would wait for the one before.
-                let first_byte = |entry: &E| entry.key().first().copied().unwrap_or(0);
-                std::hint::black_box(chain.entries().fold(0, |sum, entry| sum ^ first_byte(entry)));
+                // Before the first is hashed, which each would wait for.
+                read_keys(chain.entries());
                 while let Some(removed) = chain.pop() {
                     any = true;
                     self.chained -= usize::from(removed.freed);

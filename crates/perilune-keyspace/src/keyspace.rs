@@ -57,6 +57,11 @@ impl Keyspace {
         self.dbs.iter().enumerate()
     }
 
+    /// Lets the tables of all databases grow as they like; see [`Db::limit_growth`].
+    pub fn unlimit_growth(&mut self) {
+        self.dbs.iter_mut().for_each(|db| db.limit_growth(None));
+    }
+
     /// Exchanges the content of two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
         self.dbs.swap(a, b);

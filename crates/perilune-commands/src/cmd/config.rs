@@ -203,7 +203,7 @@ impl Engine {
             self.recount_clients();
         }
         if changed.contains(&ParamId::maxmemory) {
-            self.schedule_eviction();
+            self.limit_changed();
         }
         if changed.contains(&ParamId::requirepass) {
             self.change_default_password();

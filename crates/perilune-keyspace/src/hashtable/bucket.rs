@@ -100,11 +100,6 @@ impl<E> Bucket<E> {
         self.chain().nth(place.depth)?.slots.get(place.slot)?.as_ref()
     }
 
-    #[inline]
-    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut E> {
-        self.link_mut(place.depth)?.slots.get_mut(place.slot)?.as_mut()
-    }
-
     /// Adds an entry at the end of the chain; tells whether a bucket was chained for it.
     pub(super) fn push(&mut self, hash: u64, entry: E) -> (&mut E, bool) {
         let mut bucket = self;
@@ -190,14 +185,8 @@ impl<E: Entry> Bucket<E> {
         let tag = tag_of(hash);
         let mut bucket = self;
         loop {
-            let mut lanes = lanes_equal(bucket.tags, tag);
-            while lanes != 0 {
-                if let Some(entry) = &bucket.slots[lanes.trailing_zeros() as usize / 8]
-                    && is_it(entry)
-                {
-                    return Some(entry);
-                }
-                lanes &= lanes - 1;
+            if let Some(slot) = bucket.slot_of(tag, &is_it) {
+                return bucket.slots[slot].as_ref();
             }
             bucket = bucket.next.as_deref()?;
         }
@@ -214,8 +203,9 @@ impl<E: Entry> Bucket<E> {
     #[inline]
     pub(super) fn find_place(&self, hash: u64, key: &[u8]) -> Option<Place> {
         let tag = tag_of(hash);
+        let is_it = |entry: &E| entry.key() == key;
         let slot_at =
-            |(depth, bucket): (_, &Self)| Some(Place { depth, slot: bucket.slot_of(tag, key)? });
+            |(depth, bucket): (_, &Self)| Some(Place { depth, slot: bucket.slot_of(tag, is_it)? });
         self.chain().enumerate().find_map(slot_at)
     }
 
@@ -225,20 +215,21 @@ impl<E: Entry> Bucket<E> {
         let tag = tag_of(hash);
         let mut bucket = self;
         loop {
-            if let Some(slot) = bucket.slot_of(tag, key) {
+            if let Some(slot) = bucket.slot_of(tag, |entry| entry.key() == key) {
                 return bucket.slots[slot].as_mut();
             }
             bucket = bucket.next.as_deref_mut()?;
         }
     }
 
-    /// Which slot of this bucket alone has the entry of `key`.
+    /// Which slot of this bucket alone has the entry of that tag that `is_it` accepts. Lanes that are
+    /// equal by mistake, see [`lanes_equal`], do not matter: it does not accept what is there.
     #[inline]
-    fn slot_of(&self, tag: u8, key: &[u8]) -> Option<usize> {
+    fn slot_of(&self, tag: u8, is_it: impl Fn(&E) -> bool) -> Option<usize> {
         let mut lanes = lanes_equal(self.tags, tag);
         while lanes != 0 {
             let slot = lanes.trailing_zeros() as usize / 8;
-            if self.slots[slot].as_ref().is_some_and(|entry| entry.key() == key) {
+            if self.slots[slot].as_ref().is_some_and(&is_it) {
                 return Some(slot);
             }
             lanes &= lanes - 1;

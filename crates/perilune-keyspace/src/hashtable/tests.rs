@@ -326,21 +326,23 @@ fn a_sample_is_bounded_and_of_distinct_entries() {
 }
 
 #[test]
-fn a_table_that_is_held_does_not_grow_for_one_insertion() {
+fn a_table_that_is_held_grows_later() {
     let mut table = filled(0..4096);
     assert!(!table.is_rehashing());
     assert_eq!(table.growth(), 2 * table.bucket_count() * 64);
-    table.hold_growth();
+    table.hold_growth(true);
     table.insert_unique(boxed(4096));
-    assert!(!table.is_rehashing());
     table.insert_unique(boxed(4097));
+    assert!(!table.is_rehashing());
+    table.hold_growth(false);
+    table.insert_unique(boxed(4098));
     assert!(table.is_rehashing());
     assert_eq!(table.growth(), 0);
 
     let mut held = filled(0..64);
     let buckets = held.bucket_count();
+    held.hold_growth(true);
     for number in 64..1000 {
-        held.hold_growth();
         held.insert_unique(boxed(number));
         held.check_invariants();
         if held.bucket_count() > buckets {
