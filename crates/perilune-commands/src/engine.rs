@@ -38,6 +38,8 @@ use std::sync::Arc;
 
 /// Most bytes of replies that wait for a client which has not logged in.
 const UNKNOWN_OUTPUT_MAX: usize = 64 << 10;
+/// Bytes of replies that no limit counts: what the buffer takes that every client has in Redis.
+const OUTPUT_UNCOUNTED: usize = 16 << 10;
 
 /// All state that commands work on.
 pub struct Engine {
@@ -467,7 +469,12 @@ impl Engine {
     /// Closes a client that does not take its replies, by the limits of its class, or by a narrow one
     /// while nobody knows who it is. True when it is closed now.
     pub fn check_output(&mut self, client: ClientSlot) -> bool {
-        let pending = self.sessions.get(client).map_or(0, |session| session.pending_output());
+        let Some(session) = self.sessions.get(client) else { return true };
+        let pending = session.pending_output();
+        let is_under_watch = session.replica.is_some() || session.soft_limit_since_ms.is_some();
+        if pending <= OUTPUT_UNCOUNTED && !is_under_watch {
+            return session.killed;
+        }
         if pending > UNKNOWN_OUTPUT_MAX && self.auth_required(client) {
             self.close_for_output(client);
         } else {

@@ -8,11 +8,10 @@
 //!
 //! A `Box<[u8]>` is two words and a `Bytes` three. In tables of millions of entries, where the owner
 //! of this one is a slot of a bucket, the difference is a fifth of the memory: this is why the
-//! module is written with raw pointers. It is all there is of them in this structure; what is in
-//! the content is the business of safe code.
+//! module is written with raw pointers. What is in the content is the business of safe code.
 //!
 //! Invariants, on which every `unsafe` block here relies:
-//! - the pointer is that of an allocation of `prefix + HEAD + length` bytes aligned to
+//! - the address is that of an allocation of `prefix + HEAD + length` bytes aligned to
 //!   [`ALIGN`](Thin::ALIGN), owned by this value alone, and the prefix never changes, so the size can be
 //!   told from it at any time;
 //! - the head is only ever accessed as cells, and no reference to the content covers it.

@@ -1,10 +1,10 @@
 //! The program's code, in memory before the first request.
 //!
 //! Code is mapped from the file of the program, page by page as it is first executed. So the first
-//! request of a kind waits for that, longest where the file is not in memory at all; and what it maps is
-//! in the growth of the process, where who measures it looks for data. Here all of it is mapped at the
-//! start (Linux 5.14 and later). The pages are the file's: servers of the same machine share them, and
-//! the kernel takes them back where memory is scarce.
+//! request of a kind waits for that, longest where the file is not in memory at all; and these pages
+//! count towards the resident size, where they look like memory taken by data. Here all of them are
+//! mapped at the start (Linux 5.14 and later). They are the file's: servers of the same machine share
+//! them, and the kernel takes them back where memory is scarce.
 #![allow(unsafe_code)]
 
 use nix::sys::mman::{MmapAdvise, madvise};

@@ -1,5 +1,6 @@
-//! What the configuration asks of the process itself: its title, transparent huge pages, the
-//! allocator's background threads, crash reports, the picture at the start.
+//! What becomes of the process itself: its title, transparent huge pages, the allocator's background
+//! threads, crash reports and the picture at the start, as the configuration asks, and its code, which is
+//! mapped ahead.
 //!
 //! None of this can fail a start: a system that refuses is noted in the log.
 

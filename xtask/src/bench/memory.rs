@@ -2,8 +2,8 @@
 //!
 //! For each kind of data every server is started anew and filled through a socket; the figure is what
 //! its proportional set size grew by, divided by the number of entries. That includes what the
-//! allocator does not hand out, and the tables, which are anything between half full and full: the
-//! numbers of entries are such that no server has just grown.
+//! allocator does not hand out, and the tables, which double: how much of them an entry pays for
+//! depends on how many there are.
 
 use std::path::PathBuf;
 use std::time::Duration;

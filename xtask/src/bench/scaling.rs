@@ -4,7 +4,8 @@
 //! Every thread of a server may use a part of a core only, so that two of them together leave more than
 //! one core of two to the load. To the server it is a machine with slow cores and a network that is fast
 //! for them. A thread that has used its part stops until the period is over, even where others wait
-//! for what it does; with slower cores instead they would wait less, so the figures are rather too low.
+//! for what it does. With slower cores instead they would wait less, and how threads happen to wait
+//! for each other shifts the ratio both ways: one above two is made by that.
 //!
 //! The parts are those of Linux' control groups, version 1: it needs their controller `cpu` at
 //! `/sys/fs/cgroup/cpu`, and the right to make groups there.
@@ -25,6 +26,9 @@ const CONTROLLER: &str = "/sys/fs/cgroup/cpu";
 /// What a thread gets of every period: three tenths of a core.
 const PERIOD_US: u32 = 10_000;
 const PART_US: u32 = 3_000;
+
+/// `ESRCH`, which the controller answers for a thread that there is not.
+const NO_SUCH_THREAD: i32 = 3;
 
 /// The numbers of threads that are compared.
 const THREADS: [&str; 2] = ["1", "2"];
@@ -111,8 +115,11 @@ impl Groups {
             let set = |file: &str, text: &str| fs::write(group.join(file), text);
             set("cpu.cfs_period_us", &PERIOD_US.to_string())?;
             set("cpu.cfs_quota_us", &PART_US.to_string())?;
-            // A thread may have ended between the listing and this.
-            let _ = set("tasks", &task);
+            match set("tasks", &task) {
+                // It has ended since the listing.
+                Err(error) if error.raw_os_error() == Some(NO_SUCH_THREAD) => {}
+                outcome => outcome.with_context(|| format!("cannot move thread {task}"))?,
+            }
         }
         Ok(groups)
     }
@@ -121,7 +128,7 @@ impl Groups {
 impl Drop for Groups {
     fn drop(&mut self) {
         for group in &self.0 {
-            // The threads go back to where they came from; a group with threads can't be removed.
+            // A group with threads can't be removed: those that are left go to the root group.
             let tasks = fs::read_to_string(group.join("tasks")).unwrap_or_default();
             for task in tasks.lines() {
                 let _ = fs::write(Path::new(CONTROLLER).join("tasks"), task);

@@ -12,7 +12,7 @@ use super::{Finding, relative};
 const FOLDERS: &[&str] = &["crates", "xtask", "tests", "benches"];
 
 /// Where code may stand that the compiler cannot check: the crate that speaks to Lua, the layout of
-/// what databases are made of, the allocator, and the clock.
+/// what databases are made of, the allocator, the clock, and what maps the program's code.
 const MAY_BE_UNSAFE: &[&str] = &[
     "crates/perilune-lua",
     "crates/perilune-keyspace/src/entry.rs",
