@@ -134,12 +134,13 @@ mod jit {
         let text = fs::read_to_string(&file)?;
         let function =
             text.find(MODULO).ok_or_else(|| Error::other("there is no function for it"))?;
-        let (before, after) = text.split_at(function);
-        let changed = after.replacen(WITH_INTEGERS, WITH_DOUBLES, 1);
-        if changed == after {
+        let (before, from) = text.split_at(function);
+        let (body, after) = from.split_at(from.find("\n}").unwrap_or(from.len()));
+        let changed = body.replacen(WITH_INTEGERS, WITH_DOUBLES, 1);
+        if changed == body {
             return Err(Error::other("the function for it is another one"));
         }
-        fs::write(&file, format!("{before}{changed}"))?;
+        fs::write(&file, [before, &changed, after].concat())?;
         let compiler = cc::Build::new().get_compiler();
         let command = format!("{} {}", compiler.path().display(), compiler.cflags_env().display());
         let status = Command::new("make")
