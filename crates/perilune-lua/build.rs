@@ -42,14 +42,22 @@ mod stock {
     /// function, as where the compiler was told other things, are no reason to stop.
     const FLAGS: &str = "-fomit-frame-pointer -fno-semantic-interposition -Wno-coverage-mismatch";
 
+    /// Has Lua read and write numbers by this crate's functions.
+    const NUMBERS: &str = "src/vm/puc/numbers.h";
+
     pub(super) fn build() {
         println!("cargo:rerun-if-changed={PROFILE}");
+        println!("cargo:rerun-if-changed={NUMBERS}");
         println!("cargo:rerun-if-env-changed={COUNT_VARIABLE}");
         // Where the Rust code may use SSE 4.1, so may Lua: its `%` then rounds with one instruction
         // instead of a call, and a loop of `sum + i % 7` takes a quarter less time.
         let features = variable("CARGO_CFG_TARGET_FEATURE");
         if features.split(',').any(|feature| feature == "sse4.1") {
             add_flags("-msse4.1");
+        }
+        match plain(Path::new(&variable("CARGO_MANIFEST_DIR")).join(NUMBERS)) {
+            Ok(header) => add_flags(&format!("-include {header}")),
+            Err(error) => println!("cargo:warning=Lua reads and writes numbers slowly: {error}"),
         }
         if variable("OPT_LEVEL") == "3" && cc::Build::new().get_compiler().is_like_gnu() {
             add_flags(FLAGS);
@@ -70,11 +78,9 @@ mod stock {
     /// optimisation, shows it.
     fn use_profile() -> Result<()> {
         let folder = variable("OUT_DIR");
-        if folder.contains(char::is_whitespace) {
-            return Err(Error::other("the path of a flag can't have blanks"));
-        }
         let objects = Path::new(&folder).join("lib");
         let counts = Path::new(&folder).join(PROFILE);
+        let flag = format!("-fprofile-use={}", plain(&counts)?);
         let beside = counts.join(objects.strip_prefix("/").unwrap_or(&objects));
         lua_src::Build::new().opt_level("0").build(lua_src::Lua51);
         fs::create_dir_all(&beside)?;
@@ -87,8 +93,17 @@ mod stock {
                 fs::copy(known, beside.join(name))?;
             }
         }
-        add_flags(&format!("-fprofile-use={}", counts.display()));
+        add_flags(&flag);
         Ok(())
+    }
+
+    /// A path as a part of a flag: flags are divided where there are blanks.
+    fn plain(path: impl AsRef<Path>) -> Result<String> {
+        let path = path.as_ref().display().to_string();
+        match path.contains(char::is_whitespace) {
+            true => Err(Error::other("the path of a flag can't have blanks")),
+            false => Ok(path),
+        }
     }
 
     fn variable(name: &str) -> String {

@@ -72,6 +72,7 @@ mod debug;
 mod engine;
 mod errors;
 mod interrupt;
+mod numbers;
 mod raise;
 mod register;
 mod reply;

@@ -16,6 +16,7 @@ use super::args::check_bytes;
 use super::buffer::Buffer;
 use super::cjson_config::{JsonConfig, config};
 use crate::interrupt::{Meter, Ticker};
+use crate::numbers::read_plain;
 use crate::raise::{LuaError, push_bytes};
 
 /// Most entries in one table; Lua raises above it, where nothing may raise.
@@ -337,7 +338,7 @@ impl Decoder<'_> {
         if is_too_long(rest) {
             return Ok(Token::Error("invalid number"));
         }
-        let (number, len) = match plain_number(rest) {
+        let (number, len) = match read_plain(rest) {
             Some(found) => found,
             None => {
                 // The text is part of a Lua string, which ends with a NUL.
@@ -451,39 +452,4 @@ impl Decoder<'_> {
 fn is_too_long(text: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b".+-(_)".contains(byte);
     text.get(NUMBER_BYTES_MAX).is_some_and(is_part) && text[..NUMBER_BYTES_MAX].iter().all(is_part)
-}
-
-/// Reads the longest decimal number at the start. `None` for what only `strtod` understands.
-fn plain_number(text: &[u8]) -> Option<(f64, usize)> {
-    let count = |from: usize| text[from..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let sign = usize::from(text.first() == Some(&b'-'));
-    let whole = count(sign);
-    let mut end = sign + whole;
-    let next = text.get(end).copied().unwrap_or(0);
-    // "0x" begins a hexadecimal number.
-    if whole == 0 && next != b'.' || next | 0x20 == b'x' {
-        return None;
-    }
-    if next != b'.' && next | 0x20 != b'e' && whole <= 15 {
-        let value =
-            text[sign..end].iter().fold(0u64, |value, digit| value * 10 + u64::from(digit - b'0'));
-        let value = value as f64;
-        return Some((if sign == 1 { -value } else { value }, end));
-    }
-    if next == b'.' {
-        let fraction = count(end + 1);
-        if whole + fraction == 0 {
-            return None;
-        }
-        end += 1 + fraction;
-    }
-    if text.get(end).is_some_and(|b| b | 0x20 == b'e') {
-        let signed = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
-        let digits = text.get(end + 1 + signed).is_some_and(u8::is_ascii_digit);
-        if digits {
-            end += 1 + signed + count(end + 1 + signed);
-        }
-    }
-    let number = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
-    Some((number, end))
 }

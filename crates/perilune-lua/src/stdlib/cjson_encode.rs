@@ -15,6 +15,7 @@ use super::buffer::Buffer;
 use super::cjson_config::{INVALID_REFUSED, INVALID_WRITTEN, JsonConfig, config};
 use super::convert::{f64_to_i32, printf_f64};
 use crate::interrupt::{Meter, Ticker};
+use crate::numbers::PlainText;
 use crate::raise::LuaError;
 
 /// Bytes of a string that are looked through between two payments.
@@ -225,28 +226,9 @@ impl Encoder<'_> {
     }
 }
 
-/// The shortest text that stands for a number, where `%.{precision}g` gives the same: it has no
-/// more digits than that asks for, and needs no exponent. Beyond 15 digits another text may be
-/// nearer than the shortest one.
-fn short_decimal(number: f64, precision: i32, buffer: &mut zmij::Buffer) -> Option<&str> {
-    if precision > 15 || !(1e-4..10f64.powi(precision)).contains(&number.abs()) {
-        return None;
-    }
-    let text = buffer.format(number);
-    let digits = text.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit);
-    (digits.count() <= precision as usize && !text.contains('e')).then_some(text)
-}
-
-/// `%.{precision}g`, with a short way for integers and for numbers of few digits.
+/// `%.{precision}g`.
 unsafe fn write_number(out: &mut Buffer, number: f64, precision: i32) -> Result<(), LuaError> {
-    let is_small_integer = number.floor() == number
-        && number.abs() < 10f64.powi(precision)
-        && !(number == 0.0 && number.is_sign_negative());
-    if is_small_integer {
-        return out.extend(itoa::Buffer::new().format(number as i64).as_bytes());
-    }
-    let mut shortest = zmij::Buffer::new();
-    if let Some(text) = short_decimal(number, precision, &mut shortest) {
+    if let Some(text) = PlainText::new().write(number, precision) {
         return out.extend(text.as_bytes());
     }
     let spec = [b'%', b'.', b'0' + (precision / 10) as u8, b'0' + (precision % 10) as u8, b'g', 0];
@@ -284,35 +266,4 @@ fn write_escape(out: &mut Buffer, byte: u8) -> Result<(), LuaError> {
         }
     };
     out.extend(&[b'\\', short])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn short_decimals_are_what_printf_gives(
-            scaled in -1_000_000_000_000_000_i64..1_000_000_000_000_000,
-            places in 1..20,
-            precision in 1..18,
-        ) {
-            let number = scaled as f64 / 10f64.powi(places);
-            let spec = std::ffi::CString::new(format!("%.{precision}g")).unwrap();
-            // SAFETY: a conversion for a double.
-            let printed = unsafe { printf_f64(&spec, number) };
-            let mut buffer = zmij::Buffer::new();
-            let text = short_decimal(number, precision, &mut buffer);
-            if let Some(text) = text.filter(|_| number.fract() != 0.0) {
-                prop_assert_eq!(text.as_bytes(), printed.as_bytes());
-            }
-        }
-
-        #[test]
-        fn numbers_of_few_digits_need_no_printf(scaled in 1..99_999_u32, places in 1..5) {
-            let number = f64::from(scaled) / 10f64.powi(places);
-            prop_assert!(short_decimal(number, 14, &mut zmij::Buffer::new()).is_some());
-        }
-    }
 }

@@ -211,6 +211,50 @@ fn numbers_become_arguments() {
 }
 
 #[test]
+fn numbers_are_written_as_lua_does() {
+    check(&[
+        ("return tostring(0) .. ' ' .. 12 .. ' ' .. -7", "$7 0 12 -7"),
+        ("local nought = 0 return tostring(-nought)", "$2 -0"),
+        ("return tostring(99999999999999)", "$14 99999999999999"),
+        ("return tostring(1e14)", "$5 1e+14"),
+        ("return tostring(-2^53)", "$19 -9.007199254741e+15"),
+        ("return tostring(0.1) .. ' ' .. tostring(1/3)", "$20 0.1 0.33333333333333"),
+        ("return tostring(0.1 + 0.2) .. ' ' .. 1e-4 .. ' ' .. 1e-5", "$16 0.3 0.0001 1e-05"),
+        ("return tostring(-1e300) .. ' ' .. 1e300 / 1e-300", "$11 -1e+300 inf"),
+    ]);
+}
+
+#[test]
+fn numbers_are_read_as_lua_does() {
+    check(&[
+        ("return tonumber('42') + '8' + ' -7 '", ":43"),
+        ("return tonumber('0x1F') + '0xa'", ":41"),
+        ("return tostring(tonumber('-0'))", "$2 -0"),
+        ("return tostring(tonumber('1700000000.125'))", "$14 1700000000.125"),
+        ("return '1e3' + '.5e1' + '5.'", ":1010"),
+        ("return tostring(tonumber('123456789012345678901234567890'))", "$19 1.2345678901235e+29"),
+        ("return tostring(tonumber('9007199254740993') == 2^53)", "$4 true"),
+        (
+            "local all = {'', ' ', '-', '.', '1x', '1 2', '1..2', '1e', '- 1', '0x', 'x', '+-1'}
+             for i, text in ipairs(all) do assert(tonumber(text) == nil, text) end return 1",
+            ":1",
+        ),
+        ("return tostring(tonumber('12\\0')) .. tostring(tonumber('12'))", "$4 1212"),
+        ("return tonumber('ff', 16) + tonumber('12', 10) + tonumber('7', nil)", ":274"),
+        ("return tostring(tonumber({})) .. tostring(tonumber(nil)) .. tonumber(5)", "$7 nilnil5"),
+        (
+            "local ok, text = pcall(tonumber) return text",
+            "$39 bad argument #1 to '?' (value expected)",
+        ),
+        (
+            "local ok, text = pcall(function() local n = tonumber('1', 99) end)
+             return text:match('bad.*')",
+            "$49 bad argument #2 to 'tonumber' (base out of range)",
+        ),
+    ]);
+}
+
+#[test]
 fn nesting_has_limits_but_no_end_of_the_stack() {
     let mut bench = Bench::new();
     let reply = bench.eval("local t={} t[1]=t return t");

@@ -6,6 +6,7 @@ use mlua::ffi::*;
 
 mod escape;
 pub(crate) mod layout;
+mod numbers;
 mod secret;
 mod strings;
 mod tables;
@@ -24,6 +25,7 @@ pub(crate) const COUNTS_INSTRUCTIONS: bool = true;
 
 /// Makes the linker look for Lua's functions in this crate.
 pub(crate) fn claim() {
+    numbers::claim();
     strings::claim();
     tables::claim();
 }
@@ -34,8 +36,9 @@ pub(crate) fn claim() {
 const UNPROTECTED: [&CStr; 3] =
     [c"C stack overflow", c"error in error handling", c"cannot resume non-suspended coroutine"];
 
-/// Opens what Lua needs beside its libraries: the texts that it must be able to find, for to make
-/// them might fail, and the end of the process would be the answer to that.
+/// Opens what Lua needs beside its libraries, which are open: the texts that it must be able to find,
+/// for to make them might fail, and the end of the process would be the answer to that; and its
+/// `tonumber`.
 ///
 /// # Safety
 /// A state that is being built, with room for a value.
@@ -46,6 +49,7 @@ pub(crate) unsafe fn open(lua: *mut lua_State) {
             lua_pushstring_(lua, text.as_ptr());
             luaL_ref(lua, LUA_REGISTRYINDEX);
         }
+        numbers::open(lua);
     }
 }
 

@@ -1,0 +1,214 @@
+//! Numbers as text and back, where the result is known to be that of C's `strtod` and `printf`.
+//!
+//! Both take a long way for every number, an integer of two digits included. What is read and
+//! written here is what scripts have: integers, and decimals of few digits. All else is left to C.
+
+/// Up to so many digits every decimal is another `f64`, and every integer is one.
+const EXACT_DIGITS: usize = 15;
+
+/// Reads the longest decimal number at the start: its value and its length in bytes. `None` for what
+/// only `strtod` understands: hexadecimal numbers, infinities, signs and blanks before them.
+pub(crate) fn read_plain(text: &[u8]) -> Option<(f64, usize)> {
+    let count = |from: usize| text[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let whole = count(sign);
+    let mut end = sign + whole;
+    let next = text.get(end).copied().unwrap_or(0);
+    // "0x" begins a hexadecimal number.
+    if whole == 0 && next != b'.' || next | 0x20 == b'x' {
+        return None;
+    }
+    if next != b'.' && next | 0x20 != b'e' && whole <= EXACT_DIGITS {
+        let value =
+            text[sign..end].iter().fold(0u64, |value, digit| value * 10 + u64::from(digit - b'0'));
+        let value = value as f64;
+        return Some((if sign == 1 { -value } else { value }, end));
+    }
+    if next == b'.' {
+        let fraction = count(end + 1);
+        if whole + fraction == 0 {
+            return None;
+        }
+        end += 1 + fraction;
+    }
+    if text.get(end).is_some_and(|b| b | 0x20 == b'e') {
+        let signed = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let digits = text.get(end + 1 + signed).is_some_and(u8::is_ascii_digit);
+        if digits {
+            end += 1 + signed + count(end + 1 + signed);
+        }
+    }
+    let number = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
+    Some((number, end))
+}
+
+/// Room for the text of a number.
+pub(crate) struct PlainText {
+    integer: itoa::Buffer,
+    decimal: zmij::Buffer,
+}
+
+impl PlainText {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self { integer: itoa::Buffer::new(), decimal: zmij::Buffer::new() }
+    }
+
+    /// `%.{precision}g` of integers and of numbers with few digits. `None` for others.
+    #[inline]
+    pub(crate) fn write(&mut self, number: f64, precision: i32) -> Option<&str> {
+        let is_small_integer = number.floor() == number
+            && number.abs() < 10f64.powi(precision)
+            && !(number == 0.0 && number.is_sign_negative());
+        match is_small_integer {
+            true => Some(self.integer.format(number as i64)),
+            false => short_decimal(number, precision, &mut self.decimal),
+        }
+    }
+}
+
+/// The shortest text that stands for a number, where `%.{precision}g` gives the same: it has no
+/// more digits than that asks for, and needs no exponent. Beyond [`EXACT_DIGITS`] another text may
+/// be nearer than the shortest one.
+fn short_decimal(number: f64, precision: i32, buffer: &mut zmij::Buffer) -> Option<&str> {
+    let is_exact = usize::try_from(precision).is_ok_and(|precision| precision <= EXACT_DIGITS);
+    if !is_exact || !(1e-4..10f64.powi(precision)).contains(&number.abs()) {
+        return None;
+    }
+    let text = buffer.format(number);
+    let digits = text.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit);
+    (digits.count() <= precision as usize && !text.contains('e')).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::ffi::{CStr, CString};
+
+    /// What `printf` makes of a number.
+    fn printed(number: f64, precision: i32) -> String {
+        let mut bytes = [0u8; 400];
+        let spec = CString::new(format!("%.{precision}g")).unwrap();
+        // SAFETY: a conversion for a double; the room is told.
+        unsafe { libc::snprintf(bytes.as_mut_ptr().cast(), bytes.len(), spec.as_ptr(), number) };
+        CStr::from_bytes_until_nul(&bytes).unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// What `strtod` makes of a text, and how much of it.
+    fn converted(text: &str) -> (f64, usize) {
+        let text = CString::new(text).unwrap();
+        let mut end = std::ptr::null_mut();
+        // SAFETY: the text ends with a NUL.
+        let number = unsafe { libc::strtod(text.as_ptr(), &mut end) };
+        (number, end as usize - text.as_ptr() as usize)
+    }
+
+    fn assert_read_as_by_c(text: &str) {
+        if let Some((number, len)) = read_plain(text.as_bytes()) {
+            let (expected, expected_len) = converted(text);
+            assert_eq!((number.to_bits(), len), (expected.to_bits(), expected_len), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn odd_texts_are_read_as_by_c() {
+        for text in [
+            "",
+            "-",
+            ".",
+            "-.",
+            "0",
+            "-0",
+            "007",
+            "1.",
+            ".5",
+            "-.5",
+            "1.e2",
+            "1e",
+            "1e+",
+            "1e5x",
+            "0x1F",
+            "-0x1F",
+            "0x",
+            "1x",
+            "+1",
+            " 1",
+            "1 ",
+            "nan",
+            "inf",
+            "-inf",
+            "1e400",
+            "1e-400",
+            "999999999999999",
+            "9007199254740993",
+            "123456789012345678901234567890",
+            "1..2",
+        ] {
+            assert_read_as_by_c(text);
+        }
+        assert_eq!(read_plain(b"0x1F"), None);
+        assert_eq!(read_plain(b"+1"), None);
+        assert_eq!(read_plain(b"-12 "), Some((-12.0, 3)));
+    }
+
+    #[test]
+    fn odd_numbers_are_written_as_by_c() {
+        for number in [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            0.1,
+            1e-4,
+            9.9e-5,
+            99_999_999_999_999.0,
+            1e14,
+            1e15,
+            2f64.powi(53),
+            1e22,
+            1e300,
+            5e-324,
+            f64::MAX,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+            1.0 / 3.0,
+            0.1 + 0.2,
+            1_700_000_000.123,
+        ] {
+            for precision in 1..18 {
+                if let Some(text) = PlainText::new().write(number, precision) {
+                    assert_eq!(text, printed(number, precision), "{number} {precision}");
+                }
+            }
+        }
+        assert_eq!(PlainText::new().write(-0.0, 14), None);
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_read_as_by_c(text in "-?[0-9]{0,20}(\\.[0-9]{0,12})?([eE][-+]?[0-9]{0,3})?[ x]?") {
+            assert_read_as_by_c(&text);
+        }
+
+        #[test]
+        fn numbers_are_written_as_by_c(
+            scaled in -1_000_000_000_000_000_i64..1_000_000_000_000_000,
+            places in 0..20,
+            precision in 1..18,
+        ) {
+            let number = scaled as f64 / 10f64.powi(places);
+            let mut buffer = PlainText::new();
+            if let Some(text) = buffer.write(number, precision) {
+                prop_assert_eq!(text, printed(number, precision));
+            }
+        }
+
+        #[test]
+        fn numbers_of_few_digits_need_no_printf(scaled in 1..99_999_u32, places in 0..5) {
+            let number = f64::from(scaled) / 10f64.powi(places);
+            prop_assert!(PlainText::new().write(number, 14).is_some());
+        }
+    }
+}
