@@ -42,6 +42,9 @@ pub(crate) fn read_plain(text: &[u8]) -> Option<(f64, usize)> {
     Some((number, end))
 }
 
+/// Integers of fewer digits fit into an `i64`.
+const INTEGER_PRECISION_MAX: i32 = 18;
+
 /// Room for the text of a number.
 pub(crate) struct PlainText {
     integer: itoa::Buffer,
@@ -57,13 +60,77 @@ impl PlainText {
     /// `%.{precision}g` of integers and of numbers with few digits. `None` for others.
     #[inline]
     pub(crate) fn write(&mut self, number: f64, precision: i32) -> Option<&str> {
-        let is_small_integer = number.floor() == number
+        let is_small_integer = precision <= INTEGER_PRECISION_MAX
+            && number.floor() == number
             && number.abs() < 10f64.powi(precision)
             && !(number == 0.0 && number.is_sign_negative());
         match is_small_integer {
             true => Some(self.integer.format(number as i64)),
             false => short_decimal(number, precision, &mut self.decimal),
         }
+    }
+}
+
+/// Places behind the point that [`FixedText`] writes at most, so that its product fits into 128 bits.
+const PLACES_MAX: usize = 15;
+
+/// A number with a given number of digits behind the point.
+pub(crate) struct FixedText {
+    bytes: [u8; Self::BYTES_MAX],
+    len: usize,
+}
+
+impl FixedText {
+    /// A sign, the digits of a `u64`, a point, and what is behind it.
+    const BYTES_MAX: usize = 1 + 20 + 1 + PLACES_MAX;
+
+    /// `%.{places}f`: the number is scaled by a power of ten in integers, so nothing is lost, and
+    /// halves go to the even neighbour. `None` for large numbers and for more than [`PLACES_MAX`].
+    pub(crate) fn new(number: f64, places: usize) -> Option<Self> {
+        const FRACTION_BITS: u32 = 52;
+        let bits = number.to_bits();
+        let fraction = bits & ((1 << FRACTION_BITS) - 1);
+        let exponent = (bits >> FRACTION_BITS) as u32 & 0x7FF;
+        // The number is `mantissa / 2^shift`.
+        let mantissa = if exponent == 0 { fraction } else { fraction | 1 << FRACTION_BITS };
+        let shift = 1075u32.checked_sub(exponent.max(1)).filter(|&shift| shift > 0)?;
+        if places > PLACES_MAX {
+            return None;
+        }
+        let unit = 10u64.pow(places as u32);
+        let scaled = u128::from(mantissa) * u128::from(unit);
+        let rounded = match shift < u128::BITS {
+            true => {
+                let (whole, rest) = (scaled >> shift, scaled & ((1 << shift) - 1));
+                let half = 1 << (shift - 1);
+                whole + u128::from(rest > half || rest == half && whole & 1 == 1)
+            }
+            // Less than half of the last place.
+            false => 0,
+        };
+        let rounded = u64::try_from(rounded).ok()?;
+        let mut text = Self { bytes: [0; Self::BYTES_MAX], len: 0 };
+        if number.is_sign_negative() {
+            text.push(b"-");
+        }
+        text.push(itoa::Buffer::new().format(rounded / unit).as_bytes());
+        if places > 0 {
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(rounded % unit).as_bytes();
+            text.push(b".");
+            text.push(&[b'0'; PLACES_MAX][..places - digits.len()]);
+            text.push(digits);
+        }
+        Some(text)
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        self.bytes[self.len..][..more.len()].copy_from_slice(more);
+        self.len += more.len();
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -88,12 +155,40 @@ mod tests {
 
     /// What `printf` makes of a number.
     fn printed(number: f64, precision: i32) -> String {
+        printed_by(number, &format!("%.{precision}g"))
+    }
+
+    fn printed_by(number: f64, spec: &str) -> String {
         let mut bytes = [0u8; 400];
-        let spec = CString::new(format!("%.{precision}g")).unwrap();
+        let spec = CString::new(spec).unwrap();
         // SAFETY: a conversion for a double; the room is told.
         unsafe { libc::snprintf(bytes.as_mut_ptr().cast(), bytes.len(), spec.as_ptr(), number) };
         CStr::from_bytes_until_nul(&bytes).unwrap().to_str().unwrap().to_owned()
     }
+
+    const ODD: [f64; 21] = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.1,
+        1e-4,
+        9.9e-5,
+        99_999_999_999_999.0,
+        1e14,
+        1e15,
+        9_007_199_254_740_992.0,
+        1e22,
+        1e300,
+        5e-324,
+        f64::MAX,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+        1.0 / 3.0,
+        0.1 + 0.2,
+        1_700_000_000.123,
+    ];
 
     /// What `strtod` makes of a text, and how much of it.
     fn converted(text: &str) -> (f64, usize) {
@@ -154,36 +249,30 @@ mod tests {
 
     #[test]
     fn odd_numbers_are_written_as_by_c() {
-        for number in [
-            0.0,
-            -0.0,
-            1.0,
-            -1.0,
-            0.1,
-            1e-4,
-            9.9e-5,
-            99_999_999_999_999.0,
-            1e14,
-            1e15,
-            2f64.powi(53),
-            1e22,
-            1e300,
-            5e-324,
-            f64::MAX,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            f64::NAN,
-            1.0 / 3.0,
-            0.1 + 0.2,
-            1_700_000_000.123,
-        ] {
-            for precision in 1..18 {
+        for number in ODD {
+            for precision in 1..30 {
                 if let Some(text) = PlainText::new().write(number, precision) {
                     assert_eq!(text, printed(number, precision), "{number} {precision}");
                 }
             }
         }
         assert_eq!(PlainText::new().write(-0.0, 14), None);
+    }
+
+    #[test]
+    fn odd_numbers_have_the_places_that_c_gives_them() {
+        let halves = [0.5, 1.5, 2.5, 0.125, 0.375, 1e-300, 9_007_199_254_740_991.5 / 4.0];
+        for number in ODD.into_iter().chain(halves) {
+            for places in 0..18 {
+                let expected = printed_by(number, &format!("%.{places}f"));
+                if let Some(text) = FixedText::new(number, places) {
+                    assert_eq!(text.as_bytes(), expected.as_bytes());
+                }
+            }
+        }
+        for number in halves {
+            assert!((0..3).all(|places| FixedText::new(number, places).is_some()), "{number}");
+        }
     }
 
     proptest! {
@@ -203,6 +292,21 @@ mod tests {
             if let Some(text) = buffer.write(number, precision) {
                 prop_assert_eq!(text, printed(number, precision));
             }
+        }
+
+        #[test]
+        fn numbers_have_the_places_that_c_gives_them(
+            bits in any::<u64>(),
+            small in -1e9..1e9,
+            places in 0..16_usize,
+        ) {
+            for number in [f64::from_bits(bits), small, small * 1e-9] {
+                if let Some(text) = FixedText::new(number, places) {
+                    let expected = printed_by(number, &format!("%.{places}f"));
+                    prop_assert_eq!(text.as_bytes(), expected.as_bytes());
+                }
+            }
+            prop_assert!(FixedText::new(small, places.min(9)).is_some());
         }
 
         #[test]

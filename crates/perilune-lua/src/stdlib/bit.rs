@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use mlua::ffi::*;
 
 use super::args::type_error;
+use super::convert::hex_digits;
 use super::{State, push_library};
 use crate::interrupt::tick;
 use crate::raise::{LuaError, native, push_bytes};
@@ -98,12 +99,9 @@ unsafe fn tohex(lua: State) -> Result<c_int, LuaError> {
         true => 8,
         false => bits(lua, 2)? as i32,
     };
-    let text = match wanted < 0 {
-        true => format!("{value:08X}"),
-        false => format!("{value:08x}"),
-    };
+    let digits = hex_digits(value.into(), wanted < 0);
     let count = wanted.unsigned_abs().min(8) as usize;
-    push_bytes(lua, &text.as_bytes()[8 - count..]);
+    push_bytes(lua, &digits[digits.len() - count..]);
     Ok(1)
 }
 

@@ -5,7 +5,7 @@
 //! [`LuaBuffer`] keeps its bytes in a Lua userdatum instead and owns nothing: it may be abandoned
 //! at any moment, which is what functions that call back into Lua need.
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 
 use mlua::ffi::*;
 
@@ -17,6 +17,9 @@ use crate::raise::{LuaError, push_bytes};
 const PIECE_BYTES: usize = 256 << 10;
 /// each of which costs so much work. The pages of a long buffer are made while it is filled.
 const PIECE_COST: u64 = PIECE_BYTES as u64 / 16;
+/// Longest text that one conversion of `printf` makes: width and precision are below 100 and a
+/// double has at most 309 digits before the point.
+const PRINTED_BYTES_MAX: usize = 512;
 /// A vector larger than this goes back to the system after use.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
@@ -95,6 +98,33 @@ impl Buffer {
             unsafe { tick(self.lua, PIECE_COST)? };
             self.bytes.extend_from_slice(piece);
         }
+        Ok(())
+    }
+
+    /// Adds what C's `snprintf`, given a place and the room there, writes for one conversion; as in C
+    /// it ends at the first NUL. Room beyond the size limit is lent, but [`Self::push_to_lua`] takes
+    /// no result of that size.
+    ///
+    /// # Safety
+    /// `print` writes what it says, or less if that is more than the room.
+    pub(super) unsafe fn extend_printed(
+        &mut self,
+        print: impl FnOnce(*mut c_char, usize) -> c_int,
+    ) -> Result<(), LuaError> {
+        if self.bytes.capacity() - self.bytes.len() < PRINTED_BYTES_MAX {
+            if self.bytes.len() > PIECE_BYTES {
+                self.grow_slowly(PRINTED_BYTES_MAX)?;
+            } else {
+                self.bytes.try_reserve(PRINTED_BYTES_MAX).map_err(no_memory)?;
+            }
+        }
+        let before = self.bytes.len();
+        let place = self.bytes.as_mut_ptr().add(before);
+        let len = print(place.cast(), PRINTED_BYTES_MAX);
+        let len = usize::try_from(len).unwrap_or(0).min(PRINTED_BYTES_MAX - 1);
+        let text = std::slice::from_raw_parts(place, len);
+        let len = memchr::memchr(0, text).unwrap_or(len);
+        self.bytes.set_len(before + len);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::State;
 use super::args::{to_bytes, type_name};
 use super::buffer::Buffer;
 use super::cjson_config::{INVALID_REFUSED, INVALID_WRITTEN, JsonConfig, config};
-use super::convert::{f64_to_i32, printf_f64};
+use super::convert::f64_to_i32;
 use crate::interrupt::{Meter, Ticker};
 use crate::numbers::PlainText;
 use crate::raise::LuaError;
@@ -233,7 +233,7 @@ unsafe fn write_number(out: &mut Buffer, number: f64, precision: i32) -> Result<
     }
     let spec = [b'%', b'.', b'0' + (precision / 10) as u8, b'0' + (precision % 10) as u8, b'g', 0];
     let spec = CStr::from_bytes_until_nul(&spec).unwrap_or(c"%.14g");
-    out.extend(printf_f64(spec, number).as_bytes())
+    out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr(), number))
 }
 
 /// Bytes that are not written as they are.

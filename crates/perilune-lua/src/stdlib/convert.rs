@@ -1,10 +1,8 @@
-//! Conversions of Lua numbers to integers, and of numbers to text.
+//! Conversions of Lua numbers to integers, and of integers to digits.
 //!
 //! C leaves conversions out of range undefined; scripts depend on what x86-64 does, so that is
 //! what happens here on every machine: the result is the lowest integer of the width converted
 //! to.
-
-use std::ffi::{CStr, c_int};
 
 /// 2^63, the first value above `i64`.
 const TWO_63: f64 = 9_223_372_036_854_775_808.0;
@@ -38,59 +36,10 @@ pub(super) fn i64_to_i32(number: i64) -> i32 {
     number as i32
 }
 
-/// Longest text [`printf_f64`] and its siblings make: width and precision are below 100 and a
-/// double has at most 309 digits before the point.
-const PRINTF_BYTES_MAX: usize = 512;
-
-/// Text made by the C library's `printf`.
-pub(super) struct Printed {
-    bytes: [u8; PRINTF_BYTES_MAX],
-}
-
-impl Printed {
-    /// The text up to its first NUL, as C sees it.
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        let end = self.bytes.iter().position(|&b| b == 0);
-        &self.bytes[..end.unwrap_or(self.bytes.len())]
-    }
-
-    fn fill(print: impl FnOnce(*mut libc::c_char, usize) -> c_int) -> Self {
-        let mut bytes = [0; PRINTF_BYTES_MAX];
-        print(bytes.as_mut_ptr().cast(), bytes.len());
-        Self { bytes }
-    }
-}
-
-/// Formats a double.
-///
-/// # Safety
-/// `spec` is one conversion for a `double`.
-pub(super) unsafe fn printf_f64(spec: &CStr, number: f64) -> Printed {
-    Printed::fill(|out, room| libc::snprintf(out, room, spec.as_ptr(), number))
-}
-
-/// Formats a 64 bit integer.
-///
-/// # Safety
-/// `spec` is one conversion for a `long long`, signed or not.
-pub(super) unsafe fn printf_i64(spec: &CStr, number: i64) -> Printed {
-    Printed::fill(|out, room| libc::snprintf(out, room, spec.as_ptr(), number))
-}
-
-/// Formats one character.
-///
-/// # Safety
-/// `spec` is one `%c` conversion.
-pub(super) unsafe fn printf_char(spec: &CStr, character: c_int) -> Printed {
-    Printed::fill(|out, room| libc::snprintf(out, room, spec.as_ptr(), character))
-}
-
-/// Formats a string.
-///
-/// # Safety
-/// `spec` is one `%s` conversion; `text` ends with a NUL.
-pub(super) unsafe fn printf_str(spec: &CStr, text: *const u8) -> Printed {
-    Printed::fill(|out, room| libc::snprintf(out, room, spec.as_ptr(), text))
+/// The digits of `value` to the base 16, with noughts before them.
+pub(super) fn hex_digits(value: u64, is_upper: bool) -> [u8; 16] {
+    let digits = if is_upper { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
+    std::array::from_fn(|at| digits[(value >> (60 - 4 * at)) as usize & 15])
 }
 
 #[cfg(test)]
@@ -105,6 +54,12 @@ mod tests {
         assert_eq!(f64_to_i32(2_147_483_647.9), i32::MAX);
         assert_eq!(f64_to_i32(2_147_483_648.0), i32::MIN);
         assert_eq!(f64_to_i32(f64::NAN), i32::MIN);
+    }
+
+    #[test]
+    fn hexadecimal_digits_have_noughts_before_them() {
+        assert_eq!(&hex_digits(0xDEAD_BEEF, false), b"00000000deadbeef");
+        assert_eq!(&hex_digits(u64::MAX - 5, true), b"FFFFFFFFFFFFFFFA");
     }
 
     #[test]

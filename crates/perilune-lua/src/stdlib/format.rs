@@ -1,9 +1,10 @@
 //! `string.format`.
 //!
 //! A conversion is checked here for what Lua allows (few flags, two digits of width and of
-//! precision) and then printed by the C library, so that numbers look as scripts know them.
+//! precision) and then printed by the C library, so that numbers look as scripts know them. What
+//! scripts have most, integers, digits behind a point and strings, is written here.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 
 use mlua::ffi::*;
 use smallvec::SmallVec;
@@ -11,10 +12,9 @@ use smallvec::SmallVec;
 use super::State;
 use super::args::{check_bytes, check_number};
 use super::buffer::Buffer;
-use super::convert::{
-    f64_to_i32, f64_to_i64, f64_to_u64, printf_char, printf_f64, printf_i64, printf_str,
-};
+use super::convert::{f64_to_i32, f64_to_i64, f64_to_u64, hex_digits};
 use crate::interrupt::{Meter, Ticker, tick};
+use crate::numbers::{FixedText, PlainText};
 use crate::raise::LuaError;
 
 const FLAGS: &[u8] = b"-+ #0";
@@ -33,7 +33,11 @@ struct Conversion<'a> {
 
 impl Conversion<'_> {
     /// The conversion as C reads it, with a length modifier before the letter.
-    fn spec(&self, modifier: &[u8]) -> SmallVec<[u8; 24]> {
+    fn spec(&self) -> SmallVec<[u8; 24]> {
+        let modifier: &[u8] = match self.letter {
+            b'd' | b'i' | b'o' | b'u' | b'x' | b'X' => b"ll",
+            _ => b"",
+        };
         let mut spec = SmallVec::new();
         spec.push(b'%');
         spec.extend_from_slice(self.options);
@@ -42,6 +46,32 @@ impl Conversion<'_> {
         spec.push(0);
         spec
     }
+
+    /// What is filled up with, and the width, if there is nothing but these.
+    fn padding(&self) -> Option<(u8, usize)> {
+        match self.options {
+            [] => Some((b' ', 0)),
+            [b'0', width @ ..] => Some((b'0', decimal(width)?)),
+            width => Some((b' ', decimal(width)?)),
+        }
+    }
+
+    /// The precision, if there is nothing else.
+    fn precision(&self) -> Option<usize> {
+        match self.options {
+            [] => Some(6),
+            [b'.', digits @ ..] => decimal(digits),
+            _ => None,
+        }
+    }
+}
+
+/// An integer of digits only; none are 0.
+fn decimal(digits: &[u8]) -> Option<usize> {
+    digits.iter().try_fold(0, |value, digit| match digit {
+        b'0'..=b'9' => Some(value * 10 + usize::from(digit - b'0')),
+        _ => None,
+    })
 }
 
 pub(super) unsafe fn format(lua: State) -> Result<c_int, LuaError> {
@@ -103,35 +133,104 @@ unsafe fn add(
     conversion: &Conversion<'_>,
     out: &mut Buffer,
 ) -> Result<(), LuaError> {
-    let modifier: &[u8] = match conversion.letter {
-        b'd' | b'i' | b'o' | b'u' | b'x' | b'X' => b"ll",
-        _ => b"",
-    };
-    let spec = conversion.spec(modifier);
-    // A NUL as the letter ends in the default arm, where the text is not used.
-    let spec = CStr::from_bytes_until_nul(&spec).unwrap_or_default();
-    let printed = match conversion.letter {
-        b'c' => printf_char(spec, f64_to_i32(check_number(lua, arg)?)),
-        b'd' | b'i' => printf_i64(spec, f64_to_i64(check_number(lua, arg)?)),
-        b'o' | b'u' | b'x' | b'X' => printf_i64(spec, f64_to_u64(check_number(lua, arg)?) as i64),
-        b'e' | b'E' | b'f' | b'g' | b'G' => printf_f64(spec, check_number(lua, arg)?),
-        b'q' => return add_quoted(lua, check_bytes(lua, arg)?, out),
-        b's' => return add_string(check_bytes(lua, arg)?, conversion, spec, out),
+    match conversion.letter {
+        b'c' => {
+            let (spec, byte) = (conversion.spec(), f64_to_i32(check_number(lua, arg)?));
+            out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), byte))
+        }
+        b'd' | b'i' => add_signed(f64_to_i64(check_number(lua, arg)?), conversion, out),
+        b'o' | b'u' | b'x' | b'X' => {
+            add_unsigned(f64_to_u64(check_number(lua, arg)?), conversion, out)
+        }
+        b'e' | b'E' | b'f' | b'g' | b'G' => add_double(check_number(lua, arg)?, conversion, out),
+        b'q' => add_quoted(lua, check_bytes(lua, arg)?, out),
+        b's' => add_string(check_bytes(lua, arg)?, conversion, out),
         letter => {
             let mut text = b"invalid option '%".to_vec();
             text.extend((letter != 0).then_some(letter));
             text.extend_from_slice(b"' to 'format'");
-            return Err(LuaError::Bytes(text));
+            Err(LuaError::Bytes(text))
         }
-    };
-    out.extend(printed.as_bytes())
+    }
+}
+
+unsafe fn add_signed(
+    value: i64,
+    conversion: &Conversion<'_>,
+    out: &mut Buffer,
+) -> Result<(), LuaError> {
+    if let Some(padding) = conversion.padding() {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value.unsigned_abs()).as_bytes();
+        return add_padded(value < 0, digits, padding, out);
+    }
+    let spec = conversion.spec();
+    out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), value))
+}
+
+unsafe fn add_unsigned(
+    value: u64,
+    conversion: &Conversion<'_>,
+    out: &mut Buffer,
+) -> Result<(), LuaError> {
+    match (conversion.letter, conversion.padding()) {
+        (letter @ (b'x' | b'X'), Some(padding)) => {
+            let digits = hex_digits(value, letter == b'X');
+            let noughts = (value | 1).leading_zeros() as usize / 4;
+            add_padded(false, &digits[noughts..], padding, out)
+        }
+        (b'u', Some(padding)) => {
+            add_padded(false, itoa::Buffer::new().format(value).as_bytes(), padding, out)
+        }
+        _ => {
+            let spec = conversion.spec();
+            out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), value))
+        }
+    }
+}
+
+/// Adds digits, filled up to a width: with noughts behind the sign, or with blanks before it.
+fn add_padded(
+    is_negative: bool,
+    digits: &[u8],
+    (fill, width): (u8, usize),
+    out: &mut Buffer,
+) -> Result<(), LuaError> {
+    const WIDTH_MAX: usize = 99;
+    let sign: &[u8] = if is_negative { b"-" } else { b"" };
+    let missing = width.saturating_sub(sign.len() + digits.len()).min(WIDTH_MAX);
+    let filler = &[fill; WIDTH_MAX][..missing];
+    let parts = if fill == b'0' { [sign, filler] } else { [filler, sign] };
+    parts.into_iter().try_for_each(|part| out.extend(part))?;
+    out.extend(digits)
+}
+
+unsafe fn add_double(
+    number: f64,
+    conversion: &Conversion<'_>,
+    out: &mut Buffer,
+) -> Result<(), LuaError> {
+    match (conversion.letter, conversion.precision()) {
+        (b'f', Some(places)) => {
+            if let Some(text) = FixedText::new(number, places) {
+                return out.extend(text.as_bytes());
+            }
+        }
+        (b'g' | b'G', Some(precision)) => {
+            if let Some(text) = PlainText::new().write(number, precision.max(1) as i32) {
+                return out.extend(text.as_bytes());
+            }
+        }
+        _ => {}
+    }
+    let spec = conversion.spec();
+    out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), number))
 }
 
 /// `text` is followed by a NUL, being a Lua string.
 unsafe fn add_string(
     text: &[u8],
     conversion: &Conversion<'_>,
-    spec: &CStr,
     out: &mut Buffer,
 ) -> Result<(), LuaError> {
     if text.len() >= LONG_STRING_BYTES && !conversion.options.contains(&b'.') {
@@ -141,7 +240,8 @@ unsafe fn add_string(
         let end = memchr::memchr(0, text).unwrap_or(text.len());
         return out.extend(&text[..end]);
     }
-    out.extend(printf_str(spec, text.as_ptr()).as_bytes())
+    let spec = conversion.spec();
+    out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), text.as_ptr()))
 }
 
 /// `%q`: a string literal that Lua reads back.

@@ -46,12 +46,21 @@ pub(super) unsafe fn gsub(lua: State) -> Result<c_int, LuaError> {
 unsafe fn with_string(lua: State, job: Job) -> Result<c_int, LuaError> {
     let template = check_bytes(lua, 3)?;
     let matcher = Matcher::new(job.subject, job.pattern);
+    let lead = matcher.lead().filter(|_| !job.anchored);
     let mut captures = Captures::new();
     let mut meter = Ticker::new(lua);
     let mut out = Buffer::new(lua);
     let mut at = 0;
     let mut count = 0;
     while count < job.count_max {
+        if let Some(lead) = lead {
+            let next = lead.find(job.subject, at, &mut meter)?;
+            out.extend(&job.subject[at..next])?;
+            at = next;
+            if at == job.subject.len() {
+                break;
+            }
+        }
         let end = matcher.match_at(at, &mut captures, &mut meter)?;
         if let Some(end) = end {
             count += 1;
@@ -113,6 +122,14 @@ fn add_template(
     out.extend(rest)
 }
 
+/// Where the next match may begin, `at` included.
+unsafe fn next_start(lua: State, job: &Job, at: usize) -> Result<usize, LuaError> {
+    match Matcher::new(job.subject, job.pattern).lead().filter(|_| !job.anchored) {
+        Some(lead) => lead.find(job.subject, at, &mut Ticker::new(lua)),
+        None => Ok(at),
+    }
+}
+
 /// Finds one match; everything it owns is gone when it returns.
 unsafe fn match_once(
     lua: State,
@@ -132,6 +149,9 @@ unsafe fn with_calls(lua: State, job: Job) -> Result<c_int, LuaError> {
     let mut count = 0;
     while count < job.count_max {
         crate::interrupt::tick(lua, 1)?;
+        let next = next_start(lua, &job, at)?;
+        out.extend(lua, &job.subject[at..next])?;
+        at = next;
         let end = match_once(lua, &job, at, &mut captures)?;
         if let Some(end) = end {
             count += 1;

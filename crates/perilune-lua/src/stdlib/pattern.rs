@@ -23,6 +23,11 @@ pub(super) const CAPTURES_MAX: usize = 32;
 /// Most choices open at a time.
 const CHOICES_MAX: usize = 200_000;
 
+/// Bytes that are looked at between two payments by an item that takes little for each,
+const PIECE_BYTES: usize = 256;
+/// as those do that are no longer than this.
+const SHORT_ITEM_BYTES: usize = 32;
+
 /// How far a capture goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extent {
@@ -145,14 +150,13 @@ impl<'a> Matcher<'a> {
         captures: &mut Captures,
         meter: &mut M,
     ) -> Result<Option<(usize, usize)>, LuaError> {
-        let first = self.literal_start();
+        let lead = self.lead();
         while from <= self.subject.len() {
-            if let Some(byte) = first {
-                let Some(skipped) = memchr::memchr(byte, &self.subject[from..]) else {
+            if let Some(lead) = lead {
+                from = lead.find(self.subject, from, meter)?;
+                if from == self.subject.len() {
                     return Ok(None);
-                };
-                meter.step(skipped as u64 / 64)?;
-                from += skipped;
+                }
             }
             if let Some(end) = self.match_at(from, captures, meter)? {
                 return Ok(Some((from, end)));
@@ -162,12 +166,21 @@ impl<'a> Matcher<'a> {
         Ok(None)
     }
 
-    /// The byte every match begins with, when the pattern begins with a plain one.
-    fn literal_start(&self) -> Option<u8> {
-        let &first = self.pattern.first()?;
-        let optional = matches!(self.pattern.get(1), Some(b'*' | b'?' | b'-'));
-        let special = matches!(first, b'(' | b')' | b'.' | b'[' | b'%' | b'$');
-        (!optional && !special).then_some(first)
+    /// What the first byte of every match is like, if the pattern begins with a short item that must
+    /// be there. Only at such bytes does it need to be tried: elsewhere the reference implementation
+    /// fails at that item, too, before it meets what may be wrong behind it.
+    pub(super) fn lead(&self) -> Option<Item<'a>> {
+        let p = usize::from(matches!(self.pattern, [b'(', next, ..] if *next != b')'));
+        let is_single = !matches!(
+            self.pattern[p..],
+            [] | [b'(' | b')' | b'.', ..] | [b'$'] | [b'%', b'b' | b'f' | b'0'..=b'9', ..]
+        );
+        if !is_single {
+            return None;
+        }
+        let end = self.class_end(p).ok().filter(|end| end - p <= SHORT_ITEM_BYTES)?;
+        let is_optional = matches!(self.pattern.get(end), Some(b'*' | b'?' | b'-'));
+        (!is_optional).then(|| self.item_at(p, end))
     }
 
     /// Matches the whole pattern at `at`; the result is where the match ends.
@@ -310,9 +323,17 @@ impl<'a> Matcher<'a> {
         meter: &mut M,
     ) -> Result<Step, LuaError> {
         let cost = 1 + (end - p) as u64 / 8;
-        while self.single(s, p, end) {
-            s += 1;
-            meter.step(cost)?;
+        let piece_bytes = if end - p <= SHORT_ITEM_BYTES { PIECE_BYTES } else { 1 };
+        let item = self.item_at(p, end);
+        loop {
+            let rest = &self.subject[s..];
+            let piece = &rest[..piece_bytes.min(rest.len())];
+            let taken = piece.iter().position(|&byte| !item.matches(byte)).unwrap_or(piece.len());
+            s += taken;
+            meter.step(taken as u64 * cost)?;
+            if taken < piece_bytes {
+                break;
+            }
         }
         if s > least {
             choices.push(Choice::Fewer { least, s, p: end + 1 });
@@ -421,17 +442,119 @@ impl<'a> Matcher<'a> {
     /// Whether the subject has a byte at `s` that the item at `p..end` matches.
     #[inline]
     fn single(&self, s: usize, p: usize, end: usize) -> bool {
-        let Some(&byte) = self.subject.get(s) else {
-            return false;
-        };
+        self.subject.get(s).is_some_and(|&byte| self.item_at(p, end).matches(byte))
+    }
+
+    /// The item at `p..end`, which is not empty.
+    #[inline]
+    fn item_at(&self, p: usize, end: usize) -> Item<'a> {
         match self.pattern[p] {
-            b'.' => true,
-            b'%' => class_matches(byte, self.pattern[p + 1]),
-            b'[' => set_matches(byte, &self.pattern[p..end]),
-            literal => literal == byte,
+            b'.' => Item::Any,
+            b'%' => Item::escaped(self.pattern[p + 1]),
+            b'[' => Item::Set(&self.pattern[p..end]),
+            literal => Item::Byte(literal),
         }
     }
 }
+
+/// What matches a single byte.
+#[derive(Clone, Copy)]
+pub(super) enum Item<'a> {
+    Any,
+    Byte(u8),
+    /// A byte whose bits in [`TRAITS`] have one of `traits` or, if not `wanted`, none of them.
+    Class {
+        traits: u8,
+        wanted: bool,
+    },
+    /// A set, with its brackets.
+    Set(&'a [u8]),
+}
+
+impl Item<'_> {
+    /// A class by its letter, whose complement has that in upper case, or a byte that is taken as it
+    /// is.
+    #[inline]
+    fn escaped(letter: u8) -> Self {
+        let traits = match letter.to_ascii_lowercase() {
+            b'a' => LOWER | UPPER,
+            b'c' => CONTROL,
+            b'd' => DIGIT,
+            b'l' => LOWER,
+            b'p' => PUNCTUATION,
+            b's' => SPACE,
+            b'u' => UPPER,
+            b'w' => LOWER | UPPER | DIGIT,
+            b'x' => HEXADECIMAL,
+            b'z' => NUL,
+            _ => return Item::Byte(letter),
+        };
+        Item::Class { traits, wanted: letter.is_ascii_lowercase() }
+    }
+
+    #[inline]
+    fn matches(self, byte: u8) -> bool {
+        match self {
+            Item::Any => true,
+            Item::Byte(literal) => literal == byte,
+            Item::Class { traits, wanted } => (TRAITS[usize::from(byte)] & traits != 0) == wanted,
+            Item::Set(set) => set_matches(byte, set),
+        }
+    }
+
+    /// Where the next byte that matches stands, `from` included, or the end.
+    pub(super) fn find<M: Meter>(
+        self,
+        subject: &[u8],
+        mut from: usize,
+        meter: &mut M,
+    ) -> Result<usize, LuaError> {
+        if let Item::Byte(byte) = self {
+            let skipped = memchr::memchr(byte, &subject[from..]);
+            let skipped = skipped.unwrap_or(subject.len() - from);
+            meter.step(skipped as u64 / 64)?;
+            return Ok(from + skipped);
+        }
+        for piece in subject[from..].chunks(PIECE_BYTES) {
+            let at = piece.iter().position(|&byte| self.matches(byte));
+            let skipped = at.unwrap_or(piece.len());
+            meter.step(skipped as u64)?;
+            from += skipped;
+            if at.is_some() {
+                break;
+            }
+        }
+        Ok(from)
+    }
+}
+
+const LOWER: u8 = 1;
+const UPPER: u8 = 1 << 1;
+const DIGIT: u8 = 1 << 2;
+const HEXADECIMAL: u8 = 1 << 3;
+const PUNCTUATION: u8 = 1 << 4;
+const CONTROL: u8 = 1 << 5;
+const SPACE: u8 = 1 << 6;
+const NUL: u8 = 1 << 7;
+
+/// What each byte is, as C's `ctype.h` sees it where no locale was chosen.
+static TRAITS: [u8; 256] = {
+    let mut traits = [0; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        let at = byte as usize;
+        traits[at] |= if byte.is_ascii_lowercase() { LOWER } else { 0 };
+        traits[at] |= if byte.is_ascii_uppercase() { UPPER } else { 0 };
+        traits[at] |= if byte.is_ascii_digit() { DIGIT } else { 0 };
+        traits[at] |= if byte.is_ascii_hexdigit() { HEXADECIMAL } else { 0 };
+        traits[at] |= if byte.is_ascii_punctuation() { PUNCTUATION } else { 0 };
+        traits[at] |= if byte.is_ascii_control() { CONTROL } else { 0 };
+        traits[at] |= if matches!(byte, b' ' | b'\t'..=b'\r') { SPACE } else { 0 };
+        byte += 1;
+    }
+    traits[0] |= NUL;
+    traits
+};
 
 fn open_capture(
     captures: &mut Captures,
@@ -460,24 +583,6 @@ fn close_capture(captures: &mut Captures, choices: &mut Choices, s: usize) -> Re
     Ok(())
 }
 
-/// `%a` and its kin; a letter in upper case stands for the complement.
-fn class_matches(byte: u8, class: u8) -> bool {
-    let is_member = match class.to_ascii_lowercase() {
-        b'a' => byte.is_ascii_alphabetic(),
-        b'c' => byte.is_ascii_control(),
-        b'd' => byte.is_ascii_digit(),
-        b'l' => byte.is_ascii_lowercase(),
-        b'p' => byte.is_ascii_punctuation(),
-        b's' => matches!(byte, b' ' | b'\t'..=b'\r'),
-        b'u' => byte.is_ascii_uppercase(),
-        b'w' => byte.is_ascii_alphanumeric(),
-        b'x' => byte.is_ascii_hexdigit(),
-        b'z' => byte == 0,
-        _ => return class == byte,
-    };
-    is_member == class.is_ascii_lowercase()
-}
-
 /// A set with its brackets: members, ranges and classes, perhaps complemented.
 fn set_matches(byte: u8, set: &[u8]) -> bool {
     let mut members = &set[1..set.len() - 1];
@@ -490,7 +595,7 @@ fn set_matches(byte: u8, set: &[u8]) -> bool {
         match members {
             [] => return !found,
             [b'%', class, rest @ ..] => {
-                if class_matches(byte, *class) {
+                if Item::escaped(*class).matches(byte) {
                     return found;
                 }
                 members = rest;
@@ -589,6 +694,32 @@ mod tests {
             if let Ok(Some((start, end))) = search(&subject, &pattern, 200_000) {
                 prop_assert!(start <= end && end <= subject.len());
             }
+        }
+
+        #[test]
+        fn no_place_is_passed_over(
+            subject in proptest::collection::vec(proptest::sample::select(&b"ab1 .%-\x00\xE9"[..]), 0..12),
+            pattern in proptest::collection::vec(
+                proptest::sample::select(&b"ab1().%[]^$*+-?fadwsSz\xE9"[..]),
+                0..8,
+            ),
+        ) {
+            let matcher = Matcher::new(&subject, &pattern);
+            let mut captures = Captures::new();
+            let meter = &mut Limited(u64::MAX);
+            let mut expected = Ok(None);
+            for from in 0..=subject.len() {
+                expected = matcher.match_at(from, &mut captures, meter);
+                expected = match expected {
+                    Ok(None) => continue,
+                    found => found,
+                };
+                expected = expected.map(|end| end.map(|end| from * 1000 + end));
+                break;
+            }
+            let found = matcher.search(0, &mut captures, meter);
+            let found = found.map(|found| found.map(|(from, end)| from * 1000 + end));
+            prop_assert_eq!(found.map_err(|_| ()), expected.map_err(|_| ()));
         }
 
         #[test]

@@ -72,13 +72,11 @@ unsafe fn reverse(lua: State) -> Result<c_int, LuaError> {
     let bytes = check_bytes(lua, 1)?;
     let mut out = Buffer::new(lua);
     out.reserve(bytes.len())?;
-    let mut piece = [0; 4 << 10];
-    for part in bytes.rchunks(piece.len()) {
+    for part in bytes.rchunks(CHANGED_BYTES) {
         tick(lua, part.len() as u64 / 16)?;
-        let piece = &mut piece[..part.len()];
-        piece.copy_from_slice(part);
-        piece.reverse();
-        out.extend(piece)?;
+        let from = out.len();
+        out.extend(part)?;
+        out.as_mut_slice()[from..].reverse();
     }
     out.push_to_lua()?;
     Ok(1)

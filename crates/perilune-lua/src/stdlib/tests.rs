@@ -328,6 +328,46 @@ fn marked_tables_refuse_changes() {
 }
 
 #[test]
+fn numbers_are_formatted_as_by_c() {
+    let state = TestState::new();
+    let integers = ["%d", "%i", "%5d", "%05d", "%020d", "%-5d|", "%+d", "% d", "%.3d", "%99d"];
+    let unsigned = ["%x", "%X", "%2x", "%02x", "%016X", "%#x", "%u", "%12u", "%o", "%00d", "%0d"];
+    let doubles =
+        ["%f", "%.0f", "%.f", "%.2f", "%.10f", "%.15f", "%.20f", "%8.3f", "%+.1f", "%08.2f"];
+    let shortest =
+        ["%g", "%.g", "%.1g", "%.3g", "%.14g", "%.17g", "%.25g", "%G", "%#g", "%e", "%.3E"];
+    let numbers =
+        [0.0, -0.0, 1.0, -1.0, 42.0, -99_999.0, 4_294_967_296.0, -9.007e15, 0.5, 2.5, 0.125];
+    let odd = [1e-7, 123.456, -0.045, 1e14, 123_456_789.5, 1e18, 1e300, 5e-324, 1.0 / 3.0];
+    for number in numbers.into_iter().chain(odd) {
+        let c = |spec: &str, print: &dyn Fn(*mut libc::c_char, *const libc::c_char)| {
+            let spec = std::ffi::CString::new(spec).unwrap();
+            let mut text = [0u8; 512];
+            print(text.as_mut_ptr().cast(), spec.as_ptr());
+            CStr::from_bytes_until_nul(&text).unwrap().to_str().unwrap().to_owned()
+        };
+        for spec in integers.into_iter().chain(unsigned).filter(|_| f64::abs(number) < 1e19) {
+            let letter = spec.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+            let wide = [&spec[..letter], "ll", &spec[letter..]].concat();
+            // SAFETY: a conversion for a `long long`, with room for its text.
+            let expected = c(&wide, &|to, spec| unsafe {
+                libc::sprintf(to, spec, number as i64);
+            });
+            let got = state.run(&format!("return string.format('{spec}', {number:e})"));
+            assert_eq!(got, expected, "{spec} {number}");
+        }
+        for spec in doubles.into_iter().chain(shortest) {
+            // SAFETY: a conversion for a double, with room for its text.
+            let expected = c(spec, &|to, spec| unsafe {
+                libc::sprintf(to, spec, number);
+            });
+            let got = state.run(&format!("return string.format('{spec}', {number:e})"));
+            assert_eq!(got, expected, "{spec} {number}");
+        }
+    }
+}
+
+#[test]
 fn random_numbers_are_those_of_redis() {
     let state = TestState::new();
     // SAFETY: a state of this crate.
