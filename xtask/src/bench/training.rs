@@ -1,10 +1,10 @@
 //! The load that a server is given while it counts what it executes, for the profile of release
-//! builds: every case of the benchmark, and a few of each of the other commands that servers get all
-//! day, so that those are not built as if they never came.
+//! builds: every case of the benchmark, a few of each of the other commands that servers get all day,
+//! and what scripts call of Lua's libraries, so that those are not built as if they never came.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::requests::Pool;
 use super::server::{Client, Server, Setup};
@@ -77,6 +77,50 @@ const OTHERS: &[&str] = &[
 /// How often [`OTHERS`] are sent.
 const ROUNDS: usize = 500;
 
+/// What scripts do, `i` being a number, `s` a text and `t` a table.
+const SCRIPTS: &[&str] = &[
+    "x = string.format('%s:%d', s, i)",
+    "x = string.format('%05d %x %.2f %g %5s', i, i, i / 7, i / 8, 'ab')",
+    "x = 'key:' .. i .. ':' .. s",
+    "x = tostring(i) .. tostring(i / 3) .. tostring(true)",
+    "x = tonumber('17') + tonumber('1.5') + '3' + (tonumber(s) or 0)",
+    "x = s:sub(2, 5) .. s:sub(-3) .. s:len() .. #s",
+    "x = s:byte(1) + #string.char(65, 66) + s:byte(-1)",
+    "x = s:find('wor', 1, true) or s:find('w%a+')",
+    "x = s:match('^(%a+) (%a+)$')",
+    "x = s:match('[^ ]+') .. (s:match('o(.-)o') or '')",
+    "for word in s:gmatch('%w+') do x = word end",
+    "x = s:gsub('o', '0'):gsub('%s+', '')",
+    "x = s:gsub('%a+', function(word) return word:upper() end)",
+    "x = s:upper() .. s:lower() .. s:reverse() .. ('ab'):rep(3)",
+    "table.insert(t, i) table.insert(t, 1, i) table.remove(t) table.remove(t, 1)",
+    "t[#t + 1] = i if #t > 20 then t = {} end",
+    "x = table.concat({'a', i, s}, ',') .. select('#', unpack({1, 2, 3}))",
+    "local u = {5, 3, i, 1, 4} table.sort(u) table.sort(u, function(a, b) return a > b end)",
+    "local u = {a = 1, b = 2, [i] = 3} for k, v in pairs(u) do x = v end u[s] = i",
+    "for k, v in ipairs({1, 2, 3}) do x = v end",
+    "x = math.floor(i / 3) + math.max(i, 5) + math.min(i, 7) + math.abs(-i) + math.random(9)",
+    "local f = function(y) return y + i end x = f(1) x = pcall(f, 2) x = type(f) == 'function'",
+    "local u = setmetatable({}, {__index = function(_, k) return k end}) x = u[i] .. u.y",
+    "x = bit.band(i, 255) + bit.bor(i, 1) + bit.lshift(i, 2) x = bit.tohex(i)",
+    "x = cjson.encode({a = i, b = s, c = {1, 2.5, true}}) x = cjson.decode(x).c[2]",
+    "x = cmsgpack.pack({a = i, b = s, c = {1, 2.5, true}}) x = cmsgpack.unpack(x).c[2]",
+    "x = struct.pack('>I4I2', i, 7) x = struct.unpack('>I4I2', x)",
+    "x = redis.sha1hex(s)",
+    "x = redis.call('LRANGE', KEYS[1] .. ':l', 0, -1) redis.call('RPUSH', KEYS[1] .. ':l', i)",
+    "redis.call('LTRIM', KEYS[1] .. ':l', 0, 5)",
+    "redis.call('HSET', KEYS[1] .. ':h', 'f' .. i % 9, i) x = redis.call('HGETALL', KEYS[1] .. ':h')",
+    "redis.call('ZADD', KEYS[1] .. ':z', i, 'm' .. i % 9) x = redis.call('ZCARD', KEYS[1] .. ':z')",
+    "x = redis.call('ZRANGE', KEYS[1] .. ':z', 0, -1, 'WITHSCORES')",
+    "x = redis.call('TIME')[1] x = redis.call('EXISTS', KEYS[1]) == 1",
+    "x = redis.pcall('INCR', KEYS[1] .. ':l').err x = redis.status_reply('OK')",
+    "local co = coroutine.wrap(function() for j = 1, 3 do coroutine.yield(j) end end) x = co()",
+];
+
+/// How often a script does it, and how often it is called.
+const STEPS: usize = 50;
+const CALLS: usize = 200;
+
 /// Sends a server that counts what it executes every case, a fixed number of requests each, and
 /// ends it, upon which it writes its counts into `folder`.
 pub(crate) fn train(binary: &Path, folder: &Path) -> Result<()> {
@@ -93,5 +137,23 @@ pub(crate) fn train(binary: &Path, folder: &Path) -> Result<()> {
     for line in std::iter::repeat_n(OTHERS, ROUNDS).flatten() {
         client.call(&line.split(' ').collect::<Vec<_>>())?;
     }
+    for step in SCRIPTS {
+        call_often(&mut client, step)?;
+    }
     server.shut_down()
+}
+
+/// Runs a script that does `step` often.
+fn call_often(client: &mut Client, step: &str) -> Result<()> {
+    let script = format!(
+        "local s, t, x = ARGV[1], {{}}, nil for i = 1, {STEPS} do {step} end
+         return {{tostring(x), #t}}"
+    );
+    for _ in 0..CALLS {
+        let reply = client.call(&["EVAL", &script, "1", "other:script", "hello world"])?;
+        if reply.starts_with(b"-") {
+            bail!("{step}: {}", reply.escape_ascii());
+        }
+    }
+    Ok(())
 }

@@ -229,7 +229,7 @@ impl Encoder<'_> {
 /// `%.{precision}g`.
 unsafe fn write_number(out: &mut Buffer, number: f64, precision: i32) -> Result<(), LuaError> {
     if let Some(text) = PlainText::new().write(number, precision) {
-        return out.extend(text.as_bytes());
+        return out.extend(text);
     }
     let spec = [b'%', b'.', b'0' + (precision / 10) as u8, b'0' + (precision % 10) as u8, b'g', 0];
     let spec = CStr::from_bytes_until_nul(&spec).unwrap_or(c"%.14g");

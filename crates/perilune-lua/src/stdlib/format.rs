@@ -216,9 +216,9 @@ unsafe fn add_double(
                 return out.extend(text.as_bytes());
             }
         }
-        (b'g' | b'G', Some(precision)) => {
+        (b'g', Some(precision)) => {
             if let Some(text) = PlainText::new().write(number, precision.max(1) as i32) {
-                return out.extend(text.as_bytes());
+                return out.extend(text);
             }
         }
         _ => {}
