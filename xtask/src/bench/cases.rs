@@ -202,6 +202,14 @@ pub(super) const CASES: &[Case] = &[
         &[],
     ),
     script(
+        "text",
+        EVALSHA,
+        "local id = tonumber(ARGV[1]:match('^user:(%d+)$'))
+         return string.format('%s/%04d', 'shard:' .. id % 16, id)",
+        &[],
+        &["user:{rand}"],
+    ),
+    script(
         "cjson",
         EVALSHA,
         "local order = cjson.decode(ARGV[1])
