@@ -198,3 +198,28 @@ impl Meter for Ticker {
         unsafe { tick(self.lua, std::mem::take(&mut self.unpaid)) }
     }
 }
+
+/// A [`Meter`] that pays at once and owns nothing: for work that is left by a jump, or made of many parts so
+/// small that a [`Ticker`] for each would never pay.
+#[derive(Clone, Copy)]
+pub(crate) struct Prompt {
+    lua: *mut lua_State,
+}
+
+impl Prompt {
+    /// A meter paying to the owner of `lua`.
+    ///
+    /// # Safety
+    /// As [`context`], for as long as the meter is used.
+    pub(crate) unsafe fn new(lua: *mut lua_State) -> Self {
+        Self { lua }
+    }
+}
+
+impl Meter for Prompt {
+    #[inline]
+    fn step(&mut self, cost: u64) -> Result<(), LuaError> {
+        // SAFETY: `new` was promised a state with a context.
+        unsafe { tick(self.lua, cost) }
+    }
+}

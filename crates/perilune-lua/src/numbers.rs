@@ -8,8 +8,12 @@ use std::fmt::Write;
 /// Up to so many digits every decimal is another `f64`, and every integer is one.
 const EXACT_DIGITS: usize = 15;
 
-/// Reads the longest decimal number at the start: its value and its length in bytes. `None` for what
-/// only `strtod` understands: hexadecimal numbers, infinities, signs and blanks before them.
+/// Exponents of more digits are cut by Rust's parser.
+const EXPONENT_DIGITS_MAX: usize = 5;
+
+/// Reads the longest decimal number at the start: its value and its length in bytes. `None` if there is
+/// none, and for what is left to `strtod`: blanks or a `+` before it, hexadecimal numbers, infinities, and
+/// exponents of more than [`EXPONENT_DIGITS_MAX`] digits.
 pub(crate) fn read_plain(text: &[u8]) -> Option<(f64, usize)> {
     let count = |from: usize| text[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let sign = usize::from(text.first() == Some(&b'-'));
@@ -35,9 +39,12 @@ pub(crate) fn read_plain(text: &[u8]) -> Option<(f64, usize)> {
     }
     if text.get(end).is_some_and(|b| b | 0x20 == b'e') {
         let signed = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
-        let digits = text.get(end + 1 + signed).is_some_and(u8::is_ascii_digit);
-        if digits {
-            end += 1 + signed + count(end + 1 + signed);
+        let digits = text.get(end + 1 + signed..).map_or(0, |_| count(end + 1 + signed));
+        if digits > EXPONENT_DIGITS_MAX {
+            return None;
+        }
+        if digits > 0 {
+            end += 1 + signed + digits;
         }
     }
     let number = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
@@ -157,7 +164,8 @@ impl std::fmt::Write for Text {
     }
 }
 
-/// Places behind the point that [`FixedText`] writes at most, so that its product fits into 128 bits.
+/// Places behind the point that [`FixedText`] writes at most: as many as an `f64` has significant digits in any
+/// case. The power of ten fits into 64 bits, and its product with 53 bits into 128.
 const PLACES_MAX: usize = 15;
 
 /// A number with a given number of digits behind the point: a sign, the digits of a `u64`, a point, and
@@ -166,7 +174,8 @@ pub(crate) struct FixedText(Text);
 
 impl FixedText {
     /// `%.{places}f`: the number is scaled by a power of ten in integers, so nothing is lost, and
-    /// halves go to the even neighbour. `None` for large numbers and for more than [`PLACES_MAX`].
+    /// halves go to the even neighbour. `None` for large numbers, infinities and what is not a number,
+    /// and for more than [`PLACES_MAX`].
     pub(crate) fn new(number: f64, places: usize) -> Option<Self> {
         const FRACTION_BITS: u32 = 52;
         let bits = number.to_bits();
@@ -311,6 +320,9 @@ mod tests {
             "-inf",
             "1e400",
             "1e-400",
+            "1e99999",
+            "1e-99999",
+            "0e655360",
             "999999999999999",
             "9007199254740993",
             "123456789012345678901234567890",

@@ -107,8 +107,8 @@ const SCRIPTS: &[&str] = &[
     "x = cmsgpack.pack({a = i, b = s, c = {1, 2.5, true}}) x = cmsgpack.unpack(x).c[2]",
     "x = struct.pack('>I4I2', i, 7) x = struct.unpack('>I4I2', x)",
     "x = redis.sha1hex(s)",
-    "x = redis.call('LRANGE', KEYS[1] .. ':l', 0, -1) redis.call('RPUSH', KEYS[1] .. ':l', i)",
-    "redis.call('LTRIM', KEYS[1] .. ':l', 0, 5)",
+    "redis.call('RPUSH', KEYS[1] .. ':l', i) x = redis.call('LRANGE', KEYS[1] .. ':l', 0, -1)
+     redis.call('LTRIM', KEYS[1] .. ':l', 0, 5)",
     "redis.call('HSET', KEYS[1] .. ':h', 'f' .. i % 9, i) x = redis.call('HGETALL', KEYS[1] .. ':h')",
     "redis.call('ZADD', KEYS[1] .. ':z', i, 'm' .. i % 9) x = redis.call('ZCARD', KEYS[1] .. ':z')",
     "x = redis.call('ZRANGE', KEYS[1] .. ':z', 0, -1, 'WITHSCORES')",

@@ -102,8 +102,7 @@ impl Buffer {
     }
 
     /// Adds what C's `snprintf`, given a place and the room there, writes for one conversion; as in C
-    /// it ends at the first NUL. Room beyond the size limit is lent, but [`Self::push_to_lua`] takes
-    /// no result of that size.
+    /// it ends at the first NUL. The room that is lent may lie beyond the size limit, the text may not.
     ///
     /// # Safety
     /// `print` writes what it says, or less if that is more than the room.
@@ -111,21 +110,27 @@ impl Buffer {
         &mut self,
         print: impl FnOnce(*mut c_char, usize) -> c_int,
     ) -> Result<(), LuaError> {
-        if self.bytes.capacity() - self.bytes.len() < PRINTED_BYTES_MAX {
-            if self.bytes.len() > PIECE_BYTES {
+        let before = self.bytes.len();
+        if before > self.bytes_max {
+            return Err(too_large());
+        }
+        if self.bytes.capacity() - before < PRINTED_BYTES_MAX {
+            if before > PIECE_BYTES {
                 self.grow_slowly(PRINTED_BYTES_MAX)?;
             } else {
                 self.bytes.try_reserve(PRINTED_BYTES_MAX).map_err(no_memory)?;
             }
         }
-        let before = self.bytes.len();
         let place = self.bytes.as_mut_ptr().add(before);
         let len = print(place.cast(), PRINTED_BYTES_MAX);
         let len = usize::try_from(len).unwrap_or(0).min(PRINTED_BYTES_MAX - 1);
         let text = std::slice::from_raw_parts(place, len);
         let len = memchr::memchr(0, text).unwrap_or(len);
         self.bytes.set_len(before + len);
-        Ok(())
+        match before + len > self.bytes_max {
+            true => Err(too_large()),
+            false => Ok(()),
+        }
     }
 
     #[inline]

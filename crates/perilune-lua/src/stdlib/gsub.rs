@@ -11,9 +11,9 @@ use mlua::ffi::*;
 use super::State;
 use super::args::{check_bytes, type_name};
 use super::buffer::{Buffer, LuaBuffer};
-use super::pattern::{Captured, Captures, Matcher};
+use super::pattern::{Captured, Captures, Item, Matcher};
 use super::string::{opt_count, push_captured, push_captures};
-use crate::interrupt::{Meter, Ticker};
+use crate::interrupt::{Meter, Prompt, Ticker};
 use crate::raise::{LuaError, call_out};
 
 /// What a substitution runs over. Plain data.
@@ -23,6 +23,16 @@ struct Job {
     pattern: &'static [u8],
     anchored: bool,
     count_max: i32,
+}
+
+impl Job {
+    /// What a match begins with, where one may begin anywhere.
+    fn lead(&self) -> Option<Item<'static>> {
+        match self.anchored {
+            true => None,
+            false => Matcher::new(self.subject, self.pattern).lead(),
+        }
+    }
 }
 
 /// The entry; entered as a function that calls out.
@@ -46,7 +56,7 @@ pub(super) unsafe fn gsub(lua: State) -> Result<c_int, LuaError> {
 unsafe fn with_string(lua: State, job: Job) -> Result<c_int, LuaError> {
     let template = check_bytes(lua, 3)?;
     let matcher = Matcher::new(job.subject, job.pattern);
-    let lead = matcher.lead().filter(|_| !job.anchored);
+    let lead = job.lead();
     let mut captures = Captures::new();
     let mut meter = Ticker::new(lua);
     let mut out = Buffer::new(lua);
@@ -122,37 +132,32 @@ fn add_template(
     out.extend(rest)
 }
 
-/// Where the next match may begin, `at` included.
-unsafe fn next_start(lua: State, job: &Job, at: usize) -> Result<usize, LuaError> {
-    match Matcher::new(job.subject, job.pattern).lead().filter(|_| !job.anchored) {
-        Some(lead) => lead.find(job.subject, at, &mut Ticker::new(lua)),
-        None => Ok(at),
-    }
-}
-
 /// Finds one match; everything it owns is gone when it returns.
-unsafe fn match_once(
-    lua: State,
+fn match_once(
     job: &Job,
     at: usize,
     captures: &mut Captures,
+    meter: &mut Prompt,
 ) -> Result<Option<usize>, LuaError> {
-    let mut meter = Ticker::new(lua);
-    Matcher::new(job.subject, job.pattern).match_at(at, captures, &mut meter)
+    Matcher::new(job.subject, job.pattern).match_at(at, captures, meter)
 }
 
 unsafe fn with_calls(lua: State, job: Job) -> Result<c_int, LuaError> {
     lua_settop(lua, 4);
+    let lead = job.lead();
     let mut out = LuaBuffer::push_new(lua);
     let mut captures = Captures::new();
+    let mut meter = Prompt::new(lua);
     let mut at = 0;
     let mut count = 0;
     while count < job.count_max {
-        crate::interrupt::tick(lua, 1)?;
-        let next = next_start(lua, &job, at)?;
-        out.extend(lua, &job.subject[at..next])?;
-        at = next;
-        let end = match_once(lua, &job, at, &mut captures)?;
+        meter.step(1)?;
+        if let Some(lead) = lead {
+            let next = lead.find(job.subject, at, &mut meter)?;
+            out.extend(lua, &job.subject[at..next])?;
+            at = next;
+        }
+        let end = match_once(&job, at, &mut captures, &mut meter)?;
         if let Some(end) = end {
             count += 1;
             add_called(lua, &mut out, &captures, job.subject, at, end)?;
@@ -205,4 +210,87 @@ unsafe fn add_called(
     }
     lua_settop(lua, -2);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::TestState;
+    use super::*;
+    use crate::raise::LuaError;
+    use proptest::prelude::*;
+
+    struct Free;
+
+    impl Meter for Free {
+        fn step(&mut self, _: u64) -> Result<(), LuaError> {
+            Ok(())
+        }
+    }
+
+    /// What the reference implementation does: a try at every place.
+    fn substitute(subject: &[u8], pattern: &[u8], count_max: usize) -> Option<(Vec<u8>, usize)> {
+        let mut matcher = Matcher::new(subject, pattern);
+        let anchored = matcher.take_anchor();
+        let (mut out, mut at, mut count) = (Vec::new(), 0, 0);
+        while count < count_max {
+            let end = matcher.match_at(at, &mut Captures::new(), &mut Free).ok()?;
+            if let Some(end) = end {
+                count += 1;
+                out.push(b'<');
+                out.extend_from_slice(&subject[at..end]);
+                out.push(b'>');
+            }
+            match end {
+                Some(end) if end > at => at = end,
+                _ if at < subject.len() => {
+                    out.push(subject[at]);
+                    at += 1;
+                }
+                _ => break,
+            }
+            if anchored {
+                break;
+            }
+        }
+        out.extend_from_slice(&subject[at..]);
+        Some((out, count))
+    }
+
+    fn literal(bytes: &[u8]) -> String {
+        let escapes = bytes.iter().map(|byte| format!("\\{byte:03}"));
+        format!("'{}'", escapes.collect::<String>())
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_is_tried(
+            subject in proptest::collection::vec(proptest::sample::select(&b"ab1 .%-"[..]), 0..12),
+            pattern in proptest::collection::vec(
+                proptest::sample::select(&b"aab1.%[]^$*+-?dwS"[..]),
+                1..6,
+            ),
+            count_max in 0..5_usize,
+        ) {
+            let state = TestState::new();
+            let (subject_text, pattern_text) = (literal(&subject), literal(&pattern));
+            let call = |replacement: &str| {
+                state.run(&format!(
+                    "local ok, text, count = pcall(string.gsub, {subject_text}, {pattern_text},
+                                                   {replacement}, {count_max})
+                     if ok then return text .. ';' .. count end"
+                ))
+            };
+            match substitute(&subject, &pattern, count_max) {
+                Some((text, count)) => {
+                    let text = String::from_utf8(text).unwrap();
+                    prop_assert_eq!(call("'<%0>'"), format!("{text};{count}"));
+                    let unchanged = String::from_utf8(subject.clone()).unwrap();
+                    let unchanged = format!("{unchanged};{count}");
+                    prop_assert_eq!(call("{}"), unchanged.clone());
+                    prop_assert_eq!(call("function() end"), unchanged);
+                }
+                None => prop_assert_eq!(call("'<%0>'"), ""),
+            }
+        }
+    }
 }

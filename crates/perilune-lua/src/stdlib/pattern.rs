@@ -23,7 +23,9 @@ pub(super) const CAPTURES_MAX: usize = 32;
 /// Most choices open at a time.
 const CHOICES_MAX: usize = 200_000;
 
-/// Bytes that are looked at between two payments by an item that takes little for each,
+/// Bytes that are searched for a single one between two payments,
+const SEARCHED_BYTES: usize = 1 << 20;
+/// and that are looked at by an item that takes little for each,
 const PIECE_BYTES: usize = 256;
 /// as those do that are no longer than this.
 const SHORT_ITEM_BYTES: usize = 32;
@@ -509,16 +511,18 @@ impl Item<'_> {
         mut from: usize,
         meter: &mut M,
     ) -> Result<usize, LuaError> {
-        if let Item::Byte(byte) = self {
-            let skipped = memchr::memchr(byte, &subject[from..]);
-            let skipped = skipped.unwrap_or(subject.len() - from);
-            meter.step(skipped as u64 / 64)?;
-            return Ok(from + skipped);
-        }
-        for piece in subject[from..].chunks(PIECE_BYTES) {
-            let at = piece.iter().position(|&byte| self.matches(byte));
+        let (piece_bytes, cost) = match self {
+            Item::Byte(_) => (SEARCHED_BYTES, 0),
+            Item::Set(set) => (PIECE_BYTES, 1 + set.len() as u64 / 8),
+            Item::Any | Item::Class { .. } => (PIECE_BYTES, 1),
+        };
+        for piece in subject[from..].chunks(piece_bytes) {
+            let at = match self {
+                Item::Byte(byte) => memchr::memchr(byte, piece),
+                _ => piece.iter().position(|&byte| self.matches(byte)),
+            };
             let skipped = at.unwrap_or(piece.len());
-            meter.step(skipped as u64)?;
+            meter.step(skipped as u64 * cost + skipped as u64 / 64)?;
             from += skipped;
             if at.is_some() {
                 break;

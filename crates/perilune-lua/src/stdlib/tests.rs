@@ -739,6 +739,8 @@ fn long_calls_stop_when_the_owner_says_so() {
     for source in [
         "return ('a'):rep(5000):find(('.-'):rep(20) .. 'b')",
         "return ('a'):rep(3000):gsub(('a*'):rep(9) .. 'b', function() end)",
+        "return ((' '):rep(510) .. 'b'):rep(1000):gsub('[bcd]', {})",
+        "return ((' '):rep(510) .. 'b'):rep(1000):gsub('[bcd]', 'x')",
         "local t = {} for i = 1, 100 do t[i] = i end table.insert(t, -2147483648, 1)",
         "local t = {} for i = 1, 30 do t = {t, t} end return cjson.encode(t)",
         "return ('x'):rep(400000000)",
@@ -755,6 +757,10 @@ fn results_have_a_size_limit() {
     let state = TestState::new();
     state.context.libs.string_bytes_max.set(1 << 20);
     for source in [
+        "cjson.encode_invalid_numbers(true) local a, b, c = {}, {}, {} \
+         for i = 1, 100 do a[i] = 1/0 b[i] = a c[i] = b end return cjson.encode(c)",
+        "return ('%s' .. ('%90.9f'):rep(20)):format(('x'):rep(1048000), \
+         unpack(loadstring('return {' .. ('1,'):rep(20) .. '}')()))",
         "return ('x'):rep(2000000)",
         "return ('x'):rep(1000):gsub('x', ('y'):rep(10000))",
         "return ('x'):rep(1000):gsub('x', function() return ('y'):rep(10000) end)",

@@ -36,9 +36,9 @@ pub(crate) fn claim() {
 const UNPROTECTED: [&CStr; 3] =
     [c"C stack overflow", c"error in error handling", c"cannot resume non-suspended coroutine"];
 
-/// Opens what Lua needs beside its libraries, which are open: the texts that it must be able to find,
-/// for to make them might fail, and the end of the process would be the answer to that; and its
-/// `tonumber`.
+/// Opens what Lua needs beside its libraries, of which the base library is open: the texts that it must be
+/// able to find, for to make them might fail, and the end of the process would be the answer to that; and
+/// its `tonumber`.
 ///
 /// # Safety
 /// A state that is being built, with room for a value.
