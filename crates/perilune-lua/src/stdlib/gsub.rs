@@ -214,18 +214,10 @@ unsafe fn add_called(
 
 #[cfg(test)]
 mod tests {
+    use super::super::pattern::tests::Limited;
     use super::super::tests::TestState;
     use super::*;
-    use crate::raise::LuaError;
     use proptest::prelude::*;
-
-    struct Free;
-
-    impl Meter for Free {
-        fn step(&mut self, _: u64) -> Result<(), LuaError> {
-            Ok(())
-        }
-    }
 
     /// What the reference implementation does: a try at every place.
     fn substitute(subject: &[u8], pattern: &[u8], count_max: usize) -> Option<(Vec<u8>, usize)> {
@@ -233,7 +225,7 @@ mod tests {
         let anchored = matcher.take_anchor();
         let (mut out, mut at, mut count) = (Vec::new(), 0, 0);
         while count < count_max {
-            let end = matcher.match_at(at, &mut Captures::new(), &mut Free).ok()?;
+            let end = matcher.match_at(at, &mut Captures::new(), &mut Limited(u64::MAX)).ok()?;
             if let Some(end) = end {
                 count += 1;
                 out.push(b'<');

@@ -621,12 +621,12 @@ fn set_matches(byte: u8, set: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// Stops after so many units.
-    struct Limited(u64);
+    pub(in crate::stdlib) struct Limited(pub(in crate::stdlib) u64);
 
     impl Meter for Limited {
         fn step(&mut self, cost: u64) -> Result<(), LuaError> {

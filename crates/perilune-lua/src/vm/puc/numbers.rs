@@ -65,7 +65,7 @@ unsafe extern "C" fn perilune_write_number(
     }
 }
 
-/// `tonumber` of one argument that is a number or reads as a plain one. Everything else is left to Lua's
+/// `tonumber` of one argument that is a number or a short text that reads as a plain one. Everything else is left to Lua's
 /// own function, which reads a text twice and is the upvalue.
 ///
 /// # Safety
@@ -92,6 +92,9 @@ unsafe extern "C-unwind" fn tonumber(lua: *mut lua_State) -> c_int {
 unsafe fn plain_number(value: &Slot) -> Option<f64> {
     // SAFETY: as promised.
     let Some(text) = (unsafe { value.as_bytes() }) else { return value.as_number() };
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
     let (number, read) = read_plain(text)?;
     (read == text.len()).then_some(number)
 }
