@@ -74,6 +74,15 @@ fn decimal(digits: &[u8]) -> Option<usize> {
     })
 }
 
+/// Adds what C's `snprintf` makes of a value. No function, because `snprintf` takes values of any type; the
+/// conversion says of which.
+macro_rules! add_printed {
+    ($conversion:expr, $value:expr, $out:expr) => {{
+        let spec = $conversion.spec();
+        $out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), $value))
+    }};
+}
+
 pub(super) unsafe fn format(lua: State) -> Result<c_int, LuaError> {
     let top = lua_gettop(lua);
     let mut rest = check_bytes(lua, 1)?;
@@ -135,8 +144,8 @@ unsafe fn add(
 ) -> Result<(), LuaError> {
     match conversion.letter {
         b'c' => {
-            let (spec, byte) = (conversion.spec(), f64_to_i32(check_number(lua, arg)?));
-            out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), byte))
+            let byte = f64_to_i32(check_number(lua, arg)?);
+            add_printed!(conversion, byte, out)
         }
         b'd' | b'i' => add_signed(f64_to_i64(check_number(lua, arg)?), conversion, out),
         b'o' | b'u' | b'x' | b'X' => {
@@ -164,8 +173,7 @@ unsafe fn add_signed(
         let digits = digits.format(value.unsigned_abs()).as_bytes();
         return add_padded(value < 0, digits, padding, out);
     }
-    let spec = conversion.spec();
-    out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), value))
+    add_printed!(conversion, value, out)
 }
 
 unsafe fn add_unsigned(
@@ -183,8 +191,7 @@ unsafe fn add_unsigned(
             add_padded(false, itoa::Buffer::new().format(value).as_bytes(), padding, out)
         }
         _ => {
-            let spec = conversion.spec();
-            out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), value))
+            add_printed!(conversion, value, out)
         }
     }
 }
@@ -223,8 +230,7 @@ unsafe fn add_double(
         }
         _ => {}
     }
-    let spec = conversion.spec();
-    out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), number))
+    add_printed!(conversion, number, out)
 }
 
 /// `text` is followed by a NUL, being a Lua string.
@@ -240,8 +246,7 @@ unsafe fn add_string(
         let end = memchr::memchr(0, text).unwrap_or(text.len());
         return out.extend(&text[..end]);
     }
-    let spec = conversion.spec();
-    out.extend_printed(|to, room| libc::snprintf(to, room, spec.as_ptr().cast(), text.as_ptr()))
+    add_printed!(conversion, text.as_ptr(), out)
 }
 
 /// `%q`: a string literal that Lua reads back.
